@@ -1,0 +1,1 @@
+"""The orchestrator: the ten-step graph, runs and events."""

@@ -1,0 +1,1 @@
+"""Peers, the routing graph, hand-offs and replies."""

@@ -1,0 +1,3 @@
+"""Brings a prototype machine-learning repository to production."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Text only: prompts, peer definitions, report templates."""

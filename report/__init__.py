@@ -1,0 +1,1 @@
+"""The vocabulary and the product: schema, evidence check, renderers."""
