@@ -1,0 +1,137 @@
+"""What a rule is: metadata and one function that yields hits.
+
+A rule lives in one file of `assessment/rules/`, named after its id, and registers itself by the decorator:
+
+    @rule(id="MLE0501", name="torch-load", step=5, severity=HIGH, title="…", why="…", remedy="…", source="…")
+    def check(repo: Repo) -> Iterator[Hit]:
+        for call in repo.calls("torch.load"):
+            yield Hit([call.site()])
+
+The function reads the `Repo` (snapshot and resolvers), never the disk. It yields one `Hit` for each root cause, with
+every site where that cause shows. What it cannot decide it leaves out, or says with `confidence=LOW`.
+`applies` tells whether the rule has anything to say about this repository: where it is false the rule counts neither
+as held nor as failed.
+
+This module stays free of pydantic, so that `ml-engineer rules` starts fast.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.repo import Repo
+
+SeverityName = Literal["critical", "high", "medium", "low", "info"]
+ConfidenceName = Literal["high", "medium", "low"]
+
+CRITICAL: SeverityName = "critical"
+HIGH: SeverityName = "high"
+MEDIUM: SeverityName = "medium"
+LOW: SeverityName = "low"
+INFO: SeverityName = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A place in the repository, with the text that stands there. Lines are 1-based, inside `cell` for a notebook."""
+
+    path: str
+    line: int
+    line_end: int
+    quote: str
+    cell: int | None = None
+    anchor: str = ""  # semantic place (function or key), part of the fingerprint
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """There is no X: the site that needs it, what was looked for, and in which files."""
+
+    need: Site
+    patterns: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Hit:
+    """One root cause found by a rule. Fields left None take the rule's own value."""
+
+    sites: Sequence[Site | Missing]
+    severity: SeverityName | None = None
+    confidence: ConfidenceName = "high"
+    title: str | None = None
+    why: str | None = None
+    remedy: str | None = None
+    anchor: str | None = None  # what identifies this root cause; by default the first site's path, anchor and text
+
+
+Check = Callable[["Repo"], Iterable[Hit]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule's metadata and its function. `id` is MLE + two digits of the step + two digits of the number, fixed."""
+
+    id: str
+    name: str
+    step: int
+    severity: SeverityName
+    title: str
+    why: str
+    remedy: str
+    source: str
+    peers: tuple[str, ...]
+    applies: Callable[[Repo], bool]
+    check: Check = field(compare=False)
+
+
+_REGISTRY: dict[str, Rule] = {}
+
+
+def _always(repo: Repo) -> bool:
+    return True
+
+
+def rule(
+    *,
+    id: str,
+    name: str,
+    step: int,
+    severity: SeverityName,
+    title: str,
+    why: str,
+    remedy: str,
+    source: str,
+    peers: tuple[str, ...] = (),
+    applies: Callable[[Repo], bool] = _always,
+) -> Callable[[Check], Check]:
+    """Register the decorated function as a rule. A second rule of the same id is an error."""
+
+    def register(check: Check) -> Check:
+        if id in _REGISTRY and _REGISTRY[id].check.__module__ != check.__module__:
+            raise ValueError(f"rule {id} is defined twice: {_REGISTRY[id].check.__module__} and {check.__module__}")
+        _REGISTRY[id] = Rule(id, name, step, severity, title, why, remedy, source, peers, applies, check)
+        return check
+
+    return register
+
+
+def all_rules() -> list[Rule]:
+    """Every rule, by id."""
+    package = importlib.import_module("ml_engineer.assessment.rules")
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+    return [_REGISTRY[key] for key in sorted(_REGISTRY)]
+
+
+def rules_version(rules: Sequence[Rule]) -> str:
+    """Digest of the rules' metadata: equal where the rules are equal."""
+    text = "\n".join(f"{r.id}|{r.name}|{r.severity}|{r.title}|{r.why}|{r.remedy}|{r.source}|{r.peers}" for r in rules)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
