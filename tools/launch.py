@@ -20,13 +20,16 @@ from typing import Protocol
 SHELL = ("bash", "--noprofile", "--norc", "-c")  # not a login shell: that costs 100 ms and runs the user's profile
 
 # What a build, a test run or a training script needs. All else stays out: a list of what is secret is never complete.
-_KEPT_NAMES = frozenset(
-    "PATH LANG LANGUAGE TZ TMPDIR USER LOGNAME VIRTUAL_ENV LD_LIBRARY_PATH LIBRARY_PATH CPATH PKG_CONFIG_PATH "
-    "PYTHONPATH PYTHONHASHSEED PYTHONDONTWRITEBYTECODE PYTHONWARNINGS PYTHONUTF8 PYENV_VERSION CC CXX CFLAGS CXXFLAGS "
-    "JAVA_HOME SPARK_HOME GOPATH GOFLAGS NODE_ENV SOURCE_DATE_EPOCH SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE "
-    "TF_CPP_MIN_LOG_LEVEL TOKENIZERS_PARALLELISM HF_HUB_OFFLINE".split()
+_KEPT_NAME = re.compile(
+    r"""
+    PATH | LANG | LANGUAGE | LC_\w+ | TZ | TMPDIR | USER | LOGNAME | VIRTUAL_ENV | LD_LIBRARY_PATH | LIBRARY_PATH
+    | PYTHONPATH | PYTHONHASHSEED | PYTHONDONTWRITEBYTECODE | PYTHONWARNINGS | PYTHONUTF8 | PYENV_VERSION | CONDA_\w+
+    | CC | CXX | CFLAGS | CXXFLAGS | CPATH | PKG_CONFIG_PATH | JAVA_HOME | SPARK_HOME | GOPATH | GOFLAGS | NODE_ENV
+    | SSL_CERT_FILE | SSL_CERT_DIR | REQUESTS_CA_BUNDLE | SOURCE_DATE_EPOCH | HF_HUB_OFFLINE | TOKENIZERS_PARALLELISM
+    | CUDA_\w+ | NVIDIA_\w+ | OMP_\w+ | MKL_\w+ | OPENBLAS_\w+ | TF_CPP_MIN_LOG_LEVEL
+    """,
+    re.VERBOSE,
 )
-_KEPT_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "OMP_", "MKL_", "OPENBLAS_", "CONDA_")
 _PROXIES = frozenset({"http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"})
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH", re.IGNORECASE)
 _URL_WITH_LOGIN = re.compile(r"://[^/\s@]+@")
@@ -114,7 +117,7 @@ def clean_environment(source: Mapping[str, str], *, home: Path | None = None, ne
     env = {
         name: value
         for name, value in source.items()
-        if (name in _KEPT_NAMES or name.startswith(_KEPT_PREFIXES) or (network and name in _PROXIES))
+        if (_KEPT_NAME.fullmatch(name) or (network and name in _PROXIES))
         and not _SECRET_NAME.search(name)
         and not _URL_WITH_LOGIN.search(value)
     }
