@@ -1,0 +1,120 @@
+"""Runs the rules over a repository and turns their hits into ranked findings.
+
+A rule that fails does not take the review down: its failure is an `Outcome` with an error, which makes the coverage
+partial and is said in the report.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from ml_engineer.assessment.repo import Repo
+from ml_engineer.assessment.rule import Hit, Missing, Rule, Site
+from ml_engineer.report.schema import Absence, Confidence, Evidence, Finding, Place, Quote, Searched, Severity
+
+MAX_SITES = 20
+
+
+@dataclass
+class Outcome:
+    """How one rule ended on this repository."""
+
+    rule: Rule
+    applies: bool
+    findings: list[Finding] = field(default_factory=list)
+    error: str | None = None
+
+
+def run_rules(repo: Repo, rules: Sequence[Rule]) -> list[Outcome]:
+    """Run every rule that applies. Order of the outcomes is that of the rules."""
+    return [_run(repo, rule) for rule in rules]
+
+
+def _run(repo: Repo, rule: Rule) -> Outcome:
+    try:
+        if not rule.applies(repo):
+            return Outcome(rule, applies=False)
+        hits = [hit for hit in rule.check(repo) if hit.sites]
+        return Outcome(rule, applies=True, findings=_unique(finding_of(repo, rule, hit) for hit in hits))
+    except Exception as error:
+        return Outcome(rule, applies=True, error=f"{type(error).__name__}: {error}")
+
+
+def _unique(findings: Iterable[Finding]) -> list[Finding]:
+    """One finding for one fingerprint; a repeated one adds its evidence to the first."""
+    kept: dict[str, Finding] = {}
+    for finding in findings:
+        known = kept.setdefault(finding.fingerprint, finding)
+        if known is not finding:
+            known.evidence.extend(e for e in finding.evidence if e not in known.evidence)
+    return list(kept.values())
+
+
+def finding_of(repo: Repo, rule: Rule, hit: Hit) -> Finding:
+    """The finding that a hit stands for."""
+    sites = list(dict.fromkeys(hit.sites))
+    why = hit.why or rule.why
+    if len(sites) > MAX_SITES:
+        why = f"{why} (seen in {len(sites)} places, the first {MAX_SITES} are shown)"
+    return Finding(
+        rule=rule.id,
+        step=rule.step,
+        severity=Severity(hit.severity or rule.severity),
+        confidence=Confidence(hit.confidence),
+        title=hit.title or rule.title,
+        why=why,
+        remedy=hit.remedy or rule.remedy,
+        evidence=[evidence_of(repo, site) for site in sites[:MAX_SITES]],
+        peers=list(rule.peers),
+        source=rule.source,
+        fingerprint=fingerprint(rule.id, hit.anchor or _anchor(sites[0])),
+    )
+
+
+def evidence_of(repo: Repo, site: Site | Missing) -> Evidence:
+    """The report's evidence for a site or for an absence."""
+    if isinstance(site, Missing):
+        need = site.need
+        place = Place(path=need.path, line=need.line, cell=need.cell, quote=need.quote, sha256=_sha256(repo, need.path))
+        return Absence(need=place, searched=Searched(patterns=list(site.patterns), files=list(site.files)))
+    return Quote(
+        path=site.path,
+        line_start=site.line,
+        line_end=site.line_end,
+        quote=site.quote,
+        sha256=_sha256(repo, site.path),
+        cell=site.cell,
+        note=site.note,
+    )
+
+
+def fingerprint(rule: str, anchor: str) -> str:
+    """Identity of a finding: the rule and a semantic anchor. Stays when lines move."""
+    return hashlib.sha256(f"{rule}\0{anchor}".encode()).hexdigest()[:16]
+
+
+def _anchor(site: Site | Missing) -> str:
+    place = site.need if isinstance(site, Missing) else site
+    if isinstance(site, Missing):
+        return f"{place.path}\0{place.anchor}"
+    return f"{place.path}\0{place.anchor}\0{' '.join(place.quote.split())}"
+
+
+def _sha256(repo: Repo, path: str) -> str:
+    return repo.files[path].sha256
+
+
+def rank(repo: Repo, findings: Sequence[Finding]) -> list[Finding]:
+    """Worst first; inside a severity what breaks the serving path, then training, then the rest."""
+    serving = {module.path for module in repo.closure("serve").modules}
+    training = {module.path for module in repo.closure("train").modules}
+
+    def key(finding: Finding) -> tuple[int, int, int, int, str, str]:
+        first = finding.evidence[0]
+        path = first.path if isinstance(first, Quote) else first.need.path if isinstance(first, Absence) else ""
+        role = 0 if path in serving else 1 if path in training else 2
+        return finding.severity.rank, finding.confidence.rank, role, finding.step, finding.rule, path
+
+    return sorted(findings, key=key)

@@ -1,0 +1,330 @@
+"""Where a repository starts to work: what trains, what serves, what evaluates, what predicts in batch.
+
+`find_routes` lists HTTP handlers that are really registered (decorator, add_url_rule, add_resource, url patterns,
+serverless handlers, platform service classes). `find_entries` turns sites of training, serving, evaluation and
+prediction into entry points: the script that leads to the site, or the function itself where no script does.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ml_engineer.assessment import callgraph
+from ml_engineer.assessment.module import UNKNOWN, Call, Function, Module
+from ml_engineer.assessment.repo import matches
+from ml_engineer.assessment.rule import Site
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.repo import Repo
+
+Kind = Literal["train", "serve", "evaluate", "predict"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Entry:
+    """An entry point. `unit` is the function it starts in, or None for a module run as a script."""
+
+    kind: Kind
+    module: Module
+    unit: Function | None
+    site: Site  # what makes it an entry of this kind
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Route:
+    """A registered handler. `framework` is a distribution name, or `lambda`, `azure-function`, `cloud-function`."""
+
+    framework: str
+    path: str | None
+    methods: tuple[str, ...]
+    handler: Function
+    site: Site  # where it is registered
+
+    @property
+    def module(self) -> Module:
+        return self.handler.module
+
+
+# Resolved names of application objects -> framework.
+_APPS = {
+    "flask.Flask()": "flask",
+    "flask.Blueprint()": "flask",
+    "fastapi.FastAPI()": "fastapi",
+    "fastapi.APIRouter()": "fastapi",
+    "fastapi.routing.APIRouter()": "fastapi",
+    "starlette.applications.Starlette()": "starlette",
+    "sanic.Sanic()": "sanic",
+    "bottle.Bottle()": "bottle",
+    "bottle": "bottle",
+    "quart.Quart()": "quart",
+    "litestar.Litestar()": "litestar",
+    "falcon.App()": "falcon",
+    "robyn.Robyn()": "robyn",
+    "chalice.Chalice()": "chalice",
+    "flask_restx.Namespace()": "flask",
+    "flask_restx.Api()": "flask",
+    "flask_restful.Api()": "flask",
+    "flask_openapi3.OpenAPI()": "flask",
+    "apiflask.APIFlask()": "flask",
+    "modal.App()": "modal",
+}
+_VERBS = ("get", "post", "put", "delete", "patch", "options", "head", "websocket", "api_route", "route")
+_DECORATORS = {
+    "functions_framework.http": "cloud-function",
+    "bentoml.api": "bentoml",
+    "bentoml.Service().api": "bentoml",
+    "modal.web_endpoint": "modal",
+    "modal.fastapi_endpoint": "modal",
+    "azure.functions.FunctionApp().route": "azure-function",
+}
+_SERVICE_BASES = {
+    "litserve.LitAPI": ("litserve", "predict"),
+    "kserve.Model": ("kserve", "predict"),
+    "kserve.model.Model": ("kserve", "predict"),
+    "seldon_core.SeldonComponent": ("seldon-core", "predict"),
+    "bentoml.Runnable": ("bentoml", "predict"),
+    "mlserver.MLModel": ("mlserver", "predict"),
+    "tornado.web.RequestHandler": ("tornado", "post"),
+    "ts.torch_handler.base_handler.BaseHandler": ("torchserve", "handle"),
+    "http.server.BaseHTTPRequestHandler": ("http.server", "do_POST"),
+}
+_SERVERLESS = re.compile(r"^(lambda_handler|handler)$")
+# User interfaces: the whole script is the service.
+UI_FRAMEWORKS = ("streamlit", "gradio", "dash", "panel", "chainlit", "nicegui")
+
+
+def find_routes(repo: Repo) -> list[Route]:
+    """Every registered handler, by path and line, test files left out."""
+    routes: list[Route] = []
+    for module in repo.modules:
+        if "test" in module.file.roles:
+            continue
+        for function in module.functions.values():
+            routes.extend(_decorated(module, function))
+            if function.class_name is None and _is_serverless(module, function):
+                routes.append(Route("lambda", None, (), function, function.site()))
+        for call in module.calls:
+            routes.extend(_registered(repo, call))
+        for name in module.classes:
+            routes.extend(_service_class(repo, f"{module.dotted}.{name}"))
+    return sorted(routes, key=lambda route: (route.module.path, route.site.cell or 0, route.site.line))
+
+
+def _decorated(module: Module, function: Function) -> Iterator[Route]:
+    for decorator in function.node.decorator_list:
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        name = module.resolve(called)
+        if name in _DECORATORS:
+            yield Route(_DECORATORS[name], None, (), function, module.site(decorator))
+            continue
+        owner, _, verb = name.rpartition(".")
+        if owner in _APPS and verb in _VERBS and isinstance(decorator, ast.Call):
+            call = module.call_of(decorator)
+            yield Route(_APPS[owner], _path(call), _methods(call, verb), function, module.site(decorator))
+
+
+def _path(call: Call) -> str | None:
+    node = call.argument(0, "path") or call.keyword("rule")
+    value = call.module.literal(node)
+    return value if isinstance(value, str) else None
+
+
+def _methods(call: Call, verb: str) -> tuple[str, ...]:
+    if verb not in ("route", "api_route"):
+        return (verb.upper(),)
+    value = call.module.literal(call.keyword("methods"))
+    if value is UNKNOWN or not isinstance(value, list | tuple | set):
+        return ("GET",)
+    return tuple(sorted(str(item).upper() for item in value))
+
+
+def _registered(repo: Repo, call: Call) -> Iterator[Route]:
+    """Handlers registered by a call: add_url_rule, add_resource, router.add_post, Route(...), path(...)."""
+    module = call.module
+    owner, _, attribute = call.name.rpartition(".")
+    framework = _APPS.get(owner)
+    if framework and attribute in ("add_url_rule", "add_api_route", "add_route"):
+        handler = call.keyword("view_func") or call.argument(2 if attribute == "add_url_rule" else 1, "endpoint")
+        for function in _handlers(repo, module, handler):
+            yield Route(framework, _path(call), _methods(call, "route"), function, call.site())
+    elif framework and attribute == "add_resource":
+        path = call.module.literal(call.node.args[1]) if len(call.node.args) > 1 else UNKNOWN
+        for function in _handlers(repo, module, call.node.args[0] if call.node.args else None):
+            verb = function.qualname.rpartition(".")[2]
+            if verb in _VERBS:
+                shown = path if isinstance(path, str) else None
+                yield Route(framework, shown, (verb.upper(),), function, call.site())
+    elif matches(call.name, "aiohttp.web.Application().router.add_*", "aiohttp.web.get", "aiohttp.web.post"):
+        verb = call.name.rpartition(".")[2].removeprefix("add_")
+        for function in _handlers(repo, module, call.argument(1, "handler")):
+            yield Route("aiohttp", _path(call), (verb.upper(),), function, call.site())
+    elif matches(
+        call.name, "starlette.routing.Route", "django.urls.path", "django.urls.re_path", "django.conf.urls.url"
+    ):
+        name = "starlette" if call.name.startswith("starlette") else "django"
+        for function in _handlers(repo, module, call.argument(1, "endpoint" if name == "starlette" else "view")):
+            yield Route(name, _path(call), (), function, call.site())
+
+
+def _handlers(repo: Repo, module: Module, node: ast.expr | None) -> Iterator[Function]:
+    if node is None:
+        return
+    name = module.resolve(node)
+    name = re.sub(r"\.as_view\(\)$", "", name)
+    for function in callgraph.callees(repo, name):
+        verb = function.qualname.rpartition(".")[2]
+        if function.class_name is None or verb in _VERBS or name.endswith(f".{verb}"):
+            yield function
+
+
+def _is_serverless(module: Module, function: Function) -> bool:
+    names = [a.arg for a in function.parameters]
+    return bool(_SERVERLESS.match(function.node.name)) and names == ["event", "context"]
+
+
+def _service_class(repo: Repo, class_name: str) -> Iterator[Route]:
+    module, node = repo.classes[class_name]
+    found = [_SERVICE_BASES[b] for b in callgraph.bases(repo, class_name) if b in _SERVICE_BASES]
+    for decorator in node.decorator_list:
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if matches(module.resolve(called), "ray.serve.deployment", "bentoml.service"):
+            name = "ray" if module.resolve(called).startswith("ray") else "bentoml"
+            found.append((name, "__call__" if name == "ray" else "predict"))
+    for framework, verb in found:
+        handler = callgraph.method(repo, class_name, verb)
+        if handler is not None:
+            yield Route(framework, None, (), handler, module.site(node))
+
+
+# --- entries ----------------------------------------------------------------------------------------------------------
+
+# Fitting these prepares data; it trains no model.
+_TRANSFORMERS = re.compile(
+    r"sklearn\.(preprocessing|feature_extraction|impute|decomposition|compose|feature_selection|random_projection|"
+    r"kernel_approximation|manifold)\.|category_encoders\.|imblearn\.(over|under)_sampling\.|.*(Scaler|Encoder|"
+    r"Vectorizer|Imputer|Tokenizer|Binarizer|Transformer|PCA|SVD|SMOTE|Generator)\(\)\.",
+    re.I,
+)
+_FIT = ("*.fit", "*.fit_generator", "*.partial_fit", "*.train_on_batch", "*.fit_predict", "*.fit_resample")
+_TRAIN_CALLS = (
+    "xgboost.train", "lightgbm.train", "lightgbm.cv", "xgboost.cv", "*Trainer().train", "catboost.train",
+    "fasttext.train_supervised", "fasttext.train_unsupervised", "*.minimize", "sklearn.model_selection.cross_val_score",
+)  # fmt: skip
+_BACKWARD = ("*.backward",)
+_NOT_MODELS = re.compile(r"^(matplotlib|seaborn|plotly|scipy|numpy|lmfit|astropy|curve)\b")
+_EVALUATE = ("*.evaluate", "sklearn.metrics.*", "torchmetrics.*", "evaluate.load")
+_PREDICT = ("*.predict", "*.predict_proba", "*.predict_generator", "*.generate", "*.predict_classes")
+
+
+def is_training_call(call: Call) -> bool:
+    """Whether a call trains a model: fit of an estimator, a trainer's train, a backward pass."""
+    name = call.name
+    if matches(name, *_TRAIN_CALLS, *_BACKWARD):
+        return True
+    if not matches(name, *_FIT) or name.endswith("fit_resample"):
+        return False
+    if _TRANSFORMERS.match(name) or _NOT_MODELS.match(name):
+        return False
+    if name.startswith("?"):  # unknown receiver: go by its own name
+        receiver = call.node.func.value if isinstance(call.node.func, ast.Attribute) else None
+        text = ast.unparse(receiver) if receiver is not None else ""
+        if re.search(r"scaler|encod|vectori[sz]er|imput|tokeni[sz]er|pca|binari[sz]er|transformer|datagen", text, re.I):
+            return False
+    return bool(call.node.args or call.node.keywords)
+
+
+def find_entries(repo: Repo) -> list[Entry]:
+    """Entry points of every kind, test files left out."""
+    entries: list[Entry] = [*_serving(repo)]
+    sites: dict[Kind, list[Call]] = {"train": [], "evaluate": [], "predict": []}
+    for module in repo.modules:
+        if "test" in module.file.roles:
+            continue
+        for call in module.calls:
+            if is_training_call(call):
+                sites["train"].append(call)
+            if matches(call.name, *_EVALUATE):
+                sites["evaluate"].append(call)
+            if matches(call.name, *_PREDICT) and not call.name.startswith("random"):
+                sites["predict"].append(call)
+    served = callgraph.closure_of(repo, entries)
+    for kind, calls in sites.items():
+        entries.extend(_roots(repo, kind, [c for c in calls if not served.covers(c.module, c.node)]))
+    return entries
+
+
+def _serving(repo: Repo) -> Iterator[Entry]:
+    for route in repo.routes:
+        yield Entry("serve", route.module, route.handler, route.site)
+    for module in repo.modules:
+        if "test" in module.file.roles or module.is_notebook:
+            continue
+        used = next((i for i in module.imports if i.top in UI_FRAMEWORKS), None)
+        if used is not None and _starts_interface(module, used.top):
+            yield Entry("serve", module, None, module.site(used.node))
+
+
+def _starts_interface(module: Module, framework: str) -> bool:
+    """A Streamlit script draws at import; the others launch an object."""
+    if framework == "streamlit":
+        return any(call.name.startswith("streamlit.") for call in module.calls)
+    return any(matches(call.name, f"{framework}.*") for call in module.calls)
+
+
+def _roots(repo: Repo, kind: Kind, calls: list[Call]) -> Iterator[Entry]:
+    """For each site the scripts that lead to it, or the outermost function where no script does."""
+    seen: set[tuple[Module, Function | None]] = set()
+    for call in calls:
+        for module, unit in _callers(repo, call):
+            if (module, unit) not in seen:
+                seen.add((module, unit))
+                yield Entry(kind, module, unit, call.site())
+
+
+def _callers(repo: Repo, call: Call) -> list[tuple[Module, Function | None]]:
+    """Units from which nothing else leads on, upwards from a call: scripts first, else functions nobody calls."""
+    if call.scope is None:
+        return [(call.module, None)]
+    callers = _reverse(repo)
+    scripts: set[Module] = set()
+    tops: set[Function] = set()
+    seen: set[Function] = set()
+    stack = [call.scope]
+    while stack:
+        function = stack.pop()
+        if function in seen:
+            continue
+        seen.add(function)
+        above = callers.get(function, set())
+        if not above:
+            tops.add(function)
+        for unit in above:
+            if isinstance(unit, Module):
+                scripts.add(unit)
+            else:
+                stack.append(unit)
+    if scripts:
+        return [(module, None) for module in sorted(scripts, key=lambda m: m.path)]
+    ordered = sorted(tops or {call.scope}, key=lambda f: f.dotted)
+    return [(function.module, function) for function in ordered]
+
+
+def _reverse(repo: Repo) -> dict[Function, set[callgraph.Unit]]:
+    """Function -> the units that call it. Computed once for a repository."""
+    reverse: dict[Function, set[callgraph.Unit]] | None = repo.__dict__.get("_reverse_calls")
+    if reverse is None:
+        reverse = {}
+        for module in repo.modules:
+            if "test" in module.file.roles:
+                continue
+            units: list[callgraph.Unit] = [module, *module.functions.values()]
+            for unit in units:
+                for callee in callgraph.successors(repo, unit, started=True):
+                    if isinstance(callee, Function):
+                        reverse.setdefault(callee, set()).add(unit)
+        repo.__dict__["_reverse_calls"] = reverse
+    return reverse

@@ -1,0 +1,262 @@
+"""The snapshot that rules read: files, modules, and the resolvers that many rules share.
+
+`Repo.open(root)` lists the tree; everything else is computed on first use and kept. Nothing of the target is imported
+or executed. What a rule usually needs:
+
+    repo.calls("torch.load")                 every call of it, in any module that is not vendored, `*` matches anything
+    repo.uses("flask")                       is the package imported anywhere
+    repo.closure("serve")                    what is reached from the serving entry points: modules and functions
+    repo.routes                              registered HTTP handlers
+    repo.glob("Dockerfile*", "**/*.yaml")    files by path pattern
+    repo.missing(need, patterns, files)      evidence that something is absent
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment import files as listing
+from ml_engineer.assessment.files import File, Listing
+from ml_engineer.assessment.git import GitFacts, blob_id
+from ml_engineer.assessment.module import Call, Function, Module
+from ml_engineer.assessment.rule import Missing, Site
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.callgraph import Closure
+    from ml_engineer.assessment.entrypoints import Entry, Route
+
+MAX_SEARCHED_FILES = 12
+
+
+class Repo:
+    """A repository as the rules see it. Made once for a review; every resolver is computed on first use."""
+
+    def __init__(self, tree: Listing) -> None:
+        self.root: Path = tree.root
+        self.files: dict[str, File] = tree.files
+        self.skipped = tree.skipped
+        self.git: GitFacts = tree.git
+
+    @classmethod
+    def open(cls, root: Path) -> Repo:
+        """List the tree below `root`, an existing folder."""
+        return cls(listing.scan(root))
+
+    # --- files ---------------------------------------------------------------------------------------------------
+
+    def glob(self, *patterns: str) -> list[File]:
+        """Files whose path matches one of the patterns, case-insensitively, vendored ones and templates left out.
+
+        `*` stops at a slash, `**/` is any number of folders. A pattern without a slash matches the file's name.
+        """
+        matchers = [_glob(pattern) for pattern in patterns]
+        return [
+            f
+            for f in self.files.values()
+            if not f.roles & {"vendored", "template"} and any(m.fullmatch(f.path if s else f.name) for m, s in matchers)
+        ]
+
+    @cached_property
+    def dirty(self) -> bool | None:
+        """Whether a tracked file differs from HEAD. None without git. Line endings alone are no difference."""
+        if self.git.tracked is None:
+            return None
+        if self.git.staged:
+            return True
+        for path, blob in self.git.tracked.items():
+            file = self.files.get(path)
+            if file is None:
+                if not (self.root / path).is_symlink() and not (self.root / path).exists():
+                    return True
+            elif file.size <= listing.MAX_TEXT_BYTES and blob_id(file.data) != blob:
+                if blob_id(file.data.replace(b"\r\n", b"\n")) != blob and not _is_lfs(file):
+                    return True
+        return False
+
+    # --- Python --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def modules(self) -> list[Module]:
+        """Python files and notebooks, without vendored ones and templates, by path."""
+        found = []
+        for file in self.files.values():
+            if file.suffix not in (".py", ".ipynb") or file.roles & {"vendored", "template"}:
+                continue
+            dotted = file.path.rsplit(".", 1)[0].replace("/", ".").removesuffix(".__init__")
+            if dotted == "__init__":
+                dotted = ""
+            found.append(Module(file, dotted, file.folder.replace("/", "."), self._link))
+        return found
+
+    @cached_property
+    def by_dotted(self) -> dict[str, Module]:
+        return {module.dotted: module for module in self.modules}
+
+    @cached_property
+    def by_path(self) -> dict[str, Module]:
+        return {module.path: module for module in self.modules}
+
+    @cached_property
+    def functions(self) -> dict[str, Function]:
+        """Every function and method by its dotted name inside the repository."""
+        return {f.dotted: f for module in self.modules for f in module.functions.values()}
+
+    @cached_property
+    def classes(self) -> dict[str, tuple[Module, ast.ClassDef]]:
+        """Every class by its dotted name inside the repository."""
+        return {f"{m.dotted}.{name}": (m, node) for m in self.modules for name, node in m.classes.items()}
+
+    def calls(self, *patterns: str, tests: bool = True) -> Iterator[Call]:
+        """Calls whose resolved name matches one of the patterns; `tests=False` leaves test files out."""
+        matcher = _name_matcher(patterns).fullmatch
+        for module in self.modules:
+            if not tests and "test" in module.file.roles:
+                continue
+            if any(matcher(name) for name in module.call_names):
+                yield from (call for call in module.calls if matcher(call.name))
+
+    def uses(self, *packages: str) -> bool:
+        """Whether one of the top-level packages is imported anywhere outside tests."""
+        return any(package in self.imported for package in packages)
+
+    @cached_property
+    def imported(self) -> dict[str, list[tuple[Module, ast.stmt]]]:
+        """Top-level package -> where it is imported (tests and local modules left out)."""
+        found: dict[str, list[tuple[Module, ast.stmt]]] = {}
+        for module in self.modules:
+            if "test" in module.file.roles:
+                continue
+            for item in module.imports:
+                if item.top and self.local(module, item.target) is None:
+                    found.setdefault(item.top, []).append((module, item.node))
+        return found
+
+    def local(self, module: Module, name: str) -> tuple[Module, str] | None:
+        """The module of this repository that a dotted name, as written in `module`, leads to, and the rest of it."""
+        if name.split(".", 1)[0] not in self._local_names:
+            return None
+        for base in _bases(module.package):
+            parts = f"{base}.{name}".lstrip(".").split(".")
+            for length in range(len(parts), base.count(".") + 1 if base else 0, -1):
+                found = self.by_dotted.get(".".join(parts[:length]))
+                if found is not None and (found is not module or length == len(parts)):
+                    return found, ".".join(parts[length:])
+        return None
+
+    @cached_property
+    def _local_names(self) -> frozenset[str]:
+        """Every part of a module's dotted name: what the first part of a local name can be."""
+        return frozenset(part for module in self.modules for part in module.dotted.split("."))
+
+    def _link(self, module: Module, name: str) -> str:
+        """Rewrite a name as written in `module` to where it is defined in this repository, through re-exports."""
+        for _ in range(8):
+            head = re.match(r"[\w.]+", name)
+            if head is None:
+                return name
+            found = self.local(module, head[0])
+            if found is None:
+                return name
+            target, rest = found
+            tail = name[head.end() :]
+            first, _, more = rest.partition(".")
+            more = f".{more}" if more else ""
+            if not first:
+                return f"{target.dotted}{tail}"
+            if rest in target.functions or first in target.classes or first in target.functions:
+                return f"{target.dotted}.{rest}{tail}"
+            bindings = target.bindings_of(first, None)
+            if not bindings:
+                return f"{target.dotted}.{rest}{tail}"
+            bound = bindings[-1]
+            if bound.target is None:
+                if bound.value is None:
+                    return f"{target.dotted}.{rest}{tail}"
+                linked = target.raw(bound.value) + bound.suffix + more + tail
+            else:
+                linked = bound.target + more + tail
+            if linked == name and target is module:
+                return name
+            module, name = target, linked
+        return name
+
+    # --- resolvers, each in its own file -------------------------------------------------------------------------
+
+    @cached_property
+    def routes(self) -> list[Route]:
+        """HTTP handlers that are really registered, functions of serverless platforms included."""
+        from ml_engineer.assessment.entrypoints import find_routes
+
+        return find_routes(self)
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """Entry points: train, serve, evaluate, predict."""
+        from ml_engineer.assessment.entrypoints import find_entries
+
+        return find_entries(self)
+
+    @lru_cache(maxsize=16)  # noqa: B019 - a Repo lives as long as the review
+    def closure(self, *kinds: str) -> Closure:
+        """What is reached from the entry points of these kinds: modules and functions."""
+        from ml_engineer.assessment.callgraph import closure_of
+
+        return closure_of(self, [entry for entry in self.entries if entry.kind in kinds])
+
+    # --- evidence ------------------------------------------------------------------------------------------------
+
+    def missing(self, need: Site, patterns: Iterable[str], files: Iterable[File | Module | str] = ()) -> Missing:
+        """Evidence that something is absent: the site that needs it, what was looked for, and where."""
+        paths = sorted({f if isinstance(f, str) else f.path for f in files})
+        if len(paths) > MAX_SEARCHED_FILES:
+            paths = [*paths[:MAX_SEARCHED_FILES], f"and {len(paths) - MAX_SEARCHED_FILES} more files"]
+        return Missing(need, tuple(patterns), tuple(paths) or ("every file of the repository",))
+
+
+def _bases(package: str) -> list[str]:
+    """Where an absolute import may start from: the folder of the file, its parents, the root, `src`."""
+    parts = package.split(".") if package else []
+    return [".".join(parts[:n]) for n in range(len(parts), -1, -1)] + ["src"]
+
+
+def _is_lfs(file: File) -> bool:
+    return file.data.startswith(b"version https://git-lfs.github.com/spec/")
+
+
+@lru_cache(maxsize=512)
+def _glob(pattern: str) -> tuple[re.Pattern[str], bool]:
+    """Compiled pattern, and whether it is about the whole path."""
+    expression = ""
+    position = 0
+    while position < len(pattern):
+        if pattern.startswith("**/", position):
+            expression += "(?:.*/)?"
+            position += 3
+        elif pattern.startswith("**", position):
+            expression += ".*"
+            position += 2
+        elif pattern[position] == "*":
+            expression += "[^/]*"
+            position += 1
+        elif pattern[position] == "?":
+            expression += "[^/]"
+            position += 1
+        else:
+            expression += re.escape(pattern[position])
+            position += 1
+    return re.compile(expression, re.I), "/" in pattern
+
+
+@lru_cache(maxsize=1024)
+def _name_matcher(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(re.escape(p).replace(r"\*", ".*") for p in patterns))
+
+
+def matches(name: str, *patterns: str) -> bool:
+    """Whether a resolved name matches one of the patterns; `*` matches anything."""
+    return _name_matcher(patterns).fullmatch(name) is not None
