@@ -1,0 +1,109 @@
+"""The answer before the detail: what is this, how ready is it, what to fix first. Every view opens with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ml_engineer.report.schema import Claim, ClaimState, CoveredStep, Finding, Report, Severity, StepState
+from ml_engineer.report.text import joined, one_line, plural, public_url
+
+FIX_FIRST = 5
+_KNOWN = {ClaimState.MEASURED, ClaimState.IMPLEMENTED, ClaimState.PRESENT}
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The head of every view. `readiness` is a percentage of the applicable checks, or None where none applies."""
+
+    what: str
+    origin: str
+    readiness: int | None
+    checks_held: int
+    checks_applicable: int
+    by_severity: dict[Severity, int]
+    fix_first: list[Finding]
+    gaps: list[str]
+
+
+def summarise(report: Report) -> Summary:
+    applicable = sum(step.checks_applicable for step in report.score.steps)
+    held = applicable - sum(step.checks_failed for step in report.score.steps)
+    ranked = rank(report.findings)
+    return Summary(
+        what=_what(report),
+        origin=_origin(report),
+        readiness=round(100 * held / applicable) if applicable else None,
+        checks_held=held,
+        checks_applicable=applicable,
+        by_severity={severity: sum(f.severity is severity for f in report.findings) for severity in Severity},
+        fix_first=[finding for finding in ranked if finding.severity is not Severity.INFO][:FIX_FIRST],
+        gaps=_gaps(report),
+    )
+
+
+def rank(findings: Sequence[Finding]) -> list[Finding]:
+    """Worst and surest first. Inside one rank the report's order stays, which puts the serving path first."""
+    return sorted(findings, key=lambda finding: (finding.severity.rank, finding.confidence.rank))
+
+
+def severity_line(summary: Summary) -> str:
+    """`2 critical · 5 high · 1 low`, or that there is none."""
+    return joined(f"{count} {severity}" for severity, count in summary.by_severity.items() if count) or "no findings"
+
+
+def readiness_line(summary: Summary) -> str:
+    if summary.readiness is None:
+        return "no check applies"
+    return f"{summary.readiness} % ready: {summary.checks_held} of {plural(summary.checks_applicable, 'check')} hold"
+
+
+def evidence_line(report: Report) -> str:
+    """What became of the evidence: `120 pieces of evidence re-read: 2 lines repaired, 1 dropped`."""
+    check = report.evidence_check
+    pieces = plural(check.checked, "piece of evidence", "pieces of evidence")
+    return f"{pieces} re-read: {plural(check.repaired, 'line')} repaired, {check.dropped} dropped"
+
+
+def cost_line(report: Report) -> str:
+    """What was spent. An unknown price is said so, never shown as zero."""
+    usage = report.usage
+    if not usage.turns:
+        return "no model was asked"
+    tokens = usage.tokens.input + usage.tokens.output + usage.tokens.cache_read + usage.tokens.cache_write
+    price = "unpriced" if usage.cost_usd == "unpriced" else f"${usage.cost_usd:.2f}"
+    return joined([plural(usage.turns, "turn"), plural(tokens, "token"), price])
+
+
+def step_line(step: CoveredStep) -> str:
+    """How a step ended, with the reason where there is one."""
+    return step.state + (f": {one_line(step.reason)}" if step.reason else "")
+
+
+def _what(report: Report) -> str:
+    fields = report.sections.model_deployment
+    known = [_known(fields.get(name)) for name in ("Model Type", "Deployment Pattern", "Serving Framework")]
+    return joined(known) or "nothing is known yet about the model and its deployment"
+
+
+def _known(claim: Claim | None) -> str:
+    return one_line(claim.text) if claim and claim.state in _KNOWN else ""
+
+
+def _origin(report: Report) -> str:
+    repository = report.repository
+    revision = f"revision {repository.revision[:12]}" if repository.revision else "no git history"
+    changed = "with uncommitted changes" if repository.dirty else ""
+    place = public_url(repository.url) if repository.url else repository.path or ""
+    return joined([one_line(place), " ".join(filter(None, [one_line(revision), changed]))])
+
+
+def _gaps(report: Report) -> list[str]:
+    """Why the coverage is not complete; empty where it is."""
+    if report.coverage.state == "complete":
+        return []
+    ended = [step for step in report.coverage.steps if step.state is not StepState.DONE]
+    gaps = [f"step {step.step} {step.name} {step_line(step)}" for step in ended]
+    if report.coverage.skipped_total:
+        gaps.append(f"{plural(report.coverage.skipped_total, 'file')} not read")
+    return gaps + [one_line(note) for note in report.coverage.notes]
