@@ -1,0 +1,108 @@
+"""What the model has seen of each file: nothing is changed that was not read, or that has changed since.
+
+Files are compared by content hash, not by time stamp. Beside the hash a digest of each line is kept (not the text), so
+that a refusal can say which lines changed. It lives as long as the run's process: a resumed run reads again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from ml_engineer.tools.base import ToolError
+
+_MAX_LINES = 200_000  # of a file whose line digests are kept; a larger one is only compared as a whole
+
+
+def content_hash(raw: bytes) -> str:
+    """SHA-256 in hexadecimal. `short_hash` is what results show."""
+    return hashlib.sha256(raw).hexdigest()
+
+
+def short_hash(sha256: str) -> str:
+    return sha256[:12]
+
+
+@dataclass
+class Seen:
+    """One file as the model last saw it. `spans` are the 1-based, inclusive line ranges that were shown."""
+
+    sha256: str
+    lines: list[int] | None
+    line_count: int
+    spans: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every line was shown."""
+        reached = 0
+        for first, last in sorted(self.spans):
+            if first > reached + 1:
+                return False
+            reached = max(reached, last)
+        return reached >= self.line_count
+
+
+class Ledger:
+    """Files by workspace path."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, Seen] = {}
+
+    def get(self, path: str) -> Seen | None:
+        return self._seen.get(path)
+
+    def shown(self, path: str, raw: bytes, first: int, last: int) -> None:
+        """Lines `first` to `last` of `path`, whose bytes are `raw`, were shown."""
+        seen = self._seen.get(path)
+        sha256 = content_hash(raw)
+        if seen is None or seen.sha256 != sha256:
+            seen = self._seen[path] = _look(raw, sha256)
+        seen.spans.append((first, last))
+
+    def changed(self, path: str, raw: bytes, *, whole: bool) -> None:
+        """A tool wrote `raw`. `whole`: the model gave all of it; else it has seen as much as it had before."""
+        before = self._seen.get(path)
+        seen = self._seen[path] = _look(raw, content_hash(raw))
+        if whole or (before is not None and before.complete):
+            seen.spans.append((1, seen.line_count))
+
+    def forget(self, path: str) -> None:
+        self._seen.pop(path, None)
+
+    def check(self, path: str, raw: bytes) -> Seen:
+        """Raises ToolError unless `raw` is what the model saw last."""
+        seen = self._seen.get(path)
+        if seen is None:
+            raise ToolError(f"{path} has not been read in this run. Read it first, then repeat this call.")
+        if seen.sha256 != content_hash(raw):
+            raise ToolError(
+                f"{path} has changed since it was read: {_what_changed(seen, raw)} Read it again, then edit."
+            )
+        return seen
+
+
+def _look(raw: bytes, sha256: str) -> Seen:
+    lines = raw.splitlines(keepends=True)
+    digests = [hash(line) for line in lines] if len(lines) <= _MAX_LINES else None
+    return Seen(sha256, digests, len(lines))
+
+
+def _what_changed(seen: Seen, raw: bytes) -> str:
+    now = _look(raw, "")
+    if seen.lines is None or now.lines is None:
+        return f"it had {seen.line_count:,} lines and now has {now.line_count:,}."
+    old, new = seen.lines, now.lines
+    start = 0
+    while start < min(len(old), len(new)) and old[start] == new[start]:
+        start += 1
+    end = 0
+    while end < min(len(old), len(new)) - start and old[-1 - end] == new[-1 - end]:
+        end += 1
+    return f"{_lines(start, len(old) - end)} became {_lines(start, len(new) - end)}."
+
+
+def _lines(start: int, stop: int) -> str:
+    if stop <= start:
+        return f"nothing after line {start}"
+    return f"line {stop}" if stop == start + 1 else f"lines {start + 1}-{stop}"
