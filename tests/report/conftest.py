@@ -413,3 +413,27 @@ def _score(root: Path) -> Score:
         ],
         maturity="Level 0: manual. Nothing that would catch a bad model runs by itself.",
     )
+
+
+@pytest.fixture(scope="session")
+def filled(report: Report) -> Callable[[str], Report]:
+    """The sample with one text wherever a report carries text of the repository's authors, a model or a peer."""
+    return lambda text: _everywhere(report, text)
+
+
+def _everywhere(report: Report, text: str) -> Report:
+    path = text or "empty"
+    data = report.model_dump()
+    fixed = {"kind", "state", "stage", "section", "severity", "confidence", "origin", "mode", "started", "finished"}
+    fixed |= {"schema_version", "rule", "sha256", "digest", "by_agent"}
+
+    def fill(value: object, key: str = "") -> object:
+        if isinstance(value, dict):
+            return {name: fill(item, name) for name, item in value.items()}
+        if isinstance(value, list):
+            return [fill(item, key) for item in value]
+        if not isinstance(value, str) or key in fixed:
+            return value
+        return path if key == "path" else text
+
+    return Report.model_validate(fill(data))
