@@ -28,6 +28,7 @@ from ml_engineer.assessment.rule import Missing, Site
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.callgraph import Closure
+    from ml_engineer.assessment.dependencies import Dependencies
     from ml_engineer.assessment.entrypoints import Entry, Route
 
 MAX_SEARCHED_FILES = 12
@@ -208,6 +209,13 @@ class Repo:
 
         return closure_of(self, [entry for entry in self.entries if entry.kind in kinds])
 
+    @cached_property
+    def dependencies(self) -> Dependencies:
+        """Declared versions, from requirements, pyproject, conda, Docker, notebooks and locks."""
+        from ml_engineer.assessment.dependencies import Dependencies
+
+        return Dependencies(self)
+
     # --- evidence ------------------------------------------------------------------------------------------------
 
     def missing(self, need: Site, patterns: Iterable[str], files: Iterable[File | Module | str] = ()) -> Missing:
@@ -250,6 +258,11 @@ def _glob(pattern: str) -> tuple[re.Pattern[str], bool]:
             expression += re.escape(pattern[position])
             position += 1
     return re.compile(expression, re.I), "/" in pattern
+
+
+def path_pattern(pattern: str) -> re.Pattern[str]:
+    """A path pattern as a regular expression: `*` stops at a slash, `**/` is any number of folders."""
+    return _glob(pattern)[0]
 
 
 @lru_cache(maxsize=1024)
