@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ml_engineer.assessment import callgraph
+from ml_engineer.assessment import callgraph, values
 from ml_engineer.assessment.module import UNKNOWN, Call, Function, Module
 from ml_engineer.assessment.repo import matches
 from ml_engineer.assessment.rule import Site
@@ -71,6 +71,7 @@ _APPS = {
     "flask_openapi3.OpenAPI()": "flask",
     "apiflask.APIFlask()": "flask",
     "modal.App()": "modal",
+    "aiohttp.web.RouteTableDef()": "aiohttp",
 }
 _VERBS = ("get", "post", "put", "delete", "patch", "options", "head", "websocket", "api_route", "route")
 _DECORATORS = {
@@ -104,7 +105,7 @@ def find_routes(repo: Repo) -> list[Route]:
         if "test" in module.file.roles:
             continue
         for function in module.functions.values():
-            routes.extend(_decorated(module, function))
+            routes.extend(_decorated(repo, module, function))
             if function.class_name is None and _is_serverless(module, function):
                 routes.append(Route("lambda", None, (), function, function.site()))
         for call in module.calls:
@@ -114,7 +115,7 @@ def find_routes(repo: Repo) -> list[Route]:
     return sorted(routes, key=lambda route: (route.module.path, route.site.cell or 0, route.site.line))
 
 
-def _decorated(module: Module, function: Function) -> Iterator[Route]:
+def _decorated(repo: Repo, module: Module, function: Function) -> Iterator[Route]:
     for decorator in function.node.decorator_list:
         called = decorator.func if isinstance(decorator, ast.Call) else decorator
         name = module.resolve(called)
@@ -122,7 +123,10 @@ def _decorated(module: Module, function: Function) -> Iterator[Route]:
             yield Route(_DECORATORS[name], None, (), function, module.site(decorator))
             continue
         owner, _, verb = name.rpartition(".")
-        if owner in _APPS and verb in _VERBS and isinstance(decorator, ast.Call):
+        if verb not in _VERBS or not isinstance(decorator, ast.Call):
+            continue
+        owner = values.origin(repo, owner)
+        if owner in _APPS:
             call = module.call_of(decorator)
             yield Route(_APPS[owner], _path(call), _methods(call, verb), function, module.site(decorator))
 
@@ -146,7 +150,7 @@ def _registered(repo: Repo, call: Call) -> Iterator[Route]:
     """Handlers registered by a call: add_url_rule, add_resource, router.add_post, Route(...), path(...)."""
     module = call.module
     owner, _, attribute = call.name.rpartition(".")
-    framework = _APPS.get(owner)
+    framework = _APPS.get(values.origin(repo, owner)) if attribute.startswith("add_") else None
     if framework and attribute in ("add_url_rule", "add_api_route", "add_route"):
         handler = call.keyword("view_func") or call.argument(2 if attribute == "add_url_rule" else 1, "endpoint")
         for function in _handlers(repo, module, handler):

@@ -163,6 +163,14 @@ class Module:
         return sorted(found, key=lambda call: (call.node.lineno, call.node.col_offset))
 
     @cached_property
+    def calls_by_scope(self) -> dict[Function | None, list[Call]]:
+        """Calls by the function they stand in directly (None: module level), each in source order."""
+        found: dict[Function | None, list[Call]] = {}
+        for call in self.calls:
+            found.setdefault(call.scope, []).append(call)
+        return found
+
+    @cached_property
     def call_names(self) -> frozenset[str]:
         return frozenset(call.name for call in self.calls)
 
@@ -264,6 +272,10 @@ class Module:
     def bindings_of(self, name: str, scope: Function | None) -> list[Binding]:
         """Every binding of a name in one scope, in source order."""
         return self._index.bindings[scope.qualname if scope else ""].get(name, [])
+
+    def attribute(self, class_name: str, name: str) -> Binding | None:
+        """What a class of this module keeps under a name: `self.name = value` or a class attribute."""
+        return self._index.attributes[class_name].get(name)
 
     def _resolve(self, node: ast.expr | None, fuel: list[int]) -> str:
         fuel[0] -= 1

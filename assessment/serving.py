@@ -1,0 +1,321 @@
+"""What a registered route does for one request: what it reads, which functions it runs, which model it calls.
+
+    for handler in handlers(repo):       one for each handler function that is really registered
+        handler.functions                what one request runs, the handler first
+        handler.model_calls              calls that make a model answer, nearest first
+        handler.reads                    where the request's content is taken out
+        handler.schema                   the call, annotation or decorator that checks that content, or None
+
+What runs once, at import or at start-up, is not part of it: only calls inside functions that a request leads to.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment import callgraph, values
+from ml_engineer.assessment.module import Call, Function, Module
+from ml_engineer.assessment.repo import matches
+from ml_engineer.assessment.rule import Site
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.entrypoints import Route
+    from ml_engineer.assessment.repo import Repo
+
+# Servers that bring health, metrics and a transport of their own.
+PLATFORMS = frozenset("kserve seldon-core bentoml litserve ray triton mlserver torchserve modal".split())
+SERVERLESS = frozenset("lambda azure-function cloud-function chalice".split())
+WEB = frozenset(
+    "flask fastapi starlette sanic bottle quart litestar falcon robyn aiohttp django tornado http.server".split()
+)
+
+_APP_CONSTRUCTORS = {
+    "flask.Flask": "flask", "fastapi.FastAPI": "fastapi", "starlette.applications.Starlette": "starlette",
+    "sanic.Sanic": "sanic", "bottle.Bottle": "bottle", "quart.Quart": "quart", "litestar.Litestar": "litestar",
+    "falcon.App": "falcon", "robyn.Robyn": "robyn", "aiohttp.web.Application": "aiohttp",
+    "tornado.web.Application": "tornado", "apiflask.APIFlask": "flask", "flask_openapi3.OpenAPI": "flask",
+    "connexion.App": "connexion", "connexion.FlaskApp": "connexion", "http.server.HTTPServer": "http.server",
+}  # fmt: skip
+
+_SCHEMA_CALLS = (
+    "jsonschema.validate", "jsonschema.*().validate", "fastjsonschema.*", "pydantic.*.model_validate*",
+    "*.model_validate", "*.model_validate_json", "*.parse_obj", "*.parse_raw", "*.validate_python",
+    "pydantic.parse_obj_as", "cerberus.Validator().validate", "voluptuous.Schema()*", "pandera.*().validate",
+    "*.validate_on_submit", "webargs.*", "*RequestParser().parse_args", "dacite.from_dict", "msgspec.*.decode",
+    "msgspec.convert", "cattrs.structure", "pandera.*.validate", "schema.Schema().validate", "great_expectations.*",
+    "marshmallow.*", "flask_marshmallow.*", "typeguard.check_type", "*.is_valid",
+)  # fmt: skip
+_SCHEMA_DECORATORS = re.compile(
+    r"flask_pydantic\.|flask_expects_json\.|flask_smorest\.|webargs\.|flask_apispec\.|pydantic\.validate|"
+    r"spectree\.|flask_parameter_validation\.|sanic_ext\.validate|apiflask\.|.*\.(expect|input|validate|use_kwargs)\b",
+)
+_SCHEMA_BASES = (
+    "pydantic.BaseModel", "pydantic.main.BaseModel", "marshmallow.Schema", "sqlmodel.SQLModel", "msgspec.Struct",
+    "flask_wtf.FlaskForm", "rest_framework.serializers.*", "wtforms.Form", "ninja.Schema",
+)  # fmt: skip
+_FLASK_CONTENT = "json|args|form|files|data|values|get_json|get_data|stream"
+_CONTENT = re.compile(
+    rf"(flask|quart|bottle)\.request\.({_FLASK_CONTENT}|forms|query|params|body)$|"
+    r"(fastapi|starlette\.requests|starlette|fastapi\.requests)\.Request\(\)\.(json|body|form|query_params|stream)$"
+)
+_CONTENT_NAMES = frozenset("json form args files data body POST FILES GET post read text query forms get_json".split())
+_UNTYPED = re.compile(r"^(dict|Dict|list|List|Any|object|bytes|Mapping|Json|JSON)\b|^(typing|t)\.(Dict|Any|List)\b")
+_PREDICTING_NAME = re.compile(r"(^|_)(predict|infer|inference|classify|prediction|forward|generate_text)(_|$)", re.I)
+_REJECTING = re.compile(r"HTTP_4(00|13|15|22)|BAD_REQUEST|UNPROCESSABLE")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class App:
+    """A WSGI or ASGI application object."""
+
+    framework: str
+    call: Call
+
+    @property
+    def site(self) -> Site:
+        return self.call.site()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Read:
+    """Where a handler takes content out of the request. `kind` is the attribute's name, `event` or `parameter`."""
+
+    module: Module
+    node: ast.AST
+    kind: str
+
+
+@dataclass(eq=False)
+class Handler:
+    """A handler function with every route that leads to it."""
+
+    repo: Repo
+    function: Function
+    routes: list[Route]
+
+    @property
+    def framework(self) -> str:
+        """Framework of the route; `ray` where a Ray Serve deployment wraps it."""
+        class_name = f"{self.module.dotted}.{self.function.class_name}"
+        if class_name in self.repo.classes:
+            for decorator in self.repo.classes[class_name][1].decorator_list:
+                called = decorator.func if isinstance(decorator, ast.Call) else decorator
+                if self.module.resolve(called).startswith("ray.serve."):
+                    return "ray"
+        return self.routes[0].framework
+
+    @property
+    def module(self) -> Module:
+        return self.function.module
+
+    @cached_property
+    def functions(self) -> list[Function]:
+        """What one request runs, the handler first, nearest next."""
+        return reached(self.repo, self.function)
+
+    @cached_property
+    def calls(self) -> list[Call]:
+        """Every call that one request makes, nearest function first."""
+        return [call for function in self.functions for call in values.calls_of(function.module, function)]
+
+    @cached_property
+    def model_calls(self) -> list[Call]:
+        """Calls that make a model answer; failing that, calls of local functions whose name says that they do."""
+        found = [call for call in self.calls if values.is_model_call(self.repo, call)]
+        return found or [
+            call
+            for call in values.calls_in(self.function)
+            if _PREDICTING_NAME.search(call.name.rpartition(".")[2]) and not call.name.startswith(("logging", "print"))
+        ]
+
+    @cached_property
+    def reads(self) -> list[Read]:
+        """Where the request's content is taken out, the handler's own places first."""
+        return [read for function in self.functions for read in _reads(self, function)]
+
+    @cached_property
+    def schema(self) -> str | None:
+        """What checks the request's content, in words, or None."""
+        return next(_schemas(self), None)
+
+    @cached_property
+    def rejects(self) -> bool:
+        """Whether some code that the request runs answers 400, 413, 415 or 422 of its own."""
+        return any(_is_rejection(node) for function in self.functions for node in ast.walk(function.node))
+
+
+def handlers(repo: Repo) -> list[Handler]:
+    """Every handler that is really registered, by path and line."""
+    found: list[Handler] | None = repo.__dict__.get("_handlers")
+    if found is None:
+        by_function: dict[Function, list[Route]] = {}
+        for route in repo.routes:
+            if route.module.is_notebook:  # shows how a service would look; nothing starts it from there
+                continue
+            by_function.setdefault(route.handler, []).append(route)
+        found = [Handler(repo, function, routes) for function, routes in by_function.items()]
+        repo.__dict__["_handlers"] = found
+    return found
+
+
+def model_handlers(repo: Repo) -> list[Handler]:
+    """Handlers that make a model answer."""
+    return [handler for handler in handlers(repo) if handler.model_calls]
+
+
+def web_handlers(repo: Repo) -> list[Handler]:
+    """Handlers that make a model answer on a general web framework or a serverless platform, not a model server."""
+    return [handler for handler in model_handlers(repo) if handler.framework not in PLATFORMS]
+
+
+def apps(repo: Repo) -> list[App]:
+    """Application objects of web frameworks, test files left out."""
+    found: list[App] | None = repo.__dict__.get("_apps")
+    if found is None:
+        calls = repo.calls(*_APP_CONSTRUCTORS, tests=False)
+        found = [App(_APP_CONSTRUCTORS[call.name], call) for call in calls]
+        repo.__dict__["_apps"] = found
+    return found
+
+
+def served_app(repo: Repo) -> App | None:
+    """The application object of the routes that make a model answer: the first one in their framework."""
+    for handler in web_handlers(repo):
+        own = [app for app in apps(repo) if app.framework == handler.framework]
+        own.sort(key=lambda app: app.call.module is not handler.module)
+        if own:
+            return own[0]
+    return None
+
+
+def serves_model(repo: Repo) -> bool:
+    """Whether a web application of this repository makes a model answer: what health and metrics are asked of."""
+    return served_app(repo) is not None
+
+
+def serving_modules(repo: Repo) -> list[Module]:
+    """Modules of which the serving entry points reach some code, by path."""
+    return sorted(repo.closure("serve").modules, key=lambda module: module.path)
+
+
+# --- what one request runs --------------------------------------------------------------------------------------------
+
+
+def reached(
+    repo: Repo, start: Function, *, enter: Callable[[Call], bool] = lambda call: True, handed_over: bool = True
+) -> list[Function]:
+    """Functions that a call of `start` runs, nearest first. `enter` says whether a call is followed.
+
+    `handed_over`: functions given as an argument count too (dependencies, executors, callbacks).
+    """
+    order: list[Function] = []
+    queue = [start]
+    known = {start}
+    while queue:
+        function = queue.pop(0)
+        order.append(function)
+        following: list[Function] = []
+        for call in values.calls_in(function):
+            if not enter(call):
+                continue
+            following += _run_by(repo, values.origin(repo, call.name))
+            if handed_over:
+                for argument in [*call.node.args, *(k.value for k in call.node.keywords)]:
+                    if isinstance(argument, ast.Name | ast.Attribute):
+                        following += callgraph.callees(repo, call.module.resolve(argument))
+        for found in following:
+            if found not in known and "test" not in found.module.file.roles:
+                known.add(found)
+                queue.append(found)
+    return order
+
+
+def _run_by(repo: Repo, name: str) -> Iterator[Function]:
+    """Functions that a call runs. Calling an object that exists already does not make it again."""
+    for function in callgraph.callees(repo, name):
+        if not (name.endswith("()") and function.node.name in ("__init__", "__new__", "setup", "load")):
+            yield function
+
+
+def _is_rejection(node: ast.AST) -> bool:
+    """Whether a node names a status that refuses the client's input."""
+    if isinstance(node, ast.Constant):
+        return type(node.value) is int and node.value in (400, 413, 415, 422)
+    return isinstance(node, ast.Attribute) and bool(_REJECTING.match(node.attr))
+
+
+# --- what is read and what checks it ----------------------------------------------------------------------------------
+
+
+def _reads(handler: Handler, function: Function) -> Iterator[Read]:
+    module = function.module
+    own = function is handler.function
+    request = _request_parameter(handler) if own else None
+    for node in ast.walk(function.node):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+            if _CONTENT.match(module.resolve(node)):
+                yield Read(module, node, node.attr)
+            elif request and isinstance(node.value, ast.Name) and node.value.id == request:
+                if node.attr in _CONTENT_NAMES:
+                    yield Read(module, node, node.attr)
+        elif own and handler.framework == "lambda" and _takes_event(function, node):
+            yield Read(module, node, "event")
+    if own and handler.framework in ("fastapi", "litestar"):
+        for parameter in function.parameters:
+            if parameter.annotation is not None and _UNTYPED.match(ast.unparse(parameter.annotation)):
+                yield Read(module, parameter, "parameter")
+
+
+def _request_parameter(handler: Handler) -> str | None:
+    """Name of the handler's own request parameter, in frameworks that pass one without annotation."""
+    if handler.framework not in ("django", "aiohttp", "sanic", "azure-function", "cloud-function", "robyn", "tornado"):
+        return None
+    names = [parameter.arg for parameter in handler.function.parameters if parameter.arg != "self"]
+    return names[0] if names else None
+
+
+def _takes_event(function: Function, node: ast.AST) -> bool:
+    event = function.parameters[0].arg if function.parameters else ""
+    if isinstance(node, ast.Subscript):
+        return isinstance(node.value, ast.Name) and node.value.id == event
+    return (
+        isinstance(node, ast.Attribute)
+        and node.attr == "get"
+        and isinstance(node.value, ast.Name)
+        and node.value.id == event
+    )
+
+
+def is_schema(repo: Repo, name: str) -> bool:
+    """Whether a resolved name is a class that checks what it is given."""
+    return name in repo.classes and any(matches(b, *_SCHEMA_BASES) for b in callgraph.bases(repo, name))
+
+
+def _schemas(handler: Handler) -> Iterator[str]:
+    repo = handler.repo
+    for function in handler.functions:
+        for decorator in function.node.decorator_list:
+            name = function.module.resolve(decorator.func if isinstance(decorator, ast.Call) else decorator)
+            if _SCHEMA_DECORATORS.match(name):
+                yield name
+    for call in handler.calls:
+        name = call.name.replace("()", "")
+        if matches(call.name, *_SCHEMA_CALLS) or is_schema(repo, name) or is_schema(repo, name.rpartition(".")[0]):
+            yield name
+
+
+def annotated_schemas(handler: Handler) -> list[str]:
+    """Local schema classes among the annotations of the handler's parameters."""
+    module = handler.module
+    found = []
+    for parameter in handler.function.parameters:
+        if parameter.annotation is not None:
+            for node in ast.walk(parameter.annotation):
+                if isinstance(node, ast.Name | ast.Attribute) and is_schema(handler.repo, module.resolve(node)):
+                    found.append(module.resolve(node))
+    return found

@@ -1,0 +1,190 @@
+"""What a resolved name really stands for: through what local functions return and what local classes keep.
+
+    origin(repo, "commons.get_model()")      torchvision.models.densenet121()
+    origin(repo, "app.Scorer().model")       joblib.load()
+
+and on top of it what is a model, where models are called, and what is read as an artefact. Names are those of
+`Module.resolve`: `()` is the value of a call, `[]` an item.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment import callgraph
+from ml_engineer.assessment.module import Call, Function, Module
+from ml_engineer.assessment.repo import matches
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.repo import Repo
+
+_MAX_HOPS = 8
+_SAME_OBJECT = re.compile(r"\.(to|cuda|cpu|eval|train|half|float|double|bfloat16|requires_grad_|share_memory)\(\)")
+
+# Calls that read a model or another artefact of training from a file or a hub.
+ARTEFACT_LOADERS = (
+    "pickle.load", "pickle.loads", "cPickle.load", "_pickle.load", "dill.load", "cloudpickle.load", "joblib.load",
+    "sklearn.externals.joblib.load", "torch.load", "torch.jit.load", "torch.hub.load", "*.from_pretrained",
+    "*keras.models.load_model", "tensorflow.saved_model.load", "mlflow.*.load_model", "mlflow.load_model",
+    "onnxruntime.InferenceSession", "transformers.pipeline", "transformers.pipelines.pipeline",
+    "sentence_transformers.SentenceTransformer", "spacy.load", "fasttext.load_model", "whisper.load_model",
+    "ultralytics.YOLO", "cv2.dnn.readNet*", "tensorflow.lite.Interpreter", "tflite_runtime.interpreter.Interpreter",
+    "lightgbm.Booster", "xgboost.*().load_model", "catboost.*().load_model", "*keras.models.model_from_json",
+    "skops.io.load", "pandas.read_pickle", "gensim.models.*.load", "fastai.*.load_learner", "*.load_from_checkpoint",
+    "llama_cpp.Llama", "vllm.LLM", "easyocr.Reader", "paddleocr.PaddleOCR", "stanza.Pipeline", "timm.create_model",
+)  # fmt: skip
+
+_MODULE_BASES = (
+    "torch.nn.Module", "torch.nn.modules.module.Module", "pytorch_lightning.LightningModule", "torch.nn.Sequential",
+    "lightning.LightningModule", "lightning.pytorch.LightningModule", "pytorch_lightning.core.LightningModule",
+    "transformers.PreTrainedModel", "transformers.*PreTrainedModel", "transformers.*Model",
+)  # fmt: skip
+_TORCH_MODELS = (
+    "torchvision.models.*()", "torch.load()", "torch.jit.load()", "torch.hub.load()", "timm.create_model()",
+    "torch.nn.Sequential()", "torch.nn.DataParallel()", "segmentation_models_pytorch.*()",
+    "efficientnet_pytorch.EfficientNet.from_*()", "transformers.*.from_pretrained()",
+    "torch.jit.script()", "torch.compile()", "*.load_from_checkpoint()",
+)  # fmt: skip
+_NO_TORCH = re.compile(r"transformers\.(\w*Tokenizer\w*|\w*Processor\w*|\w*Extractor\w*|\w*Config|TF\w+|Flax\w+)\.")
+_CALLED_MODELS = (
+    "transformers.pipeline()", "transformers.pipelines.pipeline()", "*keras.models.load_model()", "spacy.load()",
+    "tensorflow.saved_model.load()*", "ultralytics.YOLO()", "tensorflow_hub.load()", "tensorflow_hub.KerasLayer()",
+)  # fmt: skip
+_PREDICTING = (
+    "*.predict", "*.predict_proba", "*.predict_log_proba", "*.predict_on_batch", "*.predict_classes",
+    "*.decision_function", "*.forward", "*.predict_generator", "*.transcribe", "onnxruntime.InferenceSession().run",
+    "*.Interpreter().invoke", "sentence_transformers.SentenceTransformer().encode", "cv2.dnn.*().forward",
+    "llama_cpp.Llama().*", "vllm.LLM().*", "*.kneighbors", "*.score_samples",
+)  # fmt: skip
+_GENERATING = ("transformers.*().generate", "*.from_pretrained().generate", "?.generate", "vllm.LLM().generate")
+
+
+def origin(repo: Repo, name: str) -> str:
+    """The name with local functions replaced by what they return, and kept attributes by what they hold."""
+    cache: dict[str, str] = repo.__dict__.setdefault("_origins", {})
+    if name not in cache:
+        current, seen = name, {name}
+        for _ in range(_MAX_HOPS):
+            following = _hop(repo, current)
+            if following is None or following in seen:
+                break
+            seen.add(following)
+            current = following
+        cache[name] = current
+    return cache[name]
+
+
+def _hop(repo: Repo, name: str) -> str | None:
+    for match in re.finditer(r"\(\)", name):
+        plain, rest = name[: match.start()].replace("()", ""), name[match.end() :]
+        function = repo.functions.get(plain)
+        if function is None:
+            head, _, attribute = plain.rpartition(".")
+            function = callgraph.method(repo, head, attribute) if head in repo.classes else None
+        if function is not None:
+            found = _returned(function, rest)
+            return found if found is not None and not found.startswith("?") else None
+        if plain in repo.classes:
+            field = re.match(r"\.(\w+)(?!\w)(?!\()", rest)
+            held = attribute_value(repo, plain, field[1]) if field else None
+            if field and held and not held.startswith("?"):
+                return held + rest[field.end() :]
+    return None
+
+
+def _returned(function: Function, rest: str) -> str | None:
+    """Resolved value of the function's first return that says something, with the rest of the name."""
+    item = re.match(r"\[(\d+)\]", rest)
+    for value in return_values(function):
+        if item and isinstance(value, ast.Tuple) and int(item[1]) < len(value.elts):
+            resolved, tail = function.module.resolve(value.elts[int(item[1])]), rest[item.end() :]
+        else:
+            resolved, tail = function.module.resolve(value), rest
+        if not resolved.startswith(("?", "<NoneType>")):
+            return resolved + tail
+    return None
+
+
+def return_values(function: Function) -> list[ast.expr]:
+    """Expressions that a function returns or yields, those of nested functions left out."""
+    found: list[ast.expr] = []
+    stack: list[ast.AST] = list(function.node.body)
+    while stack:
+        node = stack.pop(0)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.Return | ast.Yield) and node.value is not None:
+            found.append(node.value)
+        stack[:0] = ast.iter_child_nodes(node)
+    return found
+
+
+def attribute_value(repo: Repo, class_name: str, attribute: str) -> str | None:
+    """Resolved value of what a local class keeps under a name, looked up through its local bases."""
+    for name in callgraph.lineage(repo, class_name):
+        module = repo.classes[name][0]
+        bound = module.attribute(name.removeprefix(f"{module.dotted}."), attribute)
+        if bound is not None and bound.value is not None:
+            return module.resolve(bound.value) + bound.suffix
+    return None
+
+
+def value_of(repo: Repo, name: str) -> str:
+    """`origin` without the calls that give back the same model (`.to()`, `.eval()` …)."""
+    return _SAME_OBJECT.sub("", origin(repo, name))
+
+
+def is_torch_class(repo: Repo, class_name: str) -> bool:
+    """Whether a local class is a torch module."""
+    return any(matches(base, *_MODULE_BASES) for base in callgraph.bases(repo, class_name))
+
+
+def is_torch_model(repo: Repo, name: str) -> bool:
+    """Whether a resolved name is an instance of a torch module."""
+    value = value_of(repo, name)
+    if _NO_TORCH.match(value):
+        return False
+    if matches(value, *_TORCH_MODELS):
+        return True
+    return value.endswith("()") and value[:-2] in repo.classes and is_torch_class(repo, value[:-2])
+
+
+def is_forward(repo: Repo, call: Call) -> bool:
+    """Whether a call runs a torch module: `model(x)` or `model.forward(x)`."""
+    if call.name.endswith(".forward"):
+        owner = call.name.removesuffix(".forward")
+        return owner.startswith("?") or is_torch_model(repo, owner) or value_of(repo, owner).endswith("()")
+    return call.name.endswith("()") and is_torch_model(repo, call.name)
+
+
+def is_model_call(repo: Repo, call: Call) -> bool:
+    """Whether a call makes a model answer: predict, forward, a pipeline, a session's run."""
+    if call.name in repo.functions:
+        return False
+    if matches(call.name, *_PREDICTING) and not call.name.startswith(("random.", "super()")):
+        return next(callgraph.callees(repo, call.name), None) is None
+    if call.name.endswith(".generate"):
+        return matches(call.name, *_GENERATING) or is_torch_model(repo, call.name.removesuffix(".generate"))
+    if call.name.endswith((".run", ".invoke")):
+        return matches(value_of(repo, call.name), *_PREDICTING)
+    return is_forward(repo, call) or (call.name.endswith("()") and matches(value_of(repo, call.name), *_CALLED_MODELS))
+
+
+def calls_in(function: Function) -> Iterator[Call]:
+    """Calls of a function and of the functions nested in it, in source order."""
+    module = function.module
+    nested = {f for f in module.functions.values() if _is_inside(module, f, function)}
+    for scope in [function, *nested]:
+        yield from calls_of(module, scope)
+
+
+def _is_inside(module: Module, inner: Function, outer: Function) -> bool:
+    return inner is not outer and inner.qualname.startswith(f"{outer.qualname}.") and inner.class_name is None
+
+
+def calls_of(module: Module, scope: Function | None) -> list[Call]:
+    """Calls that stand directly in a scope (None: the module's own body)."""
+    return module.calls_by_scope.get(scope, [])

@@ -1,0 +1,129 @@
+"""What a handler reads, runs and calls, followed through helpers, classes and modules."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from ml_engineer.assessment import serving, taint, values
+from ml_engineer.assessment.repo import Repo
+
+
+@pytest.fixture
+def repo(tmp_path: Path):
+    def make(files: dict[str, str]) -> Repo:
+        for path, content in files.items():
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_text(textwrap.dedent(content))
+        return Repo.open(tmp_path)
+
+    return make
+
+
+FLASK = """
+    from flask import Flask, request
+    from scoring import score
+
+    def make_app():
+        return Flask(__name__)
+
+    app = make_app()
+
+    @app.route("/predict", methods=["POST"])
+    def predict():
+        return str(score(request.get_json()))
+"""
+SCORING = """
+    import joblib
+
+    class Scorer:
+        def __init__(self):
+            self.model = joblib.load("m.joblib")
+
+        def run(self, rows):
+            return self.model.predict(rows)
+
+    def get_scorer():
+        return Scorer()
+
+    scorer = get_scorer()
+
+    def score(data):
+        return scorer.run(data)
+"""
+
+
+def test_a_model_call_is_found_through_a_factory_a_helper_module_and_a_kept_attribute(repo):
+    (handler,) = serving.handlers(repo({"app.py": FLASK, "scoring.py": SCORING}))
+    assert handler.framework == "flask"
+    assert [(c.name, c.module.path, c.node.lineno) for c in handler.model_calls] == [
+        ("joblib.load().predict", "scoring.py", 9)
+    ]
+    assert [(r.kind, r.node.lineno) for r in handler.reads] == [("get_json", 12)]
+    assert "scoring.Scorer.__init__" not in [f.dotted for f in handler.functions]
+
+
+def test_origin_follows_returned_tuples_and_stops_at_recursion(repo):
+    opened = repo({
+        "a.py": """
+            import torch
+            def load():
+                model = torch.load("m.pt")
+                return model, 3
+            def loop():
+                return loop()
+            m, n = load()
+            """,
+    })  # fmt: skip
+    assert values.origin(opened, "a.load()[0].forward") == "torch.load().forward"
+    assert values.origin(opened, "a.loop()") == "a.loop()"
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("sys.argv[1]", {"argv"}),
+        ("os.environ['M']", {"env"}),
+        ("os.path.join('models', request.args['name'])", {"request"}),
+        ("f'{os.getenv(\"M\")}.pkl'", {"env"}),
+        ("'fixed.pkl'", set()),
+        ("len(sys.argv)", set()),
+    ],
+)
+def test_origins_of_an_expression(repo, expression, expected):
+    opened = repo({"a.py": f"import os, sys\nfrom flask import request\nx = {expression}\n"})
+    module = opened.modules[0]
+    assert taint.origins(opened, module, module.tree.body[-1].value) == expected
+
+
+def test_origins_go_through_parameters_to_the_callers(repo):
+    opened = repo({
+        "io_.py": "import pickle\ndef read(path):\n    return pickle.load(open(path, 'rb'))\n",
+        "main.py": "import argparse\nfrom io_ import read\np = argparse.ArgumentParser()\n"
+        "args = p.parse_args()\nread(args.model)\n",
+    })  # fmt: skip
+    (call,) = opened.calls("pickle.load")
+    assert taint.origins(opened, call.module, call.node.args[0]) == {"argv"}
+
+
+def test_a_service_class_of_ray_is_a_platform_whatever_framework_it_routes_with(repo):
+    opened = repo({
+        "serve.py": """
+            from fastapi import FastAPI, Request
+            from ray import serve
+            import joblib
+            app = FastAPI()
+            @serve.deployment
+            @serve.ingress(app)
+            class Model:
+                def __init__(self):
+                    self.model = joblib.load("m")
+                @app.post("/predict")
+                async def predict(self, request: Request):
+                    return self.model.predict(await request.json())
+            """,
+    })  # fmt: skip
+    assert {h.framework for h in serving.model_handlers(opened)} == {"ray"}
+    assert not serving.serves_model(opened)
