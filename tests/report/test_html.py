@@ -31,13 +31,8 @@ def texts(root: ET.Element, tag: str, css_class: str | None = None) -> list[str]
 def test_it_loads_nothing_and_runs_nothing(report: Report) -> None:
     text = html.render(report)
     root = page(text)
-    assert not {element.tag.removeprefix(XHTML) for element in root.iter()} & {
-        "script",
-        "link",
-        "img",
-        "iframe",
-        "form",
-    }
+    tags = {element.tag.removeprefix(XHTML) for element in root.iter()}
+    assert not tags & {"script", "link", "img", "iframe", "object", "form"}
     for element in root.iter():
         for name, value in element.attrib.items():
             assert not name.startswith("on")
@@ -66,13 +61,14 @@ def test_the_answer_comes_first(report: Report) -> None:
 
 def test_all_sections_and_fields_stand_in_order(report: Report) -> None:
     root = page(html.render(report))
-    names = [text.split(" unknown")[0] for text in texts(root, "dt")]
+    names = [(element.text or "").strip() for element in root.iter(XHTML + "dt")]
     wanted = [field for _, fields in SECTION_FIELDS.values() for field in fields]
-    assert [next((w for w in wanted if n.startswith(w)), n) for n in names][: len(wanted)] == wanted
-    rows = [
-        texts(row, "th") + texts(row, "td") for row in root.iter(XHTML + "tr") if "pandas" in "".join(row.itertext())
-    ]
-    assert len(rows[0]) == 4
+    assert names[: len(wanted)] == wanted
+    table = next(element for element in root.iter(XHTML + "table") if "rows" in element.get("class", ""))
+    rows = [texts(row, "th") + texts(row, "td") for row in table.iter(XHTML + "tr")]
+    assert rows[0] == ["Stage", "Tool/Framework", "Automation", "Monitoring"]
+    assert [row[0] for row in rows[1:]] == ["Data Prep", "Training", "Validation"]
+    assert {len(row) for row in rows} == {4}
 
 
 def test_findings_fold_and_the_worst_are_open(report: Report) -> None:
@@ -100,12 +96,11 @@ def test_the_quoted_line_has_its_number(report: Report) -> None:
 
 def test_the_pictures_show_readiness_and_score(report: Report) -> None:
     root = page(html.render(report))
-    svg = "{http://www.w3.org/1999/xhtml}svg"
     bars = [e.get("width") for e in root.iter(XHTML + "rect") if e.get("class") == "bar"]
     assert bars == [str(step.readiness) for step in report.score.steps if step.readiness is not None]
     cells = [e for e in root.iter(XHTML + "rect") if e.find(XHTML + "title") is not None]
     assert len(cells) == len(report.score.tests)
-    assert all(e.get("aria-label") or e.get("aria-hidden") for e in root.iter(svg))
+    assert all(e.get("aria-label") or e.get("aria-hidden") for e in root.iter(XHTML + "svg"))
 
 
 @pytest.mark.parametrize(
@@ -118,12 +113,17 @@ def test_markup_in_the_repository_is_shown_as_text(filled: Callable[[str], Repor
     assert any(text in quote for quote in texts(root, "pre"))
 
 
+# Line ends and backticks are left out: they give more lines and more code, which is what they should.
+CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\r\n`") | st.sampled_from(
+    "<>&\"'\0\x1b\ufffe"
+)
+
+
 @settings(deadline=None, max_examples=40)
-@given(text=st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("<>&\"'`\0\x1b\ufffe"), max_size=25))
+@given(text=st.text(CHARACTERS, max_size=25))
 def test_any_text_leaves_the_page_well_formed(filled: Callable[[str], Report], text: str) -> None:
     plain = [element.tag for element in page(html.render(filled("x"))).iter()]
-    tags = [element.tag for element in page(html.render(filled(f"x{text.replace('`', '')}".replace("\n", "")))).iter()]
-    assert tags == plain
+    assert [element.tag for element in page(html.render(filled(f"x{text}"))).iter()] == plain
 
 
 def test_a_report_with_nothing_in_it_has_a_page(report: Report) -> None:
