@@ -7,6 +7,7 @@ or executed. What a rule usually needs:
     repo.uses("flask")                       is the package imported anywhere
     repo.closure("serve")                    what is reached from the serving entry points: modules and functions
     repo.routes                              registered HTTP handlers
+    repo.dockerfiles, .kubernetes, .compose, .workflows    containers, manifests and CI
     repo.glob("Dockerfile*", "**/*.yaml")    files by path pattern
     repo.missing(need, patterns, files)      evidence that something is absent
 """
@@ -28,8 +29,13 @@ from ml_engineer.assessment.rule import Missing, Site
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.callgraph import Closure
+    from ml_engineer.assessment.compose import Service
     from ml_engineer.assessment.dependencies import Dependencies
+    from ml_engineer.assessment.docker import Dockerfile
     from ml_engineer.assessment.entrypoints import Entry, Route
+    from ml_engineer.assessment.kubernetes import Object
+    from ml_engineer.assessment.manifests import Parsed
+    from ml_engineer.assessment.workflows import Workflow
 
 MAX_SEARCHED_FILES = 12
 
@@ -215,6 +221,50 @@ class Repo:
         from ml_engineer.assessment.dependencies import Dependencies
 
         return Dependencies(self)
+
+    @cached_property
+    def dockerfiles(self) -> list[Dockerfile]:
+        """Parsed Dockerfiles, with their stages and build contexts."""
+        from ml_engineer.assessment.docker import find_dockerfiles
+
+        return find_dockerfiles(self)
+
+    def yaml(self, file: File) -> Parsed:
+        """The documents of a YAML file with line numbers, and what could not be parsed. Parsed once."""
+        parsed: dict[str, Parsed] = self.__dict__.setdefault("_yaml_cache", {})
+        if file.path not in parsed:
+            from ml_engineer.assessment.manifests import read
+
+            parsed[file.path] = read(self, file)
+        return parsed[file.path]
+
+    @cached_property
+    def kubernetes(self) -> list[Object]:
+        """Kubernetes objects, those of Helm charts included."""
+        from ml_engineer.assessment.kubernetes import find_objects
+
+        return find_objects(self)
+
+    @cached_property
+    def compose(self) -> list[Service]:
+        """Services of Docker Compose files."""
+        from ml_engineer.assessment.compose import find_services
+
+        return find_services(self)
+
+    @cached_property
+    def workflows(self) -> list[Workflow]:
+        """Pipelines of CI services: jobs and steps."""
+        from ml_engineer.assessment.workflows import find_workflows
+
+        return find_workflows(self)
+
+    @cached_property
+    def parse_problems(self) -> list[tuple[Site, str]]:
+        """Places where YAML or a Dockerfile cannot be parsed, with the reason."""
+        from ml_engineer.assessment.manifests import parse_problems
+
+        return parse_problems(self)
 
     # --- evidence ------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,124 @@
+"""Services of Docker Compose files: image or build, ports, environment, health check.
+
+`find_services(repo)` is reached as `repo.compose`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.files import File
+from ml_engineer.assessment.manifests import Node
+from ml_engineer.assessment.rule import Site
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.repo import Repo
+
+_NAME = re.compile(r"(docker-)?compose([._-][\w.-]+)?\.ya?ml|[\w.-]+[._-]compose\.ya?ml", re.I)
+_DEFAULT = re.compile(r"\$\{\w+:?-([^}]*)\}")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Port:
+    """A published port. A number is None where a variable or a range hides it; `host` is the address, often empty."""
+
+    host: str
+    published: int | None
+    target: int | None
+    node: Node
+
+
+@dataclass(eq=False)
+class Service:
+    """A service of a compose file."""
+
+    file: File
+    name: str
+    node: Node
+
+    @property
+    def image(self) -> Node | None:
+        return self.node.get("image")
+
+    @property
+    def build_context(self) -> str | None:
+        """Folder relative to the compose file, None where the service is not built."""
+        build = self.node.get("build")
+        if build is None:
+            return None
+        if build.kind == "scalar":
+            return build.text or "."
+        context = build.get("context")
+        return context.text if context is not None else "."
+
+    @property
+    def dockerfile(self) -> str | None:
+        found = self.node.get("build", "dockerfile")
+        return found.text if found is not None else None
+
+    @property
+    def command(self) -> list[str]:
+        found = self.node.get("command") or self.node.get("entrypoint")
+        if found is None:
+            return []
+        return found.text.split() if found.kind == "scalar" else found.strings()
+
+    @cached_property
+    def ports(self) -> list[Port]:
+        listed = self.node.get("ports")
+        return [_port(item) for item in listed.items] if listed is not None else []
+
+    @cached_property
+    def environment(self) -> dict[str, Node]:
+        """Variable -> the node that holds its value (for the list form the whole `NAME=value`)."""
+        found = self.node.get("environment")
+        if found is None:
+            return {}
+        if found.kind == "map":
+            return dict(found.entries)
+        return {item.text.partition("=")[0]: item for item in found.items if "=" in item.text}
+
+    def site(self) -> Site:
+        return self.file.site(self.node.key_line or self.node.line, anchor=f"service/{self.name}")
+
+
+def _port(item: Node) -> Port:
+    if item.kind == "map":
+        published, target, host = item.get("published"), item.get("target"), item.get("host_ip")
+        return Port(host.text if host else "", _number(published), _number(target), item)
+    text = _DEFAULT.sub(lambda match: match[1], item.text).partition("/")[0]
+    before, _, inside = text.rpartition(":")
+    address, _, outside = before.rpartition(":")
+    return Port(
+        address.strip("[]"),
+        int(outside) if outside.isdigit() else None,
+        int(inside) if inside.isdigit() else None,
+        item,
+    )
+
+
+def _number(node: Node | None) -> int | None:
+    return node.integer() if node is not None else None
+
+
+def is_compose(file: File) -> bool:
+    return _NAME.fullmatch(file.name) is not None
+
+
+def find_services(repo: Repo) -> list[Service]:
+    """Every service, in the order of files and lines; test data left out."""
+    found = []
+    for file in repo.glob("*.yaml", "*.yml"):
+        if not is_compose(file) or "test" in file.roles:
+            continue
+        for document in repo.yaml(file).documents:
+            services = document.get("services")
+            if services is None and document.get("version") is None and file.name.lower().startswith("docker-compose"):
+                services = document  # the first format had no `services`
+            for name, node in services.entries.items() if services is not None else ():
+                if node.kind == "map" and (services is not document or node.get("image") or node.get("build")):
+                    found.append(Service(file, name, node))
+    return found

@@ -1,0 +1,216 @@
+"""Kubernetes objects of the repository, and what rules ask of them: pods, containers, services, ports, probes.
+
+`find_objects(repo)` (as `repo.kubernetes`) reads every YAML file that has `apiVersion` and `kind`, templates of Helm
+charts included (filled in from the chart's values; `templated` says so, and what could not be filled in is unknown).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment import helm
+from ml_engineer.assessment.files import File
+from ml_engineer.assessment.manifests import Node
+from ml_engineer.assessment.rule import Site
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.repo import Repo
+
+# Where each kind keeps the pod it starts.
+_POD = {
+    "Pod": ("spec",),
+    "Deployment": ("spec", "template", "spec"),
+    "StatefulSet": ("spec", "template", "spec"),
+    "DaemonSet": ("spec", "template", "spec"),
+    "ReplicaSet": ("spec", "template", "spec"),
+    "ReplicationController": ("spec", "template", "spec"),
+    "Rollout": ("spec", "template", "spec"),
+    "Job": ("spec", "template", "spec"),
+    "CronJob": ("spec", "jobTemplate", "spec", "template", "spec"),
+    "InferenceService": ("spec", "predictor"),
+}
+LONG_RUNNING = frozenset("Deployment StatefulSet DaemonSet ReplicaSet ReplicationController Rollout".split())
+PROBES = ("readinessProbe", "livenessProbe", "startupProbe")
+_OBJECT = re.compile(r"^\s*(-\s+)?[\"']?apiVersion[\"']?\s*:", re.M)
+_KIND = re.compile(r"^\s*(-\s+)?[\"']?kind[\"']?\s*:", re.M)
+_CONFIGURATION = frozenset("Kustomization Chart Config Values Profile Cluster".split())
+
+
+@dataclass(eq=False, slots=True)
+class Probe:
+    """A probe. `path` is None for one that asks by TCP, gRPC or a command; `port` is a number or a name."""
+
+    kind: str  # readinessProbe, livenessProbe or startupProbe
+    node: Node
+    path: str | None
+    port: str | None
+
+    def site(self) -> Site:
+        """The line of the path, of the port, or of the probe itself."""
+        return (self.node.get("httpGet", "path") or self.node.get("httpGet", "port") or self.node).site()
+
+
+@dataclass(eq=False)
+class Container:
+    """A container of a pod. `init`: it ends before the others start."""
+
+    owner: Object
+    node: Node
+    init: bool = False
+
+    @property
+    def name(self) -> str:
+        found = self.node.get("name")
+        return found.text if found else ""
+
+    @property
+    def image(self) -> Node | None:
+        """The image reference as it stands in the manifest, templates filled in."""
+        return self.node.get("image")
+
+    @property
+    def image_site(self) -> Site:
+        """Where the image is chosen: the value of a Helm chart where a template reads it, else the line itself."""
+        image = self.image or self.node
+        source = helm.value_node(self._repo, image.file, image.line) if self.owner.templated else None
+        return (source or image).site()
+
+    @property
+    def _repo(self) -> Repo:
+        return self.owner.repo
+
+    @cached_property
+    def ports(self) -> list[tuple[int, str, Node]]:
+        """Container ports: number, name (may be empty), place."""
+        found = []
+        listed = self.node.get("ports")
+        for item in listed.items if listed is not None else []:
+            port, name = item.get("containerPort"), item.get("name")
+            number = port.integer() if port is not None else None
+            if port is not None and number is not None:
+                found.append((number, name.text if name else "", port))
+        return found
+
+    @cached_property
+    def probes(self) -> list[Probe]:
+        found = []
+        for kind in PROBES:
+            node = self.node.get(kind)
+            if node is None or node.is_null:
+                continue
+            path = node.get("httpGet", "path")
+            port = node.get("httpGet", "port") or node.get("tcpSocket", "port") or node.get("grpc", "port")
+            found.append(Probe(kind, node, path.text if path else None, port.text if port else None))
+        return found
+
+    @property
+    def command(self) -> list[str]:
+        """`command` and `args` together, empty where the image's own are used."""
+        return [w for key in ("command", "args") if (n := self.node.get(key)) is not None for w in n.strings()]
+
+    @cached_property
+    def env(self) -> dict[str, Node]:
+        """Variables with a literal value."""
+        found = {}
+        listed = self.node.get("env")
+        for item in listed.items if listed is not None else []:
+            name, value = item.get("name"), item.get("value")
+            if name is not None and value is not None:
+                found[name.text] = value
+        return found
+
+    def setting(self, key: str) -> Node | None:
+        """A field of the security context, the container's own before the pod's."""
+        return self.node.get("securityContext", key) or self.owner.pod_setting(key)
+
+    @property
+    def unknown(self) -> bool:
+        """Whether a template may bring fields that cannot be seen here."""
+        return self.owner.templated and any(helm.UNKNOWN in key for key in self.node.entries)
+
+    def site(self) -> Site:
+        name = self.node.get("name")
+        return (name or self.node).site(anchor=f"{self.owner.kind}/{self.owner.name}/{self.name}")
+
+
+@dataclass(eq=False)
+class Object:
+    """A Kubernetes object."""
+
+    repo: Repo
+    file: File
+    node: Node
+    templated: bool
+    kind: str
+    api_version: str
+    containers: list[Container] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        found = self.node.get("metadata", "name")
+        return found.text if found else ""
+
+    @cached_property
+    def pod(self) -> Node | None:
+        """The pod's specification, or None for a kind that starts none."""
+        path = _POD.get(self.kind)
+        return self.node.get(*path) if path else None
+
+    def pod_setting(self, key: str) -> Node | None:
+        return self.pod.get("securityContext", key) if self.pod is not None else None
+
+    @property
+    def replicas(self) -> Node | None:
+        return self.node.get("spec", "replicas")
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """Labels of the pods it starts."""
+        found = self.node.get("metadata", "labels") if self.kind == "Pod" else None
+        found = found or self.node.get("spec", "template", "metadata", "labels")
+        return {key: value.text for key, value in found.entries.items()} if found is not None else {}
+
+    def selects(self, other: Object) -> bool:
+        """Whether this Service's selector matches the pods of a workload."""
+        selector = self.node.get("spec", "selector")
+        if self.kind != "Service" or selector is None or not selector.entries:
+            return False
+        return all(other.labels.get(key) == value.text for key, value in selector.entries.items())
+
+    def site(self) -> Site:
+        kind = self.node.get("kind")
+        return (kind or self.node).site(anchor=f"{self.kind}/{self.name}")
+
+
+def find_objects(repo: Repo) -> list[Object]:
+    """Every object, in the order of files and lines; test data left out."""
+    found: list[Object] = []
+    for file in repo.glob("*.yaml", "*.yml"):
+        if "test" in file.roles or not _KIND.search(file.text) or not _OBJECT.search(file.text):
+            continue
+        parsed = repo.yaml(file)
+        for document in parsed.documents:
+            kind = document.get("kind")
+            listed = document.get("items") if kind is not None and kind.text == "List" else None
+            for node in listed.items if listed is not None else [document]:
+                made = _object(repo, file, node, parsed.templated)
+                if made is not None:
+                    found.append(made)
+    return found
+
+
+def _object(repo: Repo, file: File, node: Node, templated: bool) -> Object | None:
+    kind, version = node.get("kind"), node.get("apiVersion")
+    if kind is None or version is None or kind.text in _CONFIGURATION or file.name == "Chart.yaml":
+        return None
+    made = Object(repo, file, node, templated, kind.text, version.text)
+    if made.pod is not None:
+        for key, init in (("initContainers", True), ("containers", False)):
+            listed = made.pod.get(key)
+            for item in listed.items if listed is not None else []:
+                if item.kind == "map":
+                    made.containers.append(Container(made, item, init))
+    return made
