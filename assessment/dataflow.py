@@ -156,7 +156,8 @@ def _behind(repo: Repo, step: Step) -> Iterator[Step]:
                 yield from _behind_attribute(repo, step, node)
         case ast.Subscript():
             index = node.slice.value if isinstance(node.slice, ast.Constant) else None
-            yield go(node.value, f"[{index}]{suffix}" if isinstance(index, int) and index >= 0 else "")
+            known = isinstance(index, str) or (isinstance(index, int) and index >= 0)
+            yield go(node.value, f"[{index!r}]{suffix}" if known else "")
         case ast.Tuple() | ast.List() | ast.Set():
             number = _ITEM.match(suffix)
             if number and number[1] and int(number[1]) < len(node.elts):
@@ -165,7 +166,7 @@ def _behind(repo: Repo, step: Step) -> Iterator[Step]:
                 rest = suffix[number.end() :] if number else ""
                 yield from (go(item, rest) for item in node.elts)
         case ast.Dict():
-            yield from (go(item) for item in node.values)
+            yield from (go(item, part) for item, part in _dict_items(node, suffix))
         case ast.Call():
             yield from _behind_call(repo, step, node)
         case ast.Starred() | ast.Await() | ast.NamedExpr() | ast.FormattedValue():
@@ -189,6 +190,16 @@ def _behind(repo: Repo, step: Step) -> Iterator[Step]:
         case ast.DictComp():
             yield go(node.value)
             yield from (go(part.iter) for part in node.generators)
+
+
+def _dict_items(node: ast.Dict, suffix: str) -> Iterator[tuple[ast.expr, str]]:
+    """The values of a dict display; one only, where the suffix names its key."""
+    for key, value in zip(node.keys, node.values, strict=True):
+        named = f"[{key.value!r}]" if isinstance(key, ast.Constant) else ""
+        if named and suffix.startswith(named):
+            yield value, suffix[len(named) :]
+            return
+    yield from ((value, "") for value in node.values)
 
 
 def _behind_name(repo: Repo, step: Step, node: ast.Name) -> Iterator[Step]:

@@ -141,6 +141,17 @@ def test_writes_into_a_part_count_until_the_name_is_bound_again(program):
     assert "pandas.read_csv" not in origin_names(repo)
 
 
+def test_an_item_of_a_dict_leads_to_the_value_of_its_key(program):
+    repo = program("""
+        import pandas as pd
+        def load():
+            return {"train": pd.read_csv("a.csv"), "test": pd.read_json("b.json")}
+        parts = load()
+        sink(parts["test"])
+    """)
+    assert {"pandas.read_json"} == {n for n in origin_names(repo) if n.startswith("pandas")}
+
+
 def test_the_shape_of_data_is_not_the_data(program):
     repo = program("""
         import pandas as pd

@@ -1,0 +1,156 @@
+"""What happens in training: where models are fitted, judged and saved, and what kind of learning it is.
+
+`trainings(repo)` are the calls that fit a model outside tests. Names of estimators, metrics, savers and trackers that
+many rules need stand here once.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.callgraph import Closure, closure_of
+from ml_engineer.assessment.entrypoints import Entry, is_training_call
+from ml_engineer.assessment.module import Call, Module
+from ml_engineer.assessment.repo import matches
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.repo import Repo
+
+# Libraries that are models' training frameworks with a random state of their own.
+FRAMEWORKS = ("torch", "tensorflow", "keras", "jax", "flax", "pytorch_lightning", "lightning", "mxnet", "paddle")
+
+SAVERS = (
+    "pickle.dump", "pickle.dumps", "cPickle.dump", "dill.dump", "cloudpickle.dump", "joblib.dump", "skops.io.dump",
+    "sklearn.externals.joblib.dump", "torch.save", "torch.jit.save", "torch.onnx.export", "*.save_model",
+    "*.save_weights", "*.save_pretrained", "*.save_checkpoint", "*.save_state", "*.log_model", "*.save_file",
+    "*.to_onnx", "*.save_state_dict", "tensorflow.saved_model.save", "*keras.models.save_model",
+    "mlflow.*.save_model", "*.ModelCheckpoint", "*.model.save", "*Model().save", "*Sequential().save",
+    "*Trainer().train", "*.save_learner", "*.export_model", "*.export", "mlflow.*.autolog", "mlflow.autolog",
+    "*.write().overwrite().save", "*.write().save", "*Saver().save", "*.push_to_hub", "*.convert_sklearn",
+    "tensorflow.train.Checkpoint().save", "*CheckpointManager().save", "*.dump_model", "*.joblib_dump",
+    "safetensors.*.save_file", "orbax.*", "pytorch_lightning.Trainer().fit", "lightning.*Trainer().fit",
+    "*.to_disk", "*.store_artifact", "*.log_artifact", "*.log_artifacts", "*.register_model", "*.SaveModel",
+)  # fmt: skip
+LOADERS = (
+    "pickle.load", "joblib.load", "sklearn.externals.joblib.load", "dill.load", "cloudpickle.load", "torch.load",
+    "torch.jit.load", "*load_model", "*.load_weights", "*.load_state_dict", "*.load_checkpoint", "mlflow.*.load_model",
+    "onnxruntime.InferenceSession", "*.load_from_checkpoint", "tensorflow.saved_model.load", "skops.io.load",
+)  # fmt: skip
+CLASS_METRICS = (
+    "f1_score", "fbeta_score", "roc_auc_score", "roc_curve", "precision_recall_curve", "average_precision_score",
+    "precision_score", "recall_score", "precision_recall_fscore_support", "classification_report", "confusion_matrix",
+    "balanced_accuracy_score", "matthews_corrcoef", "cohen_kappa_score", "auc", "log_loss", "brier_score_loss",
+    "geometric_mean_score", "classification_report_imbalanced", "plot_confusion_matrix", "ConfusionMatrixDisplay",
+    "plot_roc_curve", "RocCurveDisplay", "multilabel_confusion_matrix", "jaccard_score", "AUC", "Precision", "Recall",
+)  # fmt: skip
+TRACKERS = (
+    "mlflow", "wandb", "dvclive", "aim", "tensorboard", "tensorboardX", "comet_ml", "clearml", "neptune", "sacred",
+    "trains", "polyaxon", "determined", "guild", "swanlab", "trackio", "sagemaker", "azureml", "azure", "vertexai",
+    "visdom", "tensorboard_logger", "kfp", "metaflow", "zenml", "cml", "cdsw", "hopsworks", "bentoml",
+)  # fmt: skip
+_RL = re.compile(
+    r"^(gym|gymnasium|stable_baselines\w*|pettingzoo|tf_agents|tianshou|rllib|ale_py|pybullet_envs|procgen)$"
+)
+_UNSUPERVISED = re.compile(
+    r"sklearn\.(cluster|mixture|manifold|decomposition|covariance|neighbors\.(KernelDensity|NearestNeighbors|"
+    r"LocalOutlierFactor))|.*\.(KMeans|DBSCAN|IsolationForest|OneClassSVM|Word2Vec|Doc2Vec|FastText|LdaModel|NMF|UMAP|"
+    r"TSNE|AutoEncoder|NearestNeighbors|KernelDensity|AgglomerativeClustering|GaussianMixture|Apriori|BERTopic)\(",
+    re.I,
+)
+_GENERATIVE = re.compile(r"\b(gan|dcgan|cyclegan|discriminator|generator_loss|netG|netD|vae|ddpm|diffusion)\b", re.I)
+
+
+def trainings(repo: Repo) -> list[Call]:
+    """Calls that train a model, outside tests, by path and place. Computed once for a repository."""
+    found: list[Call] | None = repo.__dict__.get("_trainings")
+    if found is None:
+        modules = (m for m in repo.modules if "test" not in m.file.roles)
+        found = [c for m in modules for c in m.calls if is_training_call(c) and not is_unsupervised(c)]
+        repo.__dict__["_trainings"] = found
+    return found
+
+
+def train_entries(repo: Repo) -> list[Entry]:
+    """Training entry points, without those that only cluster or embed."""
+    return [e for e in repo.entries if e.kind == "train" and not _only_unsupervised(e)]
+
+
+def _only_unsupervised(entry: Entry) -> bool:
+    calls = [c for c in entry.module.calls if is_training_call(c)]
+    return bool(calls) and all(is_unsupervised(c) for c in calls)
+
+
+def entry_closure(repo: Repo, entry: Entry) -> Closure:
+    """What is reached from one entry point. Computed once for each."""
+    cache: dict[tuple[Module, object], Closure] = repo.__dict__.setdefault("_entry_closures", {})
+    key = (entry.module, entry.unit)
+    if key not in cache:
+        cache[key] = closure_of(repo, [entry])
+    return cache[key]
+
+
+def is_unsupervised(call: Call) -> bool:
+    """Whether a fit has no target to be judged by."""
+    return bool(_UNSUPERVISED.match(call.name))
+
+
+def is_reinforcement(repo: Repo, modules: Iterable[Module]) -> bool:
+    """Whether an agent learns from an environment."""
+    return any(_RL.match(item.top) for module in modules for item in module.imports)
+
+
+def is_generative(closure: Closure) -> bool:
+    """Whether adversarial, variational or diffusion training shows in names of the closure."""
+    for module in closure.modules:
+        names = [*module.functions, *module.classes, module.path.replace("/", " ").replace("_", " ")]
+        if any(_GENERATIVE.search(name.replace("_", " ")) or name.startswith(("netG", "netD")) for name in names):
+            return True
+        if any(module.bindings_of(name, None) for name in ("netG", "netD", "discriminator")):
+            return True
+    return False
+
+
+def metric_calls(calls: Iterable[Call]) -> Iterator[Call]:
+    """Calls that compute a metric of quality."""
+    for call in calls:
+        if matches(call.name, "sklearn.metrics.*", "torchmetrics.*", "*.evaluate", "*.score", "evaluate.load*"):
+            yield call
+
+
+def fit_data(call: Call) -> tuple[ast.expr | None, ast.expr | None]:
+    """The features and the target that a fit is given."""
+    return call.argument(0, "X") or call.keyword("x"), call.argument(1, "y")
+
+
+def receiver(call: Call) -> ast.expr | None:
+    """What a method is called on."""
+    return call.node.func.value if isinstance(call.node.func, ast.Attribute) else None
+
+
+def keyword_names(call: Call) -> set[str]:
+    return {k.arg for k in call.node.keywords if k.arg}
+
+
+def words(module: Module) -> frozenset[str]:
+    """Every identifier in a module: names, attributes, arguments, keywords."""
+    found: frozenset[str] | None = module.__dict__.get("_words")
+    if found is None:
+        names: set[str] = set()
+        for node in ast.walk(module.tree):
+            match node:
+                case ast.Name():
+                    names.add(node.id)
+                case ast.Attribute():
+                    names.add(node.attr)
+                case ast.arg():
+                    names.add(node.arg)
+                case ast.keyword() if node.arg:
+                    names.add(node.arg)
+                case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                    names.add(node.name)
+        found = frozenset(names)
+        module.__dict__["_words"] = found
+    return found

@@ -1,0 +1,119 @@
+"""M1-01: a transformer is fitted on all rows, and what it gives is split afterwards."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import HIGH, LOW, ConfidenceName, Hit, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.dataflow import Step
+    from ml_engineer.assessment.module import Call
+    from ml_engineer.assessment.repo import Repo
+    from ml_engineer.assessment.splits import Split
+
+_FITTED = re.compile(
+    r".*(Scaler|Imputer|PCA|SVD|NMF|Vectorizer|TransformedTargetRegressor|Transformer|Discretizer|SelectKBest|"
+    r"SelectPercentile|SelectFromModel|RFE|RFECV|VarianceThreshold|FactorAnalysis|FastICA|LinearDiscriminantAnalysis|"
+    r"TargetEncoder|WOEEncoder|LeaveOneOutEncoder|MEstimateEncoder|CatBoostEncoder|IterativeImputer|Nystroem)\(\)"
+)
+_CATEGORIES = re.compile(r".*(OneHot|Ordinal|Label|Binary|Hashing|Count)\w*(Encoder|Binarizer)\(\)|.*LabelEncoder\(\)")
+# These learn nothing from the rows they are fitted on.
+_STATELESS = re.compile(r".*(FunctionTransformer|HashingVectorizer|Normalizer|PolynomialFeatures|Binarizer)\(\)")
+
+
+def _applies(repo: Repo) -> bool:
+    from ml_engineer.assessment.splits import find_splits
+
+    return bool(find_splits(repo))
+
+
+@rule(
+    id="MLE0101",
+    name="leak-preprocessing",
+    step=1,
+    severity=HIGH,
+    title="Preprocessing is fitted before the split",
+    why="The transformer has seen the test rows, so the score on them is better than the model will be in use.",
+    remedy="Split first, then fit the transformer on the training rows only; a Pipeline does so in every fold too.",
+    source="Yang et al., data leakage in notebooks (ASE 2022); Zhang et al., code smells for ML (2022)",
+    applies=_applies,
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    from ml_engineer.assessment.splits import find_splits, half
+
+    reported: set[ast.expr] = set()
+    for split in find_splits(repo):
+        if split.kind == "datasets" or not split.inputs:
+            continue
+        features = split.inputs if split.kind == "hand" else split.inputs[:1]
+        if split.kind in ("cross-validation", "folds", "split") and half(repo, split.module, features[0]) == "train":
+            continue
+        fitted = [found for value in features for found in _fitted_before(repo, split, value)]
+        fresh = [found for found in fitted if found[0].node not in reported]
+        reported.update(found[0].node for found in fresh)
+        for strong in (True, False):
+            chosen = [found for found in fresh if found[1] is strong]
+            if not chosen:
+                continue
+            sites = [call.site() for call, _ in sorted(chosen, key=lambda f: (f[0].module.path, f[0].node.lineno))]
+            last = split.site("what was fitted on all rows is divided here")
+            confidence: ConfidenceName = "high" if split.shuffled or split.kind != "hand" else "medium"
+            if strong:
+                yield Hit([*sites, last], confidence=confidence)
+            else:
+                yield Hit(
+                    [*sites, last],
+                    severity=LOW,
+                    title="Categories are encoded before the split",
+                    why="The encoder knows categories that only the test rows have; new ones in use will surprise it.",
+                )
+
+
+def _fitted_before(repo: Repo, split: Split, value: ast.expr) -> Iterator[tuple[Call, bool]]:
+    """Fits whose output goes into the split, and whether they learn more than names of categories."""
+    from ml_engineer.assessment.dataflow import sources
+    from ml_engineer.assessment.splits import half
+
+    for step in sources(repo, split.module, value, lambda step: not step.name.endswith("train_test_split")):
+        fit = _fit_of(repo, step)
+        if fit is None:
+            continue
+        data = fit.argument(0, "X")
+        if data is not None and half(repo, fit.module, data) in ("train", "test"):
+            continue
+        owner = fit.name.rpartition(".")[0]
+        if _STATELESS.match(owner):
+            continue
+        if _CATEGORIES.match(owner):
+            yield fit, False
+        elif _FITTED.match(owner):
+            yield fit, True
+
+
+def _fit_of(repo: Repo, step: Step) -> Call | None:
+    """The call that fits the transformer behind `….fit_transform(X)`, `….fit(X).transform(X)` or `….transform(X)`."""
+    if not isinstance(step.node, ast.Call) or not isinstance(step.node.func, ast.Attribute):
+        return None
+    call = step.module.call_of(step.node)
+    if call.name.endswith(".fit_transform"):
+        return call
+    if not call.name.endswith(".transform"):
+        return None
+    owner = step.module.value(step.node.func.value)
+    if isinstance(owner, ast.Call) and step.module.resolve(owner.func).endswith("().fit"):
+        return step.module.call_of(owner)
+    receiver = step.node.func.value
+    fits = [
+        other
+        for other in step.module.calls
+        if other.name.endswith(".fit")
+        and isinstance(other.node.func, ast.Attribute)
+        and ast.dump(other.node.func.value) == ast.dump(receiver)
+        and other.scope is call.scope
+        and other.node.lineno <= call.node.lineno
+    ]
+    return fits[-1] if fits else None
