@@ -1,7 +1,7 @@
 """The report as SARIF 2.1.0, for code scanning: one run, one result for each finding, deterministic.
 
-Identity is in `partialFingerprints` and never holds a line number. `executionSuccessful` is true only where the coverage
-is complete, so that a partial run cannot pass for a clean one. Suppressed findings are there too, marked as such.
+Identity is in `partialFingerprints` and never holds a line number. `executionSuccessful` is true only where coverage is
+complete, so that a partial run cannot pass for a clean one. Suppressed findings are there too, marked as such.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ SECURITY_RULES = frozenset(
     "MLE0112 MLE0501 MLE0502 MLE0503 MLE0504 MLE0506 MLE0514 MLE0515 MLE0519 MLE0705 MLE0807 MLE0903 MLE0908 MLE0909 "
     "MLE1010".split()
 )
+_LINK = re.compile(r"\[([^\[\]]*)\](?=\()")
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
@@ -148,8 +149,8 @@ def _message(finding: Finding) -> str:
 
 def _beyond_the_line(evidence: Evidence) -> str:
     if isinstance(evidence, Quote):
-        return f"In {where(evidence)}" if evidence.cell is not None else ""
-    return f"{where(evidence)}: {describe(evidence)}"
+        return _unlinked(f"In {where(evidence)}") if evidence.cell is not None else ""
+    return _unlinked(f"{where(evidence)}: {describe(evidence)}")
 
 
 def _related(sites: Sequence[Quote | Absence]) -> list[Json]:
@@ -206,9 +207,13 @@ def _artifact(path: str) -> Json:
 
 
 def _plain(text: str) -> str:
-    """One line without the backticks around code: SARIF's text is plain, and `[x](1)` in it would be a link."""
-    line = "".join(span.text for span in spans(text))
-    return re.sub(r"([\[\]\\])", r"\\\1", line)
+    """One line without the backticks around code: SARIF's text is plain."""
+    return _unlinked("".join(span.text for span in spans(text)))
+
+
+def _unlinked(text: str) -> str:
+    """The text with `[a](b)` escaped, which would be a link even in plain text."""
+    return _LINK.sub(r"\\[\1\\]", text)
 
 
 # --- the run ----------------------------------------------------------------------------------------------------------

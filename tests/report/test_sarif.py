@@ -15,6 +15,7 @@ from jsonschema import Draft4Validator, FormatChecker
 
 from ml_engineer.report import sarif
 from ml_engineer.report.schema import Quote, Report, StepState
+from ml_engineer.report.summary import rank
 
 
 @cache
@@ -47,7 +48,7 @@ def test_each_finding_is_a_result_with_its_rule(report: Report) -> None:
     run = run_of(report)
     rules = run["tool"]["driver"]["rules"]
     results = [result for result in run["results"] if "suppressions" not in result]
-    assert [result["ruleId"] for result in results] == [finding.rule for finding in report.findings]
+    assert [result["ruleId"] for result in results] == [finding.rule for finding in rank(report.findings)]
     assert all(rules[result["ruleIndex"]]["id"] == result["ruleId"] for result in run["results"])
     assert [rule["id"] for rule in rules] == sorted(rule["id"] for rule in rules)
     assert [r["level"] for r in results] == ["error", "error", "error", "warning", "warning", "note", "note"]
@@ -188,6 +189,12 @@ def test_the_model_that_had_a_say_is_an_extension(report: Report) -> None:
 
 def test_it_is_the_same_text_each_time(report: Report) -> None:
     assert sarif.render(report) == sarif.render(report.model_copy(deep=True))
+
+
+def test_text_that_looks_like_a_link_is_none(report: Report) -> None:
+    finding = report.findings[0].model_copy(update={"title": "see [here](https://example.org) and x[0](1)"})
+    first = run_of(report.model_copy(update={"findings": [finding]}))["results"][0]
+    assert first["message"]["text"].startswith("see \\[here\\](https://example.org) and x\\[0\\](1)")
 
 
 @settings(deadline=None, max_examples=25)
