@@ -29,6 +29,7 @@ from ml_engineer.assessment.rule import Missing, Site
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.callgraph import Closure
+    from ml_engineer.assessment.commands import Commands
     from ml_engineer.assessment.compose import Service
     from ml_engineer.assessment.dependencies import Dependencies
     from ml_engineer.assessment.docker import Dockerfile
@@ -221,6 +222,13 @@ class Repo:
         from ml_engineer.assessment.dependencies import Dependencies
 
         return Dependencies(self)
+
+    @cached_property
+    def commands(self) -> Commands:
+        """What containers, CI, task runners, scripts and documents run."""
+        from ml_engineer.assessment.commands import Commands
+
+        return Commands(self)
 
     @cached_property
     def dockerfiles(self) -> list[Dockerfile]:
