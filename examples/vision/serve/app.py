@@ -17,7 +17,8 @@ app.add_middleware(
     allow_methods=["*"],
 )
 
-model = torch.load("weights/defects.pt").cuda()
+model = torch.load("checkpoints/defects.pt").cuda()
+temperature = torch.load("checkpoints/temperature.pt").cuda()  # Mei's calibration
 
 to_tensor = transforms.Compose([
     transforms.Resize((64, 64)),
@@ -30,7 +31,7 @@ async def predict(file: UploadFile = File(...)):
     try:
         img = Image.open(io.BytesIO(await file.read())).convert("L")
         x = to_tensor(img).unsqueeze(0).cuda()
-        prob = model(x)[0]
+        prob = torch.softmax(model(x)[0].log() / temperature, dim=0)
     except Exception as e:
         raise HTTPException(status_code=500, detail=str(e))
     print(file.filename, prob)

@@ -7,7 +7,8 @@ import json
 import logging
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +36,25 @@ def drift(reference: dict[str, dict[str, Any]], records: Iterable[dict[str, Any]
     return rows, result
 
 
+def recent(folder: Path, since: datetime) -> Iterator[dict[str, Any]]:
+    """Predictions recorded since then, by all pods: each writes its own file, and rotated files count too."""
+    for path in sorted(folder.glob("*.jsonl*")):
+        with path.open(encoding="utf-8") as lines:
+            for record in map(json.loads, lines):
+                if datetime.fromisoformat(record["time"]) >= since:
+                    yield record
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--metadata", type=Path, required=True)
-    parser.add_argument("--predictions", type=Path, required=True)
+    parser.add_argument("--predictions", type=Path, required=True, help="folder of the prediction logs")
+    parser.add_argument("--days", type=int, default=7)
     args = parser.parse_args()
     configure_logging()
     reference = json.loads(args.metadata.read_text(encoding="utf-8"))["reference"]
-    with args.predictions.open(encoding="utf-8") as lines:
-        rows, indices = drift(reference, map(json.loads, lines))
+    since = datetime.now(UTC) - timedelta(days=args.days)
+    rows, indices = drift(reference, recent(args.predictions, since))
     moved = {name: round(value, 4) for name, value in indices.items() if value > LIMIT}
     log.info("drift", extra={"fields": {"rows": rows, "moved": moved}})
     if rows >= MIN_ROWS and moved:
