@@ -1,6 +1,6 @@
 """Checkpoints: what each file was before the agent changed it, kept outside the repository and its `.git`.
 
-    identifier = checkpoints.begin("Edit", "src/a.py")        # content kept, intent on the disk; refused: no change
+    identifier, before = checkpoints.begin("Edit", "src/a.py")  # content kept, intent on the disk; refused: no change
     …the change…
     checkpoints.finish(identifier, after)
     checkpoints.undo() / restore_file(path) / restore_step(step) / restore_all()
@@ -19,7 +19,7 @@ import json
 import os
 import stat
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -99,21 +99,25 @@ class Checkpoints:
 
     # --- around a change of one file ----------------------------------------------------------------------------------
 
-    def begin(self, tool: str, path: str, *, step: str = "", undoes: tuple[int, ...] = ()) -> int:
-        """Keeps what is at `path` (nothing is a state too) and records the intent. Raises ToolError when it cannot."""
+    def begin(self, tool: str, path: str, *, step: str = "", undoes: tuple[int, ...] = ()) -> tuple[int, State]:
+        """Keeps what is at `path` (nothing is a state too) and records the intent. Raises ToolError when it cannot.
+
+        Gives the checkpoint's id and the state that it keeps.
+        """
         try:
             before = self._capture(path, keep=True)
             if before["kind"] in ("large", "special"):
                 raise ToolError(f"it is larger than {self.caps.file:,} bytes or no regular file")
-            record = {"id": self._next_id(), "at": time.time(), "step": step, "tool": tool, "path": path}
-            record |= {"before": before, "made": self._folders_to_make(path)}
+            identifier = self._next_id()
+            record = {"id": identifier, "at": time.time(), "step": step, "tool": tool, "path": path, "before": before}
+            record["made"] = self._folders_to_make(path)
             self._journal.append(record | ({"undoes": list(undoes)} if undoes else {}))
         except (OSError, BlobsFull, ToolError) as error:
             raise ToolError(
                 f"{path} was not changed, because no checkpoint of it could be made: {_reason(error, self.caps)}. "
                 "Free disk space or raise the cap for checkpoints, then repeat the call."
             ) from error
-        return int(record["id"])
+        return identifier, before
 
     def finish(self, identifier: int, after: State) -> None:
         self._journal.append({"done": identifier, "after": after})
@@ -185,7 +189,7 @@ class Checkpoints:
             except (BlobsFull, ToolError):
                 uncovered.append(path)  # no room, or gone or unreadable since the scan
                 continue
-            tree.entries[path] = trees.Entry(*entry.to_json()[:5], sha256)
+            tree.entries[path] = replace(entry, sha256=sha256)
         return sorted(uncovered)
 
     def _known(self, path: str, entry: trees.Entry) -> str | None:
@@ -276,7 +280,7 @@ class Checkpoints:
         return state["kind"] in ("absent", "link")
 
     def _put_back(self, path: str, own: list[Change], target: State) -> None:
-        identifier = self.begin("Restore", path, undoes=tuple(change.id for change in own))
+        identifier, _ = self.begin("Restore", path, undoes=tuple(change.id for change in own))
         with self._workspace.locate(path, follow=False, make_parents=target != ABSENT) as place:
             self._workspace.check_writable(place)
             if target["kind"] == "file":

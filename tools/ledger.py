@@ -25,22 +25,25 @@ def short_hash(sha256: str) -> str:
 
 @dataclass
 class Seen:
-    """One file as the model last saw it. `spans` are the 1-based, inclusive line ranges that were shown."""
+    """One file as the model last saw it. `spans` are the 1-based, inclusive ranges that were shown, of `total` lines.
+
+    For a notebook they count cells.
+    """
 
     sha256: str
     lines: list[int] | None
-    line_count: int
+    total: int = 0
     spans: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
-        """Whether every line was shown."""
+        """Whether all of it was shown."""
         reached = 0
         for first, last in sorted(self.spans):
             if first > reached + 1:
                 return False
             reached = max(reached, last)
-        return reached >= self.line_count
+        return reached >= self.total
 
 
 class Ledger:
@@ -52,23 +55,19 @@ class Ledger:
     def get(self, path: str) -> Seen | None:
         return self._seen.get(path)
 
-    def shown(self, path: str, raw: bytes, first: int, last: int) -> None:
-        """Lines `first` to `last` of `path`, whose bytes are `raw`, were shown."""
+    def shown(self, path: str, raw: bytes, first: int, last: int, total: int) -> None:
+        """Lines `first` to `last` of the `total` in `path`, whose bytes are `raw`, were shown."""
         seen = self._seen.get(path)
         sha256 = content_hash(raw)
         if seen is None or seen.sha256 != sha256:
-            seen = self._seen[path] = _look(raw, sha256)
+            seen = self._seen[path] = Seen(sha256, _line_digests(raw), total)
         seen.spans.append((first, last))
 
     def changed(self, path: str, raw: bytes, *, whole: bool) -> None:
-        """A tool wrote `raw`. `whole`: the model gave all of it; else it has seen as much as it had before."""
+        """A tool wrote `raw`. `whole`: the model gave all of it; else it knows as much as it knew before."""
         before = self._seen.get(path)
-        seen = self._seen[path] = _look(raw, content_hash(raw))
-        if whole or (before is not None and before.complete):
-            seen.spans.append((1, seen.line_count))
-
-    def forget(self, path: str) -> None:
-        self._seen.pop(path, None)
+        complete = whole or (before is not None and before.complete)
+        self._seen[path] = Seen(content_hash(raw), _line_digests(raw), 0 if complete else 1)
 
     def check(self, path: str, raw: bytes) -> Seen:
         """Raises ToolError unless `raw` is what the model saw last."""
@@ -76,23 +75,20 @@ class Ledger:
         if seen is None:
             raise ToolError(f"{path} has not been read in this run. Read it first, then repeat this call.")
         if seen.sha256 != content_hash(raw):
-            raise ToolError(
-                f"{path} has changed since it was read: {_what_changed(seen, raw)} Read it again, then edit."
-            )
+            changed = _what_changed(seen, raw)
+            raise ToolError(f"{path} has changed since it was read: {changed} Read it again, then repeat this call.")
         return seen
 
 
-def _look(raw: bytes, sha256: str) -> Seen:
-    lines = raw.splitlines(keepends=True)
-    digests = [hash(line) for line in lines] if len(lines) <= _MAX_LINES else None
-    return Seen(sha256, digests, len(lines))
+def _line_digests(raw: bytes) -> list[int] | None:
+    lines = raw.split(b"\n")
+    return [hash(line) for line in lines] if len(lines) <= _MAX_LINES else None
 
 
 def _what_changed(seen: Seen, raw: bytes) -> str:
-    now = _look(raw, "")
-    if seen.lines is None or now.lines is None:
-        return f"it had {seen.line_count:,} lines and now has {now.line_count:,}."
-    old, new = seen.lines, now.lines
+    old, new = seen.lines, _line_digests(raw)
+    if old is None or new is None:
+        return f"it now has {raw.count(10):,} lines and {len(raw):,} bytes."
     start = 0
     while start < min(len(old), len(new)) and old[start] == new[start]:
         start += 1

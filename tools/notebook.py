@@ -56,7 +56,7 @@ def with_source(text: str, cell: Cell, source: str) -> str:
     closing = re.search(r"(\s*)\]$", old)
     if closing and old != "[]":
         outer = closing.group(1)
-    lines = source.splitlines(keepends=True)
+    lines = re.findall(r"[^\n]*\n|[^\n]+", source)
     separator = "," + (inner or " ")
     body = separator.join(json.dumps(line, ensure_ascii=ascii_only) for line in lines)
     value = f"[{inner}{body}{outer}]" if lines else "[]"

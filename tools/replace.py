@@ -58,7 +58,7 @@ def replace(text: str, old: str, new: str, *, replace_all: bool = False) -> Repl
 
 
 def _find_all(text: str, part: str, limit: int | None) -> list[int]:
-    starts = []
+    starts: list[int] = []
     at = text.find(part)
     while at >= 0 and (limit is None or len(starts) < limit):
         starts.append(at)

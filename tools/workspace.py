@@ -33,6 +33,10 @@ _FILE = (
 )  # NONBLOCK: opening a pipe must not wait for a writer
 
 
+class MissingFolder(ToolError):
+    """A folder on the way to the path does not exist."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a path ended: an open directory and a name in it ("." for the root itself), with no link left between.
@@ -46,10 +50,14 @@ class Place:
     asked: str
     writable: bool
 
+    def stat(self) -> os.stat_result:
+        """Stat of the place itself, which must exist."""
+        return os.stat(self.name, dir_fd=self.dir_fd, follow_symlinks=False)
+
     def lstat(self) -> os.stat_result | None:
         """Stat of the place itself, or None when nothing is there."""
         try:
-            return os.stat(self.name, dir_fd=self.dir_fd, follow_symlinks=False)
+            return self.stat()
         except FileNotFoundError:
             return None
 
@@ -195,14 +203,18 @@ class Workspace:
         """Raises ToolError when nothing may be written at `place`."""
         if not place.writable:
             raise ToolError(f"{place.asked} belongs to the run's records and can only be read.")
-        for path in (place.path, place.asked):
-            if ".git" in path.lower().split("/"):
-                raise ToolError(
-                    f"{place.asked} is in git's own folder, which the tools never write: hooks and config there are "
-                    "commands. Use git through Bash instead."
-                )
+        self.check_path(place.path)
+        self.check_path(place.asked)
         if place.name == ".":
             raise ToolError("The workspace root is a folder and cannot be written as a file. Give a file's path.")
+
+    def check_path(self, path: str) -> None:
+        """Raises ToolError when `path`, by its name alone, may not be written."""
+        if ".git" in path.lower().split("/"):
+            raise ToolError(
+                f"{path} is in git's own folder, which the tools never write: hooks and config there are commands. "
+                "Use git through Bash instead."
+            )
 
     def replace(self, place: Place, data: bytes, *, mode: int | None = None) -> None:
         """Puts `data` at `place` in one step: whoever looks sees the old file or the new one, also after a SIGKILL.
@@ -328,7 +340,7 @@ class _Walk:
             fd = os.open(part, _DIRECTORY, dir_fd=self.dir_fd)
         except FileNotFoundError:
             folder = "/".join([*self.names, part])
-            raise ToolError(f"{self._asked} does not exist: there is no folder {folder}. Use Glob or LS.") from None
+            raise MissingFolder(f"{self._asked} does not exist: there is no folder {folder}. Use Glob or LS.") from None
         except OSError as error:
             if error.errno in (errno.ENOTDIR, errno.ELOOP):
                 where = "/".join([*self.names, part])

@@ -1,0 +1,68 @@
+"""Glob: files by name, the newest first."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from pydantic import Field
+
+from ml_engineer.tools.base import Tool, ToolInput, ToolResult
+from ml_engineer.tools.context import Context
+from ml_engineer.tools.search import Listing, list_files
+from ml_engineer.tools.textfile import shown
+from ml_engineer.tools.workspace import Workspace
+
+CAP = 100
+
+DESCRIPTION = f"""Finds files by name pattern; the most recently changed come first.
+
+- "*.py" matches at any depth, "src/*.py" only there, "**/" any folders, {{a,b}} either; matching is case-sensitive.
+- Files that .gitignore names and those in .git are left out, hidden ones are not. The first {CAP} are given, with the
+  total. For contents use Grep, for one folder LS."""
+
+
+class GlobInput(ToolInput):
+    pattern: str = Field(min_length=1, description='The pattern, such as "**/*.py" or "Dockerfile*".')
+    path: str = Field(".", description="Folder to search; the workspace root by default.")
+
+
+async def run(context: Context, call: GlobInput) -> ToolResult:
+    with context.workspace.locate(call.path or ".") as place:
+        path = place.path
+    pattern = _inside(context.workspace, call.pattern)
+    listing, files = await asyncio.to_thread(_newest_first, context.workspace, path, pattern)
+    data = {"pattern": call.pattern, "files": files[:CAP], "total": len(files), "incomplete": listing.incomplete}
+    if not files:
+        where = "the workspace" if path == "." else path
+        return ToolResult(
+            f"No file matches {call.pattern} in {where}. Ignored files are not searched; LS shows them.", data
+        )
+    notes = []
+    if len(files) > CAP:
+        notes.append(f"the {CAP} newest of {len(files):,} files; narrow the pattern or path to see others")
+    if listing.incomplete:
+        notes.append(f"incomplete: {listing.incomplete}")
+    return ToolResult("\n".join([*map(shown, files[:CAP]), *([f"[{'; '.join(notes)}]"] if notes else [])]), data)
+
+
+def _inside(workspace: Workspace, pattern: str) -> str:
+    """An absolute pattern inside the workspace, as one relative to its root; others are taken as they are."""
+    root = f"{workspace.root}/"
+    return pattern.removeprefix(root) if pattern.startswith(root) else pattern
+
+
+def _newest_first(workspace: Workspace, path: str, pattern: str) -> tuple[Listing, list[str]]:
+    listing = list_files(workspace, path, pattern)
+    times: list[tuple[int, str]] = []
+    with workspace.directory("." if not path.startswith("/") else path) as fd:
+        for file in listing.files:
+            try:
+                times.append((-os.stat(file, dir_fd=fd, follow_symlinks=False).st_mtime_ns, file))
+            except OSError:
+                continue  # removed since it was listed
+    times.sort()
+    return listing, [file for _, file in times]
+
+
+GLOB = Tool("Glob", DESCRIPTION, GlobInput, run, read_only=True)

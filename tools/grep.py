@@ -1,0 +1,131 @@
+"""Grep: lines, files or counts for a regular expression."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+
+from pydantic import Field
+
+from ml_engineer.tools.base import Tool, ToolError, ToolInput, ToolResult
+from ml_engineer.tools.context import Context
+from ml_engineer.tools.search import TYPES, Hits, Mode, Query, find
+from ml_engineer.tools.textfile import shown
+from ml_engineer.tools.truncate import MAX_CHARS, clip_line
+
+DEFAULT_HEAD_LIMIT = 250
+_MAX_LINE = 500
+
+DESCRIPTION = f"""Searches file contents with a regular expression (ripgrep's: no look-around, no back-references).
+
+- Use it instead of grep or rg in Bash. Escape what is meant literally: interface\\{{\\}}.
+- output_mode: files_with_matches (paths, the default), content (lines, with -A, -B, -C), count (matching lines by file).
+- glob narrows by path ("*.py" at any depth, "src/**/*.py" from path, "!*.min.js" leaves out), type by file kind.
+- A pattern is matched within lines; multiline lets it, and the dot, cross them.
+- Files in .git, those that .gitignore names, and binary ones are left out.
+- The first {DEFAULT_HEAD_LIMIT} results are given; head_limit and offset show others."""
+
+
+class GrepInput(ToolInput):
+    pattern: str = Field(min_length=1, description="The regular expression.")
+    path: str = Field(".", description="File or folder to search; the workspace root by default.")
+    glob: str | None = Field(None, description='Only files whose path matches, such as "*.py" or "**/*.{yml,yaml}".')
+    type: str | None = Field(None, description=f"Only files of this kind: {', '.join(TYPES)}.")
+    output_mode: Mode = Field("files_with_matches", description="What to give.")
+    before: int = Field(0, alias="-B", ge=0, le=50, description="Lines to show before each match (content).")
+    after: int = Field(0, alias="-A", ge=0, le=50, description="Lines to show after each match (content).")
+    around: int = Field(0, alias="-C", ge=0, le=50, description="Lines to show before and after each match (content).")
+    numbers: bool = Field(True, alias="-n", description="Show line numbers (content).")
+    ignore_case: bool = Field(False, alias="-i", description="Ignore upper and lower case.")
+    multiline: bool = Field(False, description="Let the pattern match across lines.")
+    head_limit: int = Field(DEFAULT_HEAD_LIMIT, ge=1, description="At most this many lines, files or counts.")
+    offset: int = Field(0, ge=0, description="Leave out this many first.")
+
+
+async def run(context: Context, call: GrepInput) -> ToolResult:
+    if call.type is not None and call.type not in TYPES:
+        near = difflib.get_close_matches(call.type, TYPES, n=1)
+        hint = f" Did you mean {near[0]}?" if near else " Use glob instead, such as *.ext."
+        raise ToolError(f"There is no type {call.type}.{hint} Types: {', '.join(TYPES)}.")
+    with context.workspace.locate(call.path or ".") as place:
+        path = place.path
+    query = Query(
+        pattern=call.pattern,
+        path=path,
+        glob=call.glob,
+        names=TYPES[call.type] if call.type else (),
+        mode=call.output_mode,
+        before=max(call.before, call.around),
+        after=max(call.after, call.around),
+        ignore_case=call.ignore_case,
+        multiline=call.multiline,
+    )
+    hits = await asyncio.to_thread(find, context.workspace, query)
+    return _result(call, query, hits)
+
+
+def _result(call: GrepInput, query: Query, hits: Hits) -> ToolResult:
+    match call.output_mode:
+        case "files_with_matches":
+            results, noun = hits.files, "file"
+        case "count":
+            results, noun = [f"{path}:{count}" for path, count in hits.counts.items()], "file"
+        case "content":
+            results, noun = _lines(call, query, hits), "line"
+    data = {"pattern": call.pattern, "mode": call.output_mode, "total": len(results), "files": hits.files}
+    if not results:
+        return ToolResult(f"No match for {call.pattern} in {_where(call)}.", data | {"shown": 0})
+    if call.offset >= len(results):
+        raise ToolError(
+            f"There are {_count(len(results), noun)}; offset {call.offset} is past the end. Use a smaller one."
+        )
+    page = results[call.offset : call.offset + call.head_limit]
+    kept: list[str] = []
+    used = 0
+    for line in page:
+        used += len(line) + 1
+        if used > MAX_CHARS and kept:
+            break
+        kept.append(line)
+    end = call.offset + len(kept)
+    notes = []
+    if end < len(results) or call.offset:
+        notes.append(f"{noun}s {call.offset + 1:,}-{end:,} of {len(results):,}")
+    if end < len(results):
+        notes.append(f"go on with offset {end}, or narrow the pattern, path or glob")
+    if call.output_mode == "count":
+        notes.insert(0, f"{sum(hits.counts.values()):,} matching lines in {_count(len(hits.counts), 'file')}")
+    if hits.incomplete:
+        notes.append(f"incomplete: {hits.incomplete}; narrow the search")
+    text = "\n".join([*kept, *([f"[{'; '.join(notes)}]"] if notes else [])])
+    return ToolResult(text, data | {"shown": len(kept), "incomplete": hits.incomplete})
+
+
+def _lines(call: GrepInput, query: Query, hits: Hits) -> list[str]:
+    """As grep writes them: path:line:text for a match, path-line-text for context, -- between groups."""
+    out: list[str] = []
+    grouped = bool(query.before or query.after)
+    for path, lines in hits.lines.items():
+        previous = None
+        for line in lines:
+            if grouped and out and (previous is None or line.number > previous + 1):
+                out.append("--")
+            mark = ":" if line.is_match else "-"
+            number = f"{line.number}{mark}" if call.numbers else ""
+            out.append(f"{shown(path)}{mark}{number}{clip_line(shown(line.text), _MAX_LINE)}")
+            previous = line.number
+    return out
+
+
+def _where(call: GrepInput) -> str:
+    parts = ["the workspace" if call.path in (".", "") else call.path]
+    parts += [f"files matching {call.glob}"] if call.glob else []
+    parts += [f"{call.type} files"] if call.type else []
+    return ", ".join(parts)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+GREP = Tool("Grep", DESCRIPTION, GrepInput, run, read_only=True)
