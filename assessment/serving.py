@@ -227,7 +227,7 @@ def reached(
             if handed_over:
                 for argument in [*call.node.args, *(k.value for k in call.node.keywords)]:
                     if isinstance(argument, ast.Name | ast.Attribute):
-                        following += callgraph.callees(repo, call.module.resolve(argument))
+                        following += _run_by(repo, call.module.resolve(argument))
         for found in following:
             if found not in known and "test" not in found.module.file.roles:
                 known.add(found)
@@ -236,10 +236,18 @@ def reached(
 
 
 def _run_by(repo: Repo, name: str) -> Iterator[Function]:
-    """Functions that a call runs. Calling an object that exists already does not make it again."""
+    """Functions that a call runs. Calling an object that exists already neither makes it again nor makes another."""
     for function in callgraph.callees(repo, name):
-        if not (name.endswith("()") and function.node.name in ("__init__", "__new__", "setup", "load")):
+        if not (name.endswith("()") and _is_maker(function)):
             yield function
+
+
+def _is_maker(function: Function) -> bool:
+    """Whether a method makes the object rather than uses it."""
+    makers = ("classmethod", "staticmethod")
+    return function.node.name in ("__init__", "__new__", "setup") or any(
+        isinstance(decorator, ast.Name) and decorator.id in makers for decorator in function.node.decorator_list
+    )
 
 
 def _is_rejection(node: ast.AST) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment import callgraph
-from ml_engineer.assessment.module import Call, Function, Module
+from ml_engineer.assessment.module import UNKNOWN, Call, Function, Module
 from ml_engineer.assessment.repo import matches
 
 if TYPE_CHECKING:
@@ -188,3 +188,34 @@ def _is_inside(module: Module, inner: Function, outer: Function) -> bool:
 def calls_of(module: Module, scope: Function | None) -> list[Call]:
     """Calls that stand directly in a scope (None: the module's own body)."""
     return module.calls_by_scope.get(scope, [])
+
+
+def constant(repo: Repo, module: Module, node: ast.expr | None) -> object:
+    """The constant an expression stands for, also where it is kept in another module or a class of settings.
+
+    Gives `UNKNOWN` where it is none.
+    """
+    found = module.literal(node)
+    if found is not UNKNOWN or not isinstance(node, ast.Name | ast.Attribute):
+        return found
+    name = ast.unparse(node)
+    if isinstance(node, ast.Name) or ("(" not in name and "[" not in name):
+        head, _, rest = name.partition(".")
+        bound = next(iter(module.bindings_of(head, None)), None)
+        if bound is not None and bound.target is not None:
+            name = f"{bound.target}.{rest}" if rest else bound.target
+    for _ in range(4):
+        local = repo.local(module, name)
+        if local is None:
+            return UNKNOWN
+        target, rest = local
+        owner, _, attribute = rest.rpartition(".")
+        bound = target.attribute(owner, attribute) if owner else next(iter(target.bindings_of(rest, None)[-1:]), None)
+        if bound is None:
+            return UNKNOWN
+        if bound.value is not None and not bound.suffix:
+            return target.literal(bound.value)
+        if bound.target is None:
+            return UNKNOWN
+        module, name = target, bound.target
+    return UNKNOWN

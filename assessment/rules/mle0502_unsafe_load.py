@@ -1,16 +1,27 @@
-"""M5-02: artefacts read by loaders that can run code."""
+"""M5-02: artefacts read by loaders that can run code. `torch.load` has a rule of its own, M5-01."""
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.rule import MEDIUM, Hit, rule
+from ml_engineer.assessment.rule import CRITICAL, HIGH, LOW, MEDIUM, Hit, SeverityName, Site, rule
 
 if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Call
     from ml_engineer.assessment.repo import Repo
 
-LOADERS = ("pickle.load", "pickle.loads", "joblib.load")
+_PICKLES = (
+    "pickle.load", "pickle.loads", "pickle.Unpickler", "cPickle.load", "cPickle.loads", "_pickle.load",
+    "dill.load", "dill.loads", "cloudpickle.load", "cloudpickle.loads", "joblib.load",
+    "sklearn.externals.joblib.load", "pandas.read_pickle", "six.moves.cPickle.load", "marshal.loads",
+    "numpy.load", "numpy.lib.npyio.load", "yaml.load", "yaml.load_all", "yaml.unsafe_load",
+)  # fmt: skip
+_SAFE_YAML = re.compile(r"yaml\.(C?SafeLoader|C?BaseLoader|C?FullLoader)|.*\.C?SafeLoader|ruamel|strictyaml")
+_HASHED = re.compile(r"\b(hashlib|hmac)\.|\b(verify|check|validate)_(sha\w*|hash|checksum|digest|signature)", re.I)
+_ORDER: dict[SeverityName, int] = {CRITICAL: 0, HIGH: 1, MEDIUM: 2, LOW: 3}
 
 
 @rule(
@@ -19,10 +30,65 @@ LOADERS = ("pickle.load", "pickle.loads", "joblib.load")
     step=5,
     severity=MEDIUM,
     title="Artefact is loaded by a format that can run code",
-    why="Unpickling runs whatever the file says: who can replace the artefact runs code in the service.",
+    why="Unpickling runs whatever the file says: who can replace the artefact runs code in this process.",
     remedy="Ship the model as skops, ONNX or safetensors, or check a signed hash of the file before loading it.",
     source="bandit B301; Trail of Bits",
+    peers=("security-auditor",),
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    for call in repo.calls(*LOADERS, tests=False):
-        yield Hit([call.site()])
+    groups: dict[tuple[str, SeverityName], list[Site]] = {}
+    titles: dict[tuple[str, SeverityName], str] = {}
+    for call in repo.calls(*_PICKLES, tests=False):
+        if not _can_run_code(call):
+            continue
+        severity, title = _judge(repo, call)
+        key = (call.module.path, severity)
+        groups.setdefault(key, []).append(call.site())
+        titles.setdefault(key, title)
+    for key in sorted(groups, key=lambda k: (_ORDER[k[1]], k[0])):
+        yield Hit(groups[key], severity=key[1], title=titles[key])
+
+
+def _can_run_code(call: Call) -> bool:
+    module, name = call.module, call.name
+    if name.startswith("numpy."):
+        return module.literal(call.argument(2, "allow_pickle")) is True
+    if name in ("yaml.load", "yaml.load_all"):
+        loader = call.argument(1, "Loader")
+        return loader is None or not _SAFE_YAML.match(module.resolve(loader))
+    if name.endswith("loads") and call.node.args:  # a copy made by dumping and loading again
+        return not module.resolve(call.node.args[0]).replace("()", "").endswith(".dumps")
+    return True
+
+
+def _judge(repo: Repo, call: Call) -> tuple[SeverityName, str]:
+    """Severity and title, by who decides what is loaded."""
+    from ml_engineer.assessment.taint import taint
+
+    loader = call.name
+    found = taint(repo, call.module, call.node.args[0] if call.node.args else None)
+    if "request" in found:
+        return CRITICAL, f"{loader} loads what the request names or contains"
+    if "url" in found:
+        return CRITICAL, f"{loader} loads a download"
+    if _is_hash_checked(call):
+        return LOW, f"{loader} loads an artefact whose hash is checked"
+    if "argv" in found and not call.name.startswith(("yaml.", "numpy.")):
+        return HIGH, f"{loader} loads a path taken from the command line"
+    if call.name.startswith("yaml."):
+        return MEDIUM, "yaml.load without a safe loader builds any Python object the file asks for"
+    if call.name.startswith("numpy."):
+        return MEDIUM, "numpy.load with allow_pickle=True runs code from the file"
+    return MEDIUM, f"{loader} loads an artefact in a format that can run code"
+
+
+def _is_hash_checked(call: Call) -> bool:
+    """Whether the function around it, or the module body, computes or checks a hash before the load."""
+    body: list[ast.stmt] = call.scope.node.body if call.scope else call.module.tree.body
+    return any(
+        isinstance(node, ast.Call)
+        and node.lineno <= call.node.lineno
+        and _HASHED.search(call.module.resolve(node.func))
+        for statement in body
+        for node in ast.walk(statement)
+    )

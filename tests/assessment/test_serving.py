@@ -95,7 +95,7 @@ def test_origin_follows_returned_tuples_and_stops_at_recursion(repo):
 def test_origins_of_an_expression(repo, expression, expected):
     opened = repo({"a.py": f"import os, sys\nfrom flask import request\nx = {expression}\n"})
     module = opened.modules[0]
-    assert taint.origins(opened, module, module.tree.body[-1].value) == expected
+    assert taint.taint(opened, module, module.tree.body[-1].value) == expected
 
 
 def test_origins_go_through_parameters_to_the_callers(repo):
@@ -105,7 +105,7 @@ def test_origins_go_through_parameters_to_the_callers(repo):
         "args = p.parse_args()\nread(args.model)\n",
     })  # fmt: skip
     (call,) = opened.calls("pickle.load")
-    assert taint.origins(opened, call.module, call.node.args[0]) == {"argv"}
+    assert taint.taint(opened, call.module, call.node.args[0]) == {"argv"}
 
 
 def test_a_service_class_of_ray_is_a_platform_whatever_framework_it_routes_with(repo):
@@ -127,3 +127,57 @@ def test_a_service_class_of_ray_is_a_platform_whatever_framework_it_routes_with(
     })  # fmt: skip
     assert {h.framework for h in serving.model_handlers(opened)} == {"ray"}
     assert not serving.serves_model(opened)
+
+
+def test_what_click_fills_in_comes_from_the_command_line(repo):
+    text = """
+        import click
+        @click.command()
+        def main(path):
+            open(path)
+        def other(path):
+            open(path)
+        """
+    opened = repo({"cli.py": text})
+    first, second = [c for c in opened.modules[0].calls if c.name == "open"]
+    assert taint.taint(opened, first.module, first.node.args[0]) == {"argv"}
+    assert taint.taint(opened, second.module, second.node.args[0]) == set()
+
+
+def test_calling_a_model_does_not_make_it_again(repo):
+    opened = repo({
+        "app.py": """
+            from flask import Flask, request
+            from net import Net
+            app = Flask(__name__)
+            MODEL = None
+            @app.route("/p")
+            def p():
+                return str(MODEL(request.args["x"]))
+            if __name__ == "__main__":
+                MODEL = Net()
+            """,
+        "net.py": """
+            import torch
+            class Net(torch.nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.bert = load()
+                def forward(self, x):
+                    return self.bert(x)
+            """,
+    })  # fmt: skip
+    (handler,) = serving.handlers(opened)
+    assert [f.qualname for f in handler.functions] == ["p", "Net.forward"]
+
+
+def test_a_setting_of_another_module_or_class_is_a_constant(repo):
+    opened = repo({
+        "config.py": "class Config:\n    device = 'cuda'\nBERT = 'bert-base-uncased'\n",
+        "a.py": "import config\nfrom config import Config, BERT\n"
+        "x = config.BERT\ny = Config.device\nz = BERT\nw = other.x\n",
+    })  # fmt: skip
+    module = opened.by_path["a.py"]
+    found = [values.constant(opened, module, node.value) for node in module.tree.body[2:]]
+    assert found[:3] == ["bert-base-uncased", "cuda", "bert-base-uncased"]
+    assert not isinstance(found[3], str)

@@ -1,0 +1,84 @@
+"""M5-04: models and data sets fetched from a hub by name alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import MEDIUM, Hit, Site, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Call
+    from ml_engineer.assessment.repo import Repo
+
+_FETCHING = (
+    "transformers.*.from_pretrained", "diffusers.*.from_pretrained", "peft.*.from_pretrained",
+    "tokenizers.*.from_pretrained", "optimum.*.from_pretrained", "setfit.*.from_pretrained", "datasets.load_dataset",
+    "huggingface_hub.hf_hub_download", "huggingface_hub.snapshot_download", "transformers.pipeline",
+    "transformers.pipelines.pipeline", "sentence_transformers.SentenceTransformer",
+)  # fmt: skip
+_REMOTE_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+_FILE = re.compile(r"\.(pt|pth|bin|json|csv|onnx|pkl|h5|safetensors|parquet|txt|gguf)$|^(models?|data|weights|output)/")
+_BUILDERS = frozenset("csv json text parquet arrow pandas imagefolder audiofolder webdataset xml sql".split())
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@rule(
+    id="MLE0504",
+    name="hub-unpinned",
+    step=5,
+    severity=MEDIUM,
+    title="Model or data set comes from a hub without a pinned revision",
+    why="The owner can change what stands behind the name: the same code then gives other predictions.",
+    remedy="Pass revision= with the full commit hash, or keep a copy in your own registry.",
+    source="bandit B615",
+    applies=lambda repo: any(True for _ in repo.calls(*_FETCHING, "*.from_pretrained", tests=False)),
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    sites: dict[str, list[Site]] = {}
+    for call in repo.calls(*_FETCHING, "*.from_pretrained", tests=False):
+        name = _unpinned(repo, call)
+        if name is not None:
+            sites.setdefault(name, []).append(call.site())
+    for name, group in sites.items():
+        group.sort(key=lambda site: site.cell is not None)  # a notebook is the lesser place
+        yield Hit(group, title=f"{name} is fetched from the hub without a pinned revision", anchor=name)
+
+
+def _unpinned(repo: Repo, call: Call) -> str | None:
+    """The remote id where the call fetches one without a commit; None also where that cannot be known."""
+    from ml_engineer.assessment import callgraph, values
+    from ml_engineer.assessment.repo import matches
+
+    if not matches(call.name, *_FETCHING):
+        owner = call.name.rpartition(".")[0]
+        if not any(base.startswith("transformers.") for base in callgraph.bases(repo, owner)):
+            return None
+    revision = call.keyword("revision")
+    if revision is not None:
+        value = values.constant(repo, call.module, revision)
+        if not isinstance(value, str) or _COMMIT.fullmatch(value):
+            return None
+    if call.has_unpacked_keywords and revision is None:
+        return None
+    return _remote_id(repo, call)
+
+
+def _remote_id(repo: Repo, call: Call) -> str | None:
+    from ml_engineer.assessment import values
+
+    is_pipeline = call.name.endswith(".pipeline")
+    second = is_pipeline or call.name.startswith("peft.")
+    names = ("model", "pretrained_model_name_or_path", "repo_id", "path", "model_name_or_path", "model_id")
+    given = call.node.args[int(second)] if len(call.node.args) > int(second) else None
+    given = given or next(filter(None, map(call.keyword, names)), None)
+    if given is None and is_pipeline and call.node.args:
+        task = call.module.literal(call.node.args[0])
+        return f"the default model of {task!r}" if isinstance(task, str) else None
+    value = values.constant(repo, call.module, given)
+    if not isinstance(value, str) or not _REMOTE_ID.fullmatch(value) or _FILE.search(value) or value in _BUILDERS:
+        return None
+    if any(path == value or path.startswith(f"{value}/") for path in repo.files):
+        return None  # a folder of this repository
+    return value

@@ -1,0 +1,104 @@
+"""M5-06: a debugger or a code reloader switched on in the service."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.grouping import per_file
+from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, Site, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Call, Module
+    from ml_engineer.assessment.repo import Repo
+
+_SERVERS = ("flask.Flask()", "dash.Dash()", "quart.Quart()", "sanic.Sanic()", "flask_socketio.SocketIO()", "bottle",
+            "bottle.Bottle()", "connexion.App()", "connexion.FlaskApp()", "apiflask.APIFlask()")  # fmt: skip
+_PRODUCTION = re.compile(r"\b(gunicorn|uwsgi|waitress|hypercorn|mod_wsgi|uvicorn|daphne)\b", re.I)
+_ENV_DEBUG = re.compile(r"\b(FLASK_DEBUG|FLASK_ENV)\b[\"']?\s*[=: ]\s*[\"']?(1|true|development)\b", re.I)
+_START_FILES = ("Dockerfile*", "*.dockerfile", "Procfile", "docker-compose*.y*ml", "compose*.y*ml", "supervisord.conf")
+
+
+@rule(
+    id="MLE0506",
+    name="debug-on",
+    step=5,
+    severity=HIGH,
+    title="The service starts in debug mode",
+    why="The debugger's console runs any Python for whoever reaches the port, and error pages show source and data.",
+    remedy="Leave debug and reload off, or read them from the environment with off as default.",
+    source="bandit B201; Flask documentation",
+    peers=("security-auditor",),
+    applies=lambda repo: bool(repo.closure("serve")) or repo.uses("flask", "fastapi", "django", "uvicorn", "dash"),
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    debugged, reloaded = [], []
+    for module in repo.modules:
+        if "test" in module.file.roles or module.is_notebook:
+            continue
+        for call in module.calls:
+            if _is_debugged(repo, call):
+                debugged.append(call.site())
+            elif call.name == "uvicorn.run" and _is_on(call, "reload"):
+                reloaded.append((call, call.site()))
+        debugged += _assigned(module)
+    served = [f for f in repo.glob(*_START_FILES) if _PRODUCTION.search(f.text)]
+    for sites in per_file(debugged):
+        # A main block that production never runs is the lesser evil.
+        yield Hit(sites, severity=MEDIUM if served else HIGH, title="The service starts with its debugger on")
+    for call, site in reloaded:
+        yield Hit(
+            [site],
+            severity=HIGH if _starts(repo, call.module) else MEDIUM,
+            title="The server starts with code reloading on",
+            why="Reloading is for development: it watches the tree, runs one worker and restarts on any file change.",
+        )
+    for file in repo.glob(*_START_FILES, ".env", ".flaskenv"):
+        lines = [
+            file.site(line) for line, _ in file.find(_ENV_DEBUG) if not file.lines[line - 1].lstrip().startswith("#")
+        ]
+        if lines and "docs" not in file.roles:
+            yield Hit(lines, title="The environment of the image switches Flask's debug mode on")
+
+
+def _is_on(call: Call, keyword: str) -> bool:
+    return call.module.literal(call.keyword(keyword)) is True
+
+
+def _is_debugged(repo: Repo, call: Call) -> bool:
+    """Whether the call starts a server, or makes an application, with its debugger on."""
+    if not _is_on(call, "debug"):
+        return False
+    if call.name in ("fastapi.FastAPI", "starlette.applications.Starlette"):
+        return True
+    return call.name.endswith((".run", ".run_server")) and _is_server(repo, call)
+
+
+def _is_server(repo: Repo, call: Call) -> bool:
+    from ml_engineer.assessment.values import origin
+
+    return origin(repo, call.name.rpartition(".")[0]) in _SERVERS
+
+
+def _assigned(module: Module) -> list[Site]:
+    """`app.debug = True`, `app.config["DEBUG"] = True`, and DEBUG in Django's settings."""
+    found = []
+    for node in ast.walk(module.tree) if "debug" in module.file.text.lower() else ():
+        if not isinstance(node, ast.Assign) or not (isinstance(node.value, ast.Constant) and node.value.value is True):
+            continue
+        for target in node.targets:
+            text = ast.unparse(target)
+            owner = module.resolve(target.value) if isinstance(target, ast.Attribute | ast.Subscript) else ""
+            if (owner.startswith("flask.Flask()") and re.search(r"\.debug$|config\[['\"]DEBUG['\"]\]$", text)) or (
+                text == "DEBUG" and module.file.name == "settings.py" and "INSTALLED_APPS" in module.file.text
+            ):
+                found.append(module.site(node))
+    return found
+
+
+def _starts(repo: Repo, module: Module) -> bool:
+    """Whether a start command of an image or platform runs this script."""
+    script = re.compile(rf"python3?\W+[^\n]*\b{re.escape(module.file.name)}\b|-m\W+{re.escape(module.dotted)}\b")
+    return any(script.search(file.text) for file in repo.glob(*_START_FILES))

@@ -1,0 +1,52 @@
+"""M5-07: a model answers to input that nothing has checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, Site, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.repo import Repo
+
+
+def _has_model_route(repo: Repo) -> bool:
+    from ml_engineer.assessment.serving import web_handlers
+
+    return bool(web_handlers(repo))
+
+
+@rule(
+    id="MLE0507",
+    name="no-schema",
+    step=5,
+    severity=HIGH,
+    title="Request content reaches the model without a schema",
+    why="A missing, mistyped or out-of-range field crashes the handler or gives a prediction that means nothing.",
+    remedy="Describe the input as a typed model (pydantic, marshmallow, JSON Schema) with ranges, and answer 422.",
+    source="ML Test Score data-1, monitoring-2",
+    peers=("api-designer",),
+    applies=_has_model_route,
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    from ml_engineer.assessment.serving import web_handlers
+
+    bare: dict[str, list[Site]] = {}
+    partly: dict[str, list[Site]] = {}
+    for handler in web_handlers(repo):
+        if not handler.reads or handler.schema is not None:
+            continue
+        first = handler.reads[0]
+        group = partly if handler.rejects else bare
+        group.setdefault(handler.module.path, []).append(first.module.site(first.node))
+    for path in sorted({*bare, *partly}):
+        if path in bare:
+            yield Hit([*bare[path], *partly.get(path, [])])
+        else:
+            yield Hit(
+                partly[path],
+                severity=MEDIUM,
+                confidence="medium",
+                title="Request content is checked by hand only, without a schema",
+            )

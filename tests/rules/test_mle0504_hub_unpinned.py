@@ -1,0 +1,37 @@
+HEAD = "from transformers import AutoModel, pipeline\nfrom datasets import load_dataset\n"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def test_one_finding_for_each_remote_name_with_all_its_sites(check, place):
+    files = {
+        "config.py": "NAME = 'bert-base-uncased'\n",
+        "a.py": HEAD + "import config\nm = AutoModel.from_pretrained(config.NAME)\nd = load_dataset('glue', 'cola')\n",
+        "b.py": HEAD + "from config import NAME\nm = AutoModel.from_pretrained(NAME)\n",
+    }
+    findings = check("MLE0504", files)
+    assert [(place(f), len(f.evidence)) for f in findings] == [(("a.py", 4), 2), (("a.py", 5), 1)]
+    assert findings[0].title.startswith("bert-base-uncased ")
+
+
+def test_a_moving_branch_is_no_pin(check):
+    (finding,) = check("MLE0504", {"a.py": HEAD + "m = AutoModel.from_pretrained('a/b', revision='main')\n"})
+    assert finding.severity.value == "medium"
+
+
+def test_what_is_pinned_local_or_unknown_is_silent(check):
+    text = HEAD + (
+        f"a = AutoModel.from_pretrained('a/b', revision='{COMMIT}')\n"
+        "b = AutoModel.from_pretrained('./out')\n"
+        "c = AutoModel.from_pretrained(path)\n"
+        "d = AutoModel.from_pretrained('a/b', revision=settings.revision)\n"
+        "e = AutoModel.from_pretrained('weights/bert')\n"
+        "f = load_dataset('csv', data_files='x.csv')\n"
+        "g = AutoModel.from_pretrained('a/b', **options)\n"
+        "h = AutoModel.from_pretrained('checkpoint')\n"
+    )
+    assert check("MLE0504", {"a.py": text, "checkpoint/config.json": "{}"}) == []
+
+
+def test_a_method_of_that_name_elsewhere_is_not_the_hub(check):
+    text = "from mylib import Net\nm = Net.from_pretrained('small')\n"
+    assert check("MLE0504", {"a.py": text}) == []

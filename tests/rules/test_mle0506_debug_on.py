@@ -1,0 +1,45 @@
+APP = "from flask import Flask\napp = Flask(__name__)\n@app.route('/')\ndef index():\n    return ''\n"
+MAIN = "if __name__ == '__main__':\n    app.run(host='0.0.0.0', debug=True)\n"
+
+
+def test_flask_with_its_debugger(check, place):
+    (finding,) = check("MLE0506", {"app.py": APP + MAIN})
+    assert (finding.severity.value, place(finding)) == ("high", ("app.py", 7))
+
+
+def test_a_production_server_beside_it_lowers_it(check):
+    files = {"app.py": APP + MAIN, "Dockerfile": 'FROM python:3.12\nCMD ["gunicorn", "app:app"]\n'}
+    (finding,) = check("MLE0506", files)
+    assert finding.severity.value == "medium"
+
+
+def test_an_application_from_a_factory(check, place):
+    files = {
+        "core.py": "from flask import Flask\ndef make():\n    app = Flask(__name__)\n    return app\n",
+        "run.py": "from core import make\napp = make()\napp.run(debug=True)\n",
+    }
+    (finding,) = check("MLE0506", files)
+    assert place(finding) == ("run.py", 3)
+
+
+def test_uvicorn_reload_is_high_only_where_the_image_runs_the_script(check):
+    text = "import uvicorn\nfrom fastapi import FastAPI\napp = FastAPI()\nuvicorn.run('main:app', reload=True)\n"
+    (finding,) = check("MLE0506", {"main.py": text})
+    assert finding.severity.value == "medium"
+    (finding,) = check("MLE0506", {"Dockerfile": 'FROM python:3.12\nCMD ["python", "main.py"]\n'})
+    assert finding.severity.value == "high"
+
+
+def test_debug_in_the_image(check, place):
+    files = {"app.py": APP, "Dockerfile": "FROM python:3.12\n# FLASK_DEBUG=1 is for development\nENV FLASK_DEBUG=1\n"}
+    (finding,) = check("MLE0506", files)
+    assert place(finding) == ("Dockerfile", 3)
+
+
+def test_a_switch_from_the_environment_other_objects_and_tests_are_silent(check):
+    files = {
+        "app.py": APP + "import os\napp.run(debug=os.environ.get('DEBUG') == '1')\n",
+        "job.py": "from runner import Job\nJob().run(debug=True)\n",
+        "tests/test_app.py": APP + MAIN,
+    }
+    assert check("MLE0506", files) == []

@@ -1,0 +1,62 @@
+APP = """
+import joblib
+from flask import Flask, request, jsonify
+app = Flask(__name__)
+model = joblib.load("m.joblib")
+"""
+BARE = (
+    APP
+    + """
+@app.route("/predict", methods=["POST"])
+def predict():
+    data = request.get_json()
+    return jsonify(float(model.predict([[data["x"]]])[0]))
+"""
+)
+
+
+def test_json_that_goes_straight_to_the_model(check, place):
+    (finding,) = check("MLE0507", {"app.py": BARE})
+    assert (finding.severity.value, place(finding)) == ("high", ("app.py", 9))
+
+
+def test_a_check_by_hand_is_better_than_none(check):
+    text = BARE.replace("    return", '    if "x" not in data:\n        return "x is missing", 400\n    return')
+    (finding,) = check("MLE0507", {"app.py": text})
+    assert finding.severity.value == "medium"
+
+
+def test_a_pydantic_model_in_the_handler_or_a_helper_is_a_schema(check):
+    text = BARE.replace("request.get_json()", "parse(request.get_json())").replace(
+        "app = Flask",
+        "from pydantic import BaseModel\nclass Row(BaseModel):\n    x: float\n"
+        "def parse(raw):\n    return Row(**raw).model_dump()\napp = Flask",
+    )
+    assert check("MLE0507", {"app.py": text}) == []
+
+
+def test_typed_fastapi_is_silent_and_a_dict_is_not(check, place):
+    head = "import joblib\nfrom fastapi import FastAPI\napp = FastAPI()\nmodel = joblib.load('m')\n"
+    typed = head + "@app.post('/p')\ndef p(x: float, y: int = 1):\n    return model.predict([[x, y]])\n"
+    assert check("MLE0507", {"app.py": typed}) == []
+    loose = head + "@app.post('/p')\ndef p(payload: dict):\n    return model.predict([payload])\n"
+    (finding,) = check("MLE0507", {"app.py": loose})
+    assert place(finding) == ("app.py", 6)
+
+
+def test_a_function_without_route_and_a_route_without_model_are_no_subject(check):
+    text = BARE.replace('@app.route("/predict", methods=["POST"])\n', "")
+    text += '@app.route("/echo")\ndef echo():\n    return request.args["x"]\n'
+    assert check("MLE0507", {"app.py": text}) == []
+
+
+def test_a_lambda_handler_is_a_route(check, place):
+    text = """
+        import json, joblib
+        model = joblib.load("m.joblib")
+        def lambda_handler(event, context):
+            body = json.loads(event["body"])
+            return {"statusCode": 200, "body": str(model.predict([body["x"]]))}
+        """
+    (finding,) = check("MLE0507", {"handler.py": text})
+    assert place(finding) == ("handler.py", 5)

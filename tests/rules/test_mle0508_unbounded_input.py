@@ -1,0 +1,58 @@
+FLASK = """
+import joblib
+from flask import Flask, request
+app = Flask(__name__)
+model = joblib.load("m.joblib")
+@app.route("/predict", methods=["POST"])
+def predict():
+    return str(model.predict(request.get_json()))
+"""
+FASTAPI = """
+import joblib
+from fastapi import FastAPI
+from pydantic import BaseModel, Field
+app = FastAPI()
+model = joblib.load("m.joblib")
+class Text(BaseModel):
+    words: {field}
+@app.post("/p")
+def p(text: Text):
+    return model.predict([text.words])
+"""
+
+
+def test_a_flask_body_without_a_limit(check, place):
+    (finding,) = check("MLE0508", {"app.py": FLASK})
+    assert place(finding) == ("app.py", 8)
+
+
+def test_a_limit_of_the_application_or_of_the_proxy_is_enough(check):
+    assert check("MLE0508", {"app.py": FLASK + 'app.config["MAX_CONTENT_LENGTH"] = 1_000_000\n'}) == []
+
+
+def test_a_limit_of_the_proxy_is_enough(check):
+    assert check("MLE0508", {"app.py": FLASK, "deploy/nginx.conf": "server { client_max_body_size 2m; }\n"}) == []
+
+
+def test_free_text_in_a_schema_needs_a_length(check, place):
+    (finding,) = check("MLE0508", {"app.py": FASTAPI.format(field="str")})
+    assert place(finding) == ("app.py", 8)
+
+
+def test_numbers_and_bounded_text_are_bounded(check):
+    assert check("MLE0508", {"app.py": FASTAPI.format(field="str = Field(max_length=500)")}) == []
+    assert check("MLE0508", {"app.py": FASTAPI.format(field="float")}) == []
+
+
+def test_an_upload_without_a_size_check(check, place):
+    text = """
+        from fastapi import FastAPI, UploadFile
+        import joblib
+        app = FastAPI()
+        model = joblib.load("m")
+        @app.post("/p")
+        async def p(file: UploadFile):
+            return model.predict(await file.read())
+        """
+    (finding,) = check("MLE0508", {"app.py": text})
+    assert place(finding) == ("app.py", 7)
