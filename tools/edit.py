@@ -149,6 +149,8 @@ def snippet(applied: Applied) -> str:
         begin = applied.after.rfind("\n", 0, max(begin, 0))
     lines = applied.after[begin + 1 : _line_end(applied.after, stop, _AROUND + 1)].replace("\r\n", "\n").split("\n")
     first = max(0, first_line - _AROUND)
+    if lines[-1] == "" and last_line + 1 < first + len(lines):
+        lines.pop()  # what follows the last line end is no line
     wanted = last_line - first + _AROUND + 1
     numbered = [f"{first + n:>6}\t{clip_line(shown(line), 300)}" for n, line in enumerate(lines[:wanted], 1)]
     if len(numbered) > _SHOWN:

@@ -11,7 +11,7 @@ from ml_engineer.tools.base import Tool, ToolError, ToolInput, ToolResult
 from ml_engineer.tools.context import Context
 from ml_engineer.tools.search import TYPES, Hits, Mode, Query, find
 from ml_engineer.tools.textfile import shown
-from ml_engineer.tools.truncate import MAX_CHARS, clip_line
+from ml_engineer.tools.truncate import clip_line, head
 
 DEFAULT_HEAD_LIMIT = 250
 _MAX_LINE = 500
@@ -19,7 +19,7 @@ _MAX_LINE = 500
 DESCRIPTION = f"""Searches file contents with a regular expression (ripgrep's: no look-around, no back-references).
 
 - Use it instead of grep or rg in Bash. Escape what is meant literally: interface\\{{\\}}.
-- output_mode: files_with_matches (paths, the default), content (lines, with -A, -B, -C), count (matching lines by file).
+- output_mode: files_with_matches (paths, the default), content (lines, with -A, -B, -C), count (matches by file).
 - glob narrows by path ("*.py" at any depth, "src/**/*.py" from path, "!*.min.js" leaves out), type by file kind.
 - A pattern is matched within lines; multiline lets it, and the dot, cross them.
 - Files in .git, those that .gitignore names, and binary ones are left out.
@@ -79,14 +79,7 @@ def _result(call: GrepInput, query: Query, hits: Hits) -> ToolResult:
         raise ToolError(
             f"There are {_count(len(results), noun)}; offset {call.offset} is past the end. Use a smaller one."
         )
-    page = results[call.offset : call.offset + call.head_limit]
-    kept: list[str] = []
-    used = 0
-    for line in page:
-        used += len(line) + 1
-        if used > MAX_CHARS and kept:
-            break
-        kept.append(line)
+    kept, _ = head(results[call.offset : call.offset + call.head_limit])
     end = call.offset + len(kept)
     notes = []
     if end < len(results) or call.offset:

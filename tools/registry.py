@@ -99,7 +99,7 @@ def _problem(tool: Tool[Any], error: Any) -> str:
             return f"{where} is missing"
         case "extra_forbidden":
             near = _near(str(error["loc"][-1]), _parameters(tool, error["loc"]))
-            return f"there is no parameter {where}" + (f", did you mean {near}?" if near else "")
+            return f"there is no parameter {where}" + (f" (did you mean {near}?)" if near else "")
         case _:
             value = json.dumps(error["input"], default=str)
             value = value if len(value) <= 60 else f"{value[:60]}…"

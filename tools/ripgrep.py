@@ -20,14 +20,8 @@ from ml_engineer.tools.base import ToolError
 from ml_engineer.tools.search import MAX_OUTPUT, TIMEOUT, Hits, Line, Listing, Query, is_ignored
 from ml_engineer.tools.workspace import Workspace
 
-_ALWAYS = (
-    "--no-config",
-    "--hidden",
-    "--no-require-git",
-    "--no-ignore-parent",
-    "--no-ignore-global",
-    "--no-ignore-exclude",
-) + ("--no-ignore-dot", "--no-messages", "--color=never", "--null")
+_ONLY_GITIGNORE = ("--no-require-git", "--no-ignore-parent", "--no-ignore-global", "--no-ignore-exclude")
+_ALWAYS = ("--no-config", "--hidden", *_ONLY_GITIGNORE, "--no-ignore-dot", "--no-messages", "--color=never", "--null")
 _MODES = {
     "content": ("--no-heading", "--with-filename", "--line-number"),
     "files_with_matches": ("--files-with-matches",),

@@ -42,7 +42,8 @@ async def run(context: Context, call: WriteInput) -> ToolResult:
     verb = "Created" if written.before is None else "Replaced"
     lines = call.content.count("\n") + (not call.content.endswith("\n") and call.content != "")
     note = f" Kept: {', '.join(kept)}." if kept else ""
-    text = f"{verb} {written.path}: {lines:,} lines, sha256 {short_hash(written.after)}.{note}"
+    size = "1 line" if lines == 1 else f"{lines:,} lines"
+    text = f"{verb} {written.path}: {size}, sha256 {short_hash(written.after)}.{note}"
     return ToolResult(text, written.data() | {"lines": lines, "created": written.before is None})
 
 
