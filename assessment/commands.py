@@ -153,7 +153,8 @@ class Commands:
                 node = service.node.get("command") or service.node.get("entrypoint")
                 site = node.site() if node is not None else service.site()
                 env = tuple((key, node.text) for key, node in service.environment.items())
-                yield from _words(service.command, site, "compose", service.file.folder, service.name, env)
+                text = node.text if node is not None and node.kind == "scalar" else None
+                yield from _words(text or service.command, site, "compose", service.file.folder, service.name, env)
         for item in self.repo.kubernetes:
             for container in item.containers:
                 if container.command:
@@ -278,10 +279,12 @@ def _at(command: Command, site: Site) -> Command:
 
 
 def _words(
-    words: list[str], site: Site, origin: str, folder: str, name: str, env: tuple[tuple[str, str], ...]
+    words: list[str] | str, site: Site, origin: str, folder: str, name: str, env: tuple[tuple[str, str], ...]
 ) -> Iterator[Command]:
-    for item in unwrap(words):
-        yield Command(" ".join(words), Simple(item.words, (*env, *item.env), item.runner), site, origin, folder, name)
+    """Commands of a list of words, or of shell text."""
+    text = words if isinstance(words, str) else " ".join(words)
+    for item in simple(words) if isinstance(words, str) else unwrap(words):
+        yield Command(text, Simple(item.words, (*env, *item.env), item.runner), site, origin, folder, name)
 
 
 def _commands(file: File, lines: Iterable[tuple[int, str]], origin: str, folder: str, name: str) -> Iterator[Command]:

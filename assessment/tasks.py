@@ -162,7 +162,7 @@ def _just(file: File) -> Iterator[Task]:
         if line[:1].isspace() and line.strip():
             body.append((number, re.sub(r"\{\{.*?\}\}", "$x", line.strip().lstrip("@-"))))
             continue
-        recipe = re.match(r"^@?([A-Za-z_][\w-]*)((?:\s+[^:=]+)?)\s*:(?!=)\s*(.*)$", line)
+        recipe = re.match(r"^@?([A-Za-z_][\w-]*)((?:\s+[^:]+?)?)\s*:(?!=)\s*(.*)$", line)
         if recipe:
             if name:
                 yield Task("just", name, file, first, tuple(body), needs)
