@@ -1,0 +1,194 @@
+"""M1-04: the half that is reported also chose the model."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import HIGH, LOW, MEDIUM, Hit, SeverityName, Site, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Call, Function, Module
+    from ml_engineer.assessment.repo import Repo
+
+_STOPPING = re.compile(r"EarlyStopping|early_stopping|ReduceLROnPlateau")
+_BEST = re.compile(r"best|max_acc|min_loss|highest|lowest", re.I)
+_VALIDATION = re.compile(r"(^|_)(val|valid|validation|dev)(_|$|set|loader)", re.I)
+_JUDGES = ("score", "evaluate", "predict", "predict_proba", "predict_classes")
+_FINAL = ("evaluate", "score", "predict", "predict_proba", "predict_classes", "predict_generator", "evaluate_generator")
+
+
+def _applies(repo: Repo) -> bool:
+    from ml_engineer.assessment.learning import trainings
+
+    return bool(trainings(repo))
+
+
+@rule(
+    id="MLE0104",
+    name="leak-multitest",
+    step=1,
+    severity=MEDIUM,
+    title="The test half takes part in choosing the model",
+    why="A half that stops the training or picks the model is no longer unseen: the figure reported on it is too good.",
+    remedy="Keep a third part (or cross-validation) for the choice, and touch the test half once, at the end.",
+    source="Yang et al., data leakage in notebooks (ASE 2022)",
+    applies=_applies,
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    for module in repo.modules:
+        if "test" in module.file.roles:
+            continue
+        yield from _watched(repo, module)
+        yield from _searched(repo, module)
+        yield from _best_on_test(module)
+
+
+# --- eval_set and validation_data -------------------------------------------------------------------------------------
+
+
+def _watched(repo: Repo, module: Module) -> Iterator[Hit]:
+    """fit(validation_data=test) and fit(eval_set=[test]), by file; the worst severity first."""
+    found: dict[SeverityName, list[Site]] = {}
+    for call in module.calls:
+        if not call.name.endswith((".fit", ".fit_generator", "xgboost.train", "lightgbm.train")):
+            continue
+        names = ("validation_data", "eval_set", "valid_sets", "evals")
+        watched = next((call.keyword(name) for name in names if call.keyword(name) is not None), None)
+        if watched is None or not _holds_test(repo, module, watched):
+            continue
+        if _stops(call):
+            severity: SeverityName = HIGH if _reported(call, watched) else MEDIUM
+        else:
+            severity = LOW
+        found.setdefault(severity, []).append(call.site())
+    for severity, sites in found.items():
+        stopped = severity != LOW
+        title = (
+            "Training is steered by the test half (early stopping, best epoch or learning rate)" if stopped else None
+        )
+        yield Hit(sites, severity=severity, title=title or "The test half is watched during training")
+
+
+def _holds_test(repo: Repo, module: Module, node: ast.expr) -> bool:
+    """Whether the first part of a pair (or of the last pair of a list) is the test half."""
+    from ml_engineer.assessment.splits import half
+
+    node = module.value(node) or node
+    while isinstance(node, ast.List | ast.Tuple) and node.elts:
+        last_pair = isinstance(node, ast.List) and isinstance(node.elts[-1], ast.Tuple)
+        node = node.elts[-1] if last_pair else node.elts[0]
+    if isinstance(node, ast.Name | ast.Attribute | ast.Subscript | ast.Call):
+        return half(repo, module, node) == "test"
+    return False
+
+
+def _stops(call: Call) -> bool:
+    """Early stopping, or a checkpoint of the best epoch."""
+    module = call.module
+    owner = module.value(call.node.func.value) if isinstance(call.node.func, ast.Attribute) else None
+    made = owner.keywords if isinstance(owner, ast.Call) else []
+    if any(k.arg == "early_stopping_rounds" for k in [*call.node.keywords, *made]):
+        return True
+    callbacks = module.value(call.keyword("callbacks"))
+    parts = callbacks.elts if isinstance(callbacks, ast.List) else [] if callbacks is None else [callbacks]
+    text = " ".join(ast.unparse(module.value(part) or part) for part in parts)
+    return bool(_STOPPING.search(text)) or ("ModelCheckpoint" in text and "save_best_only=True" in text)
+
+
+def _reported(call: Call, watched: ast.expr) -> bool:
+    """Whether the watched half is judged again after the fit."""
+    names = {n.id for n in ast.walk(watched) if isinstance(n, ast.Name)}
+    for other in call.module.calls:
+        if other.node.lineno <= call.node.lineno or not other.name.endswith(_FINAL):
+            continue
+        if names & {n.id for a in other.node.args for n in ast.walk(a) if isinstance(n, ast.Name)}:
+            return True
+    return False
+
+
+# --- search loops -----------------------------------------------------------------------------------------------------
+
+
+def _searched(repo: Repo, module: Module) -> Iterator[Hit]:
+    """A loop that fits one candidate after the other, scores each on the test half and keeps the best."""
+    from ml_engineer.assessment.learning import trainings
+    from ml_engineer.assessment.splits import half
+
+    fits = [call for call in trainings(repo) if call.module is module and not call.name.endswith("backward")]
+    loops = {loop for call in fits if (loop := module.enclosing(call.node, ast.For)) is not None}
+    for loop in sorted(loops, key=lambda node: node.lineno if isinstance(node, ast.For) else 0):
+        inside = set(ast.walk(loop))
+        for call in module.calls:
+            attribute = call.name.rpartition(".")[2]
+            data = call.argument(0, "X")
+            if call.node not in inside or attribute not in _JUDGES or data is None or isinstance(data, ast.Constant):
+                continue
+            if half(repo, module, data) == "test" and _chooses(repo, module, loop):
+                yield Hit(
+                    [call.site()],
+                    title="Candidates are compared on the test half, and the best is kept",
+                )
+                break
+
+
+def _chooses(repo: Repo, module: Module, loop: ast.AST) -> bool:
+    """Whether the loop, what follows it, or what follows a call of its function picks the best."""
+    from ml_engineer.assessment.dataflow import callers
+
+    for node in ast.walk(loop):
+        if isinstance(node, ast.Compare) and _BEST.search(ast.unparse(node)):
+            return True
+    scope = module.scope_of(loop)
+    if _picks_after(module, scope, getattr(loop, "end_lineno", 0)):
+        return True
+    above = callers(repo, scope) if scope is not None else []
+    return any(_picks_after(call.module, call.scope, call.node.lineno) for call in above)
+
+
+def _picks_after(module: Module, scope: Function | None, line: int) -> bool:
+    picks = ("max", "min", "numpy.argmax", "numpy.argmin")
+    return any(
+        call.name in picks or call.name.endswith((".idxmax", ".idxmin"))
+        for call in module.calls
+        if call.scope is scope and line < call.node.lineno <= line + 40
+    )
+
+
+# --- torch ------------------------------------------------------------------------------------------------------------
+
+
+def _best_on_test(module: Module) -> Iterator[Hit]:
+    """`if acc > best: torch.save(…)` where acc comes from the test loader and there is no validation part."""
+    from ml_engineer.assessment.learning import words
+    from ml_engineer.assessment.repo import matches
+
+    saves = [c for c in module.calls if matches(c.name, "torch.save", "*.save_weights", "*.save_checkpoint", "?.save")]
+    if not saves or any(_VALIDATION.search(word) for word in words(module)):
+        return
+    for call in saves:
+        choice = module.enclosing(call.node, ast.If)
+        if isinstance(choice, ast.If) and _BEST.search(ast.unparse(choice.test)) and _judged_on_test(module, choice):
+            yield Hit(
+                [module.site(choice.test), call.site()],
+                severity=HIGH,
+                title="The best checkpoint is chosen on the test set",
+            )
+
+
+def _judged_on_test(module: Module, choice: ast.If) -> bool:
+    """Whether a loop over the test data, or a call that is given it, stands before the choice."""
+    from ml_engineer.assessment.splits import half_by_name
+
+    scope = module.scope_of(choice)
+    for node in ast.walk(scope.node if scope is not None else module.tree):
+        if not isinstance(node, ast.For | ast.Call) or node.lineno >= choice.lineno:
+            continue
+        over = [node.iter] if isinstance(node, ast.For) else node.args
+        names = [n for value in over for n in ast.walk(value) if isinstance(n, ast.Name)]
+        evaluates = isinstance(node, ast.For) or re.search("eval|test|score|accuracy", ast.unparse(node.func))
+        if evaluates and any(half_by_name(name) == "test" for name in names):
+            return True
+    return False

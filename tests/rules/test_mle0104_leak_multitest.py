@@ -1,0 +1,89 @@
+KERAS = """\
+from keras.models import Sequential
+from keras.callbacks import EarlyStopping
+from sklearn.model_selection import train_test_split
+X_train, X_test, y_train, y_test = train_test_split(*load())
+model = Sequential()
+"""
+
+
+def test_early_stopping_on_the_reported_half_is_high(check, place):
+    code = KERAS + (
+        "stop = EarlyStopping(patience=2)\n"
+        "model.fit(X_train, y_train, validation_data=(X_test, y_test), callbacks=[stop])\n"
+        "print(model.evaluate(X_test, y_test))\n"
+    )
+    (finding,) = check("MLE0104", {"t.py": code})
+    assert place(finding) == ("t.py", 7)
+    assert finding.severity == "high"
+
+
+def test_watching_without_stopping_is_low(check):
+    code = KERAS + "model.fit(X_train, y_train, validation_data=(X_test, y_test))\n"
+    (finding,) = check("MLE0104", {"t.py": code})
+    assert finding.severity == "low"
+
+
+def test_a_validation_half_is_right(check):
+    code = KERAS + (
+        "X_train, X_val, y_train, y_val = train_test_split(X_train, y_train)\n"
+        "model.fit(X_train, y_train, validation_data=(X_val, y_val), callbacks=[EarlyStopping()])\n"
+    )
+    assert check("MLE0104", {"t.py": code}) == []
+
+
+def test_the_best_of_a_loop_on_the_test_half(check, place):
+    code = """\
+    from sklearn.svm import SVC
+    from sklearn.model_selection import train_test_split
+    X_train, X_test, y_train, y_test = train_test_split(*load())
+    best = 0
+    for c in (0.1, 1, 10):
+        clf = SVC(C=c).fit(X_train, y_train)
+        s = clf.score(X_test, y_test)
+        if s > best:
+            best, model = s, clf
+    """
+    (finding,) = check("MLE0104", {"t.py": code})
+    assert place(finding) == ("t.py", 7)
+    assert finding.severity == "medium"
+
+
+def test_the_best_of_a_helper_that_scores_candidates(check, place):
+    code = """\
+    from sklearn.model_selection import train_test_split
+    def compare(models, X_train, y_train, X_test, y_test):
+        report = {}
+        for m in models:
+            m.fit(X_train, y_train)
+            report[m] = m.score(X_test, y_test)
+        return report
+    a, b, c, d = train_test_split(*load())
+    scores = compare(models, a, c, b, d)
+    best = max(scores.values())
+    """
+    (finding,) = check("MLE0104", {"t.py": code})
+    assert place(finding) == ("t.py", 6)
+
+
+TORCH = """\
+import torch
+def train(x):
+    net(x).mean().backward()
+def test(epoch):
+    global best_acc
+    for x, y in {loader}:
+        acc = judge(net(x), y)
+    if acc > best_acc:
+        torch.save(net.state_dict(), "ckpt.pth")
+"""
+
+
+def test_a_checkpoint_chosen_on_the_test_loader_is_high(check, place):
+    (finding,) = check("MLE0104", {"t.py": TORCH.format(loader="testloader")})
+    assert place(finding) == ("t.py", 8)
+    assert finding.severity == "high"
+
+
+def test_a_checkpoint_chosen_on_a_validation_loader_is_right(check):
+    assert check("MLE0104", {"t.py": TORCH.format(loader="val_loader")}) == []
