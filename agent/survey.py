@@ -1,0 +1,91 @@
+"""The survey in a child process, so that assessing and importing LangGraph take the two cores at once.
+
+`Survey.start(root)` forks while the process is still small and single-threaded; the child assesses and sends the
+assessment as JSON through a pipe. Where forking is not safe (threads are running, as in a server) or not to be had, the
+assessment is made in a thread of this process instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml_engineer.assessment.assess import Assessment, assess
+
+_OK, _FAILED = b"\0", b"\1"
+
+
+class SurveyError(Exception):
+    """The assessment itself failed: a fault of ours, with what is known of it."""
+
+
+@dataclass
+class Survey:
+    """An assessment under way. `await survey()` gives it."""
+
+    root: Path
+    pid: int | None = None
+    pipe: int | None = None
+
+    @classmethod
+    def start(cls, root: Path) -> Survey:
+        """Start assessing `root` now, in a child where that is safe."""
+        if sys.platform != "linux" or threading.active_count() > 1:
+            return cls(root)
+        reader, writer = os.pipe()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            os.close(reader)
+            _child(root, writer)
+        os.close(writer)
+        return cls(root, pid, reader)
+
+    async def __call__(self) -> Assessment:
+        if self.pipe is None or self.pid is None:
+            return await asyncio.to_thread(assess, self.root)
+        data = await asyncio.to_thread(_read_all, self.pipe)
+        self.pipe = None
+        _, status = os.waitpid(self.pid, 0)
+        self.pid = None
+        if data[:1] == _OK:
+            return Assessment.model_validate_json(data[1:])
+        reason = (
+            data[1:].decode("utf-8", "replace") or f"the child ended with status {os.waitstatus_to_exitcode(status)}"
+        )
+        raise SurveyError(f"the assessment failed: {reason}")
+
+    def cancel(self) -> None:
+        """Stop the child, if there is one. Safe to call at any time."""
+        if self.pid is not None:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self.pid = None
+        if self.pipe is not None:
+            os.close(self.pipe)
+            self.pipe = None
+
+
+def _child(root: Path, writer: int) -> None:
+    """Assess, send the result, and leave without running anything that belongs to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    try:
+        try:
+            message = _OK + assess(root).model_dump_json().encode()
+        except BaseException as error:
+            message = _FAILED + f"{type(error).__name__}: {error}".encode("utf-8", "replace")
+        with os.fdopen(writer, "wb") as stream:
+            stream.write(message)
+    finally:
+        os._exit(0)
+
+
+def _read_all(descriptor: int) -> bytes:
+    with os.fdopen(descriptor, "rb") as stream:
+        return stream.read()

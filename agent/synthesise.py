@@ -1,0 +1,123 @@
+"""From the assessment and the step records to one report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from ml_engineer import __version__
+from ml_engineer.assessment.assess import Assessment
+from ml_engineer.report.schema import (
+    PIPELINE_STAGES,
+    SECTION_FIELDS,
+    STEP_NAMES,
+    Absence,
+    Claim,
+    ClaimState,
+    Coverage,
+    CoveredStep,
+    EvidenceCheck,
+    Finding,
+    PipelineRow,
+    Quote,
+    Report,
+    Run,
+    Sections,
+    Severity,
+    StepRecord,
+    StepState,
+    Tool,
+    pipeline_claim_name,
+)
+
+NOT_REVIEWED = Claim(text="not reviewed", state=ClaimState.UNKNOWN)
+
+
+def step_record(assessment: Assessment, step: int, *, wanted: bool) -> StepRecord:
+    """The record of a step as the assessment alone gives it."""
+    name = STEP_NAMES[step]
+    if not wanted:
+        return StepRecord(step=step, name=name, state=StepState.SKIPPED, reason="not asked for")
+    findings = [finding for finding in assessment.findings if finding.step == step]
+    return StepRecord(
+        step=step,
+        name=name,
+        state=StepState.DONE,
+        summary=_summary(findings),
+        findings=findings,
+        claims=assessment.claims.get(step, {}),
+    )
+
+
+def _summary(findings: Sequence[Finding]) -> str:
+    if not findings:
+        return "no findings"
+    counts = Counter(finding.severity for finding in findings)
+    return ", ".join(f"{counts[severity]} {severity.value}" for severity in Severity if counts[severity])
+
+
+def report(assessment: Assessment, records: Sequence[StepRecord], *, run_id: str, started: str) -> Report:
+    """The draft: everything in its place, evidence not yet checked, not sealed."""
+    claims = {name: claim for record in records for name, claim in record.claims.items()}
+    done = {record.step for record in records if record.state is StepState.DONE}
+    order = {finding.fingerprint: number for number, finding in enumerate(assessment.findings)}
+    findings = sorted(
+        (finding for record in records for finding in record.findings),
+        key=lambda finding: (finding.severity.rank, order.get(finding.fingerprint, len(order))),
+    )
+    return Report(
+        tool=Tool(version=__version__, rules_version=assessment.rules_version),
+        run=Run(id=run_id, mode="review", started=started, finished=started),
+        repository=assessment.repository,
+        coverage=_coverage(assessment, records),
+        profile=assessment.profile,
+        sections=_sections(claims),
+        steps=[record.model_copy(update={"findings": [], "claims": {}}) for record in records],
+        findings=findings,
+        suppressed=[item for item in assessment.suppressed if int(item.rule[3:5]) in done],
+        score=assessment.score,
+        evidence_check=EvidenceCheck(),
+    )
+
+
+def _coverage(assessment: Assessment, records: Sequence[StepRecord]) -> Coverage:
+    """Complete where everything that was asked for was looked at."""
+    incomplete = [r for r in records if r.state in (StepState.DEFERRED, StepState.FAILED)]
+    return Coverage(
+        state="partial" if incomplete or assessment.problems else "complete",
+        steps=[CoveredStep(step=r.step, name=r.name, state=r.state, reason=r.reason) for r in records],
+        files_scanned=assessment.files_scanned,
+        files_skipped=assessment.files_skipped,
+        skipped_total=assessment.skipped_total,
+        notes=[*assessment.problems, *assessment.notes],
+    )
+
+
+def _sections(claims: dict[str, Claim]) -> Sections:
+    def cell(stage: str, column: str) -> Claim:
+        return claims.get(pipeline_claim_name(stage, column), NOT_REVIEWED)
+
+    fields = {
+        attribute: {name: claims.get(name, NOT_REVIEWED) for name in names}
+        for attribute, (_, names) in SECTION_FIELDS.items()
+    }
+    rows = [
+        PipelineRow(
+            stage=stage,  # type: ignore[arg-type]
+            tool=cell(stage, "Tool/Framework"),
+            automation=cell(stage, "Automation"),
+            monitoring=cell(stage, "Monitoring"),
+        )
+        for stage in PIPELINE_STAGES
+    ]
+    return Sections(training_pipeline=rows, **fields)
+
+
+def first_path(finding: Finding) -> str:
+    """Path of the first piece of evidence that is a place, or an empty string."""
+    for evidence in finding.evidence:
+        if isinstance(evidence, Quote):
+            return evidence.path
+        if isinstance(evidence, Absence):
+            return evidence.need.path
+    return ""

@@ -1,0 +1,206 @@
+"""The ten-step workflow as a graph.
+
+    survey → step 1 → step 2 → steps 3 … 10 in parallel → synthesise → check_evidence → seal
+
+Without a model each step's record follows from the assessment alone. The graph's state holds only which step ended how;
+everything larger is an artefact of the run, written whole or not at all, so that a node that runs twice after a kill
+does no harm and a resumed run picks up what is there.
+
+`review(context)` runs the graph to its end, or goes on where an interrupted run stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+
+from ml_engineer.agent import synthesise
+from ml_engineer.agent.lean import import_langgraph
+from ml_engineer.agent.runs import Run, now
+from ml_engineer.assessment.assess import Assessment
+from ml_engineer.report.evidence import check_report
+from ml_engineer.report.schema import STEP_NAMES, Report, StepRecord, Suppressed
+from ml_engineer.report.seal import seal
+
+if TYPE_CHECKING:
+    from langgraph.graph.state import CompiledStateGraph
+
+ORDERED = (1, 2)  # the steps that the others build on
+PARALLEL = tuple(range(3, 11))
+RECURSION_LIMIT = 50
+
+
+def merge(left: dict[int, str], right: dict[int, str]) -> dict[int, str]:
+    """Reducer: parallel steps write their own keys."""
+    return {**left, **right}
+
+
+class State(TypedDict, total=False):
+    """What the checkpoints hold: how each step ended, and how far the report is."""
+
+    steps: Annotated[dict[int, str], merge]
+    stage: str
+
+
+@dataclass
+class Context:
+    """What the nodes work with; never stored, given anew on every resume."""
+
+    run: Run
+    root: Path
+    survey: Callable[[], Awaitable[Assessment]]
+    steps: frozenset[int] = frozenset(STEP_NAMES)
+    known: frozenset[str] = frozenset()  # fingerprints of a baseline
+    baseline: str | None = None
+    _assessment: Assessment | None = field(default=None, repr=False)
+
+    def assessment(self) -> Assessment:
+        """The survey's result, from memory or from the run."""
+        if self._assessment is None:
+            data = self.run.read("survey.json")
+            assert data is not None, "the survey node ends before any other starts"
+            self._assessment = Assessment.model_validate_json(data)
+        return self._assessment
+
+    def record(self, step: int) -> StepRecord:
+        """The record that a finished step has left."""
+        data = self.run.read(f"step-{step:02d}.json")
+        assert data is not None, "a step leaves its record before it is marked done"
+        return StepRecord.model_validate_json(data)
+
+
+def build_graph() -> Any:
+    """The workflow as an uncompiled LangGraph graph over `State` and `Context`."""
+    import_langgraph()
+    from langgraph.graph import END, START, StateGraph
+
+    graph = StateGraph(State, context_schema=Context)
+    graph.add_node("survey", _survey)
+    for step in STEP_NAMES:
+        graph.add_node(node_name(step), _step_node(step))
+    graph.add_node("synthesise", _synthesise)
+    graph.add_node("check_evidence", _check_evidence)
+    graph.add_node("seal", _seal)
+    chain = [START, "survey", *(node_name(step) for step in ORDERED)]
+    for left, right in pairwise(chain):
+        graph.add_edge(left, right)
+    for step in PARALLEL:
+        graph.add_edge(chain[-1], node_name(step))
+    graph.add_edge([node_name(step) for step in PARALLEL], "synthesise")
+    graph.add_edge("synthesise", "check_evidence")
+    graph.add_edge("check_evidence", "seal")
+    graph.add_edge("seal", END)
+    return graph
+
+
+def node_name(step: int) -> str:
+    """Name of a step's node, for example `step_04_training_pipeline`."""
+    words = STEP_NAMES[step].lower().replace("/", " ").split()
+    return f"step_{step:02d}_{'_'.join(words)}"
+
+
+async def review(context: Context) -> Report:
+    """Run the workflow, or go on with it where the run was interrupted, and give the sealed report."""
+    import_langgraph()
+    run = context.run
+    config = {"configurable": {"thread_id": run.id}, "recursion_limit": RECURSION_LIMIT}
+    if run.folder is None:
+        from langgraph.checkpoint.memory import InMemorySaver
+
+        await _drive(build_graph().compile(checkpointer=InMemorySaver()), config, context)
+    else:
+        from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+        async with AsyncSqliteSaver.from_conn_string(str(run.folder / "graph.db")) as saver:
+            await _drive(build_graph().compile(checkpointer=saver), config, context)
+    data = run.read("report.json")
+    assert data is not None, "the seal node leaves the report"
+    return Report.model_validate_json(data)
+
+
+async def _drive(app: CompiledStateGraph[State, Context, State, State], config: Any, context: Context) -> None:
+    started = await app.aget_state(config)
+    run = context.run
+    run.event("resumed" if started.next else "started", target=str(context.root))
+    start: State | None = None if started.next else {"steps": {}, "stage": "survey"}
+    async for update in app.astream(start, config, context=context, stream_mode="updates", durability="sync"):
+        for name in update:
+            run.event("node", node=name)
+    run.event("finished")
+
+
+# --- nodes ------------------------------------------------------------------------------------------------------------
+
+
+async def _survey(state: State, runtime: Any) -> State:
+    context: Context = runtime.context
+    if context.run.read("survey.json") is None:
+        assessment = await context.survey()
+        context._assessment = assessment
+        context.run.write("survey.json", assessment.model_dump_json().encode())
+    return {"stage": "surveyed"}
+
+
+def _step_node(step: int) -> Any:
+    async def node(state: State, runtime: Any) -> State:
+        context: Context = runtime.context
+        wanted = step in context.steps
+        record = synthesise.step_record(context.assessment(), step, wanted=wanted)
+        context.run.write(f"step-{step:02d}.json", record.model_dump_json().encode())
+        return {"steps": {step: record.state.value}}
+
+    return node
+
+
+async def _synthesise(state: State, runtime: Any) -> State:
+    context: Context = runtime.context
+    report = synthesise.report(
+        context.assessment(),
+        [context.record(step) for step in STEP_NAMES],
+        run_id=context.run.id,
+        started=context.run.meta["started"],
+    )
+    report = _apply_baseline(report, context)
+    context.run.write("draft.json", report.model_dump_json().encode())
+    return {"stage": "synthesised"}
+
+
+def _apply_baseline(report: Report, context: Context) -> Report:
+    """Put findings that the baseline knows aside, so that the report shows what is new."""
+    if not context.known:
+        return report
+    new = [finding for finding in report.findings if finding.fingerprint not in context.known]
+    aside = [
+        Suppressed(
+            rule=finding.rule,
+            path=synthesise.first_path(finding),
+            reason=f"known in the baseline {context.baseline}",
+            origin="baseline",
+            fingerprint=finding.fingerprint,
+        )
+        for finding in report.findings
+        if finding.fingerprint in context.known
+    ]
+    return report.model_copy(update={"findings": new, "suppressed": [*report.suppressed, *aside]})
+
+
+async def _check_evidence(state: State, runtime: Any) -> State:
+    context: Context = runtime.context
+    data = context.run.read("draft.json")
+    assert data is not None, "synthesise leaves the draft"
+    checked = check_report(Report.model_validate_json(data), context.root, context.run.folder)
+    context.run.write("checked.json", checked.model_dump_json().encode())
+    return {"stage": "checked"}
+
+
+async def _seal(state: State, runtime: Any) -> State:
+    context: Context = runtime.context
+    data = context.run.read("checked.json")
+    assert data is not None, "check_evidence leaves the checked draft"
+    report = Report.model_validate_json(data)
+    finished = report.model_copy(update={"run": report.run.model_copy(update={"finished": now()})})
+    context.run.write("report.json", seal(finished).to_json().encode())
+    return {"stage": "sealed"}

@@ -1,0 +1,282 @@
+"""Facts about the repository, each with the places that show it: the first thing a reader wants to know.
+
+`build(repo)` gives the facts in reading order; a fact that nothing shows is left out, never guessed. `model_types`,
+`data_sources` and the like are shared with the claims of the report's fields.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment import catalogue
+from ml_engineer.assessment.engine import evidence_of
+from ml_engineer.assessment.module import UNKNOWN, Call
+from ml_engineer.assessment.repo import matches
+from ml_engineer.assessment.rule import Site
+from ml_engineer.report.schema import Fact
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.repo import Repo
+
+MAX_EVIDENCE = 5
+
+# What a call says of the kind of model: resolved name -> kind.
+_KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Reinforcement learning", ("gym.make", "gymnasium.make", "stable_baselines3.*", "gym.*.make")),
+    (
+        "Text generation",
+        ("transformers.AutoModelForCausalLM*", "transformers.Llama*", "transformers.GPT*", "*.generate", "peft.*"),
+    ),
+    (
+        "Text classification",
+        ("transformers.*ForSequenceClassification*", "torchtext.*", "sklearn.feature_extraction.text.*Vectorizer"),
+    ),
+    ("Image segmentation", ("segmentation_models*", "torchvision.models.segmentation.*", "*UNet", "*unet")),
+    ("Object detection", ("torchvision.models.detection.*", "ultralytics.*", "detectron2.*")),
+    (
+        "Image classification",
+        ("torchvision.models.*", "keras.applications.*", "tensorflow.keras.applications.*", "timm.create_model"),
+    ),
+    ("Recommendation", ("surprise.*", "implicit.*", "lightfm.*")),
+    ("Time series forecasting", ("prophet.*", "statsmodels.tsa.*", "pmdarima.*", "neuralforecast.*", "darts.*")),
+    ("Clustering", ("sklearn.cluster.*", "sklearn.mixture.*", "hdbscan.*")),
+    ("Anomaly detection", ("sklearn.ensemble.IsolationForest", "sklearn.svm.OneClassSVM", "pyod.*")),
+    (
+        "Classification",
+        (
+            "sklearn.*Classifier", "sklearn.*.LogisticRegression", "sklearn.*.SVC", "sklearn.*.LinearSVC",
+            "sklearn.naive_bayes.*", "xgboost.XGBClassifier", "lightgbm.LGBMClassifier", "catboost.CatBoostClassifier",
+            "sklearn.metrics.accuracy_score", "torch.nn.CrossEntropyLoss", "torch.nn.functional.cross_entropy",
+            "torch.nn.BCEWithLogitsLoss", "torch.nn.BCELoss", "torch.nn.NLLLoss",
+        ),
+    ),
+    (
+        "Regression",
+        (
+            "sklearn.*Regressor", "sklearn.*.LinearRegression", "sklearn.*.Ridge", "sklearn.*.Lasso", "sklearn.*.SVR",
+            "sklearn.*.ElasticNet", "xgboost.XGBRegressor", "lightgbm.LGBMRegressor", "torch.nn.MSELoss",
+            "sklearn.metrics.mean_squared_error", "catboost.CatBoostRegressor", "statsmodels.*.OLS",
+            "statsmodels.*.ols",
+        ),
+    ),
+)  # fmt: skip
+_KERAS_LOSSES = {
+    "categorical_crossentropy": "Classification",
+    "sparse_categorical_crossentropy": "Classification",
+    "binary_crossentropy": "Classification",
+    "mse": "Regression",
+    "mean_squared_error": "Regression",
+    "mae": "Regression",
+}
+_READS = (
+    "pandas.read_*", "polars.read_*", "polars.scan_*", "dask.dataframe.read_*", "datasets.load_dataset",
+    "torchvision.datasets.*", "sklearn.datasets.fetch_*", "sklearn.datasets.load_*", "*.read.csv", "*.read.parquet",
+    "*.spark.table", "numpy.loadtxt", "numpy.genfromtxt", "torchtext.datasets.*", "tensorflow_datasets.load",
+    "keras.datasets.*.load_data", "tensorflow.keras.datasets.*.load_data", "*.flow_from_directory",
+    "*image_dataset_from_directory", "sqlalchemy.create_engine", "kafka.KafkaConsumer", "boto3.client",
+    "google.cloud.bigquery.Client", "snowflake.connector.connect", "psycopg2.connect", "sqlite3.connect",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Something known about the repository: a value and the places that show it."""
+
+    value: str
+    sites: tuple[Site, ...]
+
+
+def build(repo: Repo) -> list[Fact]:
+    """The profile, in reading order."""
+    facts: list[Fact] = []
+    for name, known in _facts(repo):
+        evidence = [evidence_of(repo, site) for site in dict.fromkeys(known.sites)][:MAX_EVIDENCE]
+        facts.append(Fact(name=name, value=known.value, evidence=evidence))
+    return facts
+
+
+def _facts(repo: Repo) -> Iterator[tuple[str, Known]]:
+    for name, known in (
+        ("Model type", join(model_types(repo))),
+        ("Framework", from_uses(catalogue.found(repo, "framework"))),
+        ("Training entry point", entries(repo, "train")),
+        ("Serving entry point", entries(repo, "serve")),
+        ("Evaluation entry point", entries(repo, "evaluate")),
+        ("Prediction entry point", entries(repo, "predict")),
+        ("Serving framework", serving_framework(repo)),
+        ("Deployment pattern", join(deployment_patterns(repo))),
+        ("Data sources", join(data_sources(repo))),
+        ("Ports", join(ports(repo))),
+        ("Python version", pythons(repo)),
+        ("Dependency files", files(f.site(1) for f in repo.dependencies.files)),
+        ("Artefacts", artefacts(repo)),
+    ):
+        if known is not None:
+            yield name, known
+
+
+def join(items: list[Known], limit: int = 6) -> Known | None:
+    """Several things known, as one: values joined by commas, places in the same order."""
+    if not items:
+        return None
+    shown = [item.value for item in items[:limit]]
+    if len(items) > limit:
+        shown.append(f"and {len(items) - limit} more")
+    return Known(", ".join(shown), tuple(site for item in items for site in item.sites[:2]))
+
+
+def from_uses(uses: list[catalogue.Use]) -> Known | None:
+    return join([Known(use.name, (use.site,)) for use in uses])
+
+
+def files(sites: Iterable[Site]) -> Known | None:
+    return join([Known(site.path, (site,)) for site in sites])
+
+
+def entries(repo: Repo, kind: str) -> Known | None:
+    """Entry points of a kind: programs before notebooks."""
+    places: dict[str, Site] = {}
+    for entry in sorted(repo.entries, key=lambda e: e.module.is_notebook):
+        if entry.kind == kind:
+            label = entry.module.path if entry.unit is None else f"{entry.module.path} ({entry.unit.qualname})"
+            places.setdefault(label, entry.site)
+    return join([Known(label, (site,)) for label, site in places.items()], limit=4)
+
+
+def model_types(repo: Repo) -> list[Known]:
+    """Kinds of model that calls of the repository show, the most specific first, at most three."""
+    sites: dict[str, list[Site]] = {}
+    for module in repo.modules:
+        if "test" in module.file.roles:
+            continue
+        names = module.call_names
+        for kind, patterns in _KINDS:
+            if any(matches(name, *patterns) for name in names):
+                call = next(call for call in module.calls if matches(call.name, *patterns))
+                if not call.name.startswith("?.") or kind != "Text generation":
+                    sites.setdefault(kind, []).append(call.site())
+        for call in module.calls:
+            if call.name.endswith(".compile"):
+                loss = module.literal(call.keyword("loss"))
+                if isinstance(loss, str) and loss in _KERAS_LOSSES:
+                    sites.setdefault(_KERAS_LOSSES[loss], []).append(call.site())
+    order = [kind for kind, _ in _KINDS if kind in sites]
+    if len(order) > 1 and order[0] in ("Reinforcement learning", "Text generation"):
+        order = order[:1]  # its losses and metrics say "classification" or "regression" too, and mean nothing by it
+    return [Known(kind, tuple(sites[kind][:2])) for kind in order[:3]]
+
+
+def serving_framework(repo: Repo) -> Known | None:
+    """Frameworks of registered routes and interfaces, with their declared versions where there is one."""
+    places: dict[str, Site] = {}
+    for entry in repo.entries:
+        if entry.kind == "serve":
+            route = next((r for r in repo.routes if r.handler is entry.unit), None)
+            if route is not None:
+                places.setdefault(_framework_name(route.framework), route.site)
+            else:
+                used = next((u for u in catalogue.found(repo, "serving") if u.site.path == entry.module.path), None)
+                places.setdefault(used.name if used else "script", entry.site)
+    return join([Known(name, (site,)) for name, site in places.items()])
+
+
+def _framework_name(name: str) -> str:
+    names = {"lambda": "AWS Lambda", "azure-function": "Azure Functions", "cloud-function": "Cloud Functions"}
+    package = name.replace("-", "_")
+    return names.get(name) or catalogue.PACKAGES["serving"].get(package, name)
+
+
+def deployment_patterns(repo: Repo) -> list[Known]:
+    """API, serverless, interface, stream, edge, batch: what the code shows."""
+    found: list[Known] = []
+    serverless = [r for r in repo.routes if r.framework in ("lambda", "azure-function", "cloud-function", "chalice")]
+    http = [r for r in repo.routes if r not in serverless]
+    if http:
+        found.append(Known("API", (http[0].site,)))
+    if serverless:
+        found.append(Known("Serverless function", (serverless[0].site,)))
+    interface = next((e for e in repo.entries if e.kind == "serve" and e.unit is None), None)
+    if interface is not None:
+        found.append(Known("Interactive application", (interface.site,)))
+    for category, label in (("stream", "Stream"), ("edge", "Edge")):
+        uses = catalogue.found(repo, category)
+        if uses:
+            found.append(Known(label, (uses[0].site,)))
+    batch = [e for e in repo.entries if e.kind == "predict" and not e.module.is_notebook and not _also_trains(repo, e)]
+    if batch and not found:
+        found.append(Known("Batch", (batch[0].site,)))
+    return found
+
+
+def _also_trains(repo: Repo, entry: object) -> bool:
+    module = getattr(entry, "module", None)
+    return any(e.kind == "train" and e.module is module for e in repo.entries)
+
+
+def data_sources(repo: Repo) -> list[Known]:
+    """What the code reads: paths and URLs where they are literal, else the call."""
+    found: dict[str, Site] = {}
+    for call in repo.calls(*_READS, tests=False):
+        if "()" in call.name.removesuffix(".load_data").replace(".read.", "") and not call.name.startswith("?"):
+            continue  # a method of what was read, not a read
+        found.setdefault(_source_name(call), call.site())
+    return [Known(name, (site,)) for name, site in found.items()]
+
+
+def _source_name(call: Call) -> str:
+    first = call.node.args[0] if call.node.args else None
+    value = call.module.literal(first)
+    if value is not UNKNOWN and isinstance(value, str):
+        return re.sub(r"://[^/@\s]+@", "://", value)[:120]
+    return f"{call.name.removeprefix('?.').replace('()', '')}(…)"
+
+
+def ports(repo: Repo) -> list[Known]:
+    """Ports that Dockerfiles expose and that programs bind literally."""
+    found: dict[str, Site] = {}
+    for docker in repo.dockerfiles:
+        if docker.final is not None:
+            for port, instruction in docker.final.ports:
+                found.setdefault(str(port), instruction.site())
+    for call in repo.calls("*.run", "uvicorn.run", "*.run_server", "*.launch", tests=False):
+        value = call.module.literal(call.keyword("port") or call.keyword("server_port"))
+        if isinstance(value, int):
+            found.setdefault(str(value), call.site())
+    return [Known(port, (site,)) for port, site in found.items()]
+
+
+def pythons(repo: Repo) -> Known | None:
+    declared = {f"{item.specifier} ({item.kind})": item.source for item in repo.dependencies.pythons}
+    return join([Known(text, (site,)) for text, site in declared.items()])
+
+
+def artefacts(repo: Repo) -> Known | None:
+    """Model files in the tree. A binary file has no line to quote: the code that loads or saves it is the place."""
+    names = [f for f in repo.files.values() if f.suffix in MODEL_SUFFIXES and not f.roles & {"vendored", "test"}]
+    if not names:
+        return None
+    sites: list[Site] = []
+    for file in names[:MAX_EVIDENCE]:
+        site = next(iter(_mentions(repo, file.name)), None)
+        if site is not None:
+            sites.append(site)
+    known = join([Known(file.path, ()) for file in names])
+    return Known(known.value, tuple(sites)) if known is not None and sites else None
+
+
+MODEL_SUFFIXES = frozenset(
+    ".pkl .pickle .joblib .pt .pth .ckpt .h5 .hdf5 .keras .onnx .pb .tflite .safetensors .gguf .sav .dill .cbm .ubj "
+    ".model .bst".split()
+)
+
+
+def _mentions(repo: Repo, name: str) -> Iterator[Site]:
+    for module in repo.modules:
+        if name in module.file.text:
+            for number, line in enumerate(module.source.lines, 1):
+                if name in line:
+                    yield module.site(number)
+                    break

@@ -1,0 +1,79 @@
+"""`ml-engineer doctor`: what this machine has and lacks, and how to get it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from ml_engineer import __version__
+from ml_engineer.agent.runs import home
+
+_LIBRARIES = ("anthropic", "langgraph", "langgraph-checkpoint-sqlite", "pydantic", "gitpython", "jinja2", "rich")
+_PROGRAMS = {
+    "git": "needed for history, tracked files and worktrees: install git",
+    "rg": "faster search: pip install 'ml-engineer[fast]'",
+    "ruff": "more findings on Python: pip install 'ml-engineer[enrich]'",
+    "hadolint": "more findings on Dockerfiles: pip install 'ml-engineer[enrich]'",
+}
+_KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL")
+
+
+@click.command()
+def doctor() -> None:
+    """Say what this machine has and lacks. Exit code 2 where a review would not work."""
+    good = True
+    for state, name, text in checks():
+        click.echo(f"{state:4}  {name:28}  {text}")
+        good = good and state != "bad"
+    if not good:
+        sys.exit(2)
+
+
+def checks() -> Iterator[tuple[str, str, str]]:
+    """(state, what, explanation); state is ok, none (works without it) or bad."""
+    yield "ok", "ml-engineer", __version__
+    yield ("ok" if sys.version_info >= (3, 11) else "bad"), "python", platform.python_version()
+    for library in _LIBRARIES:
+        try:
+            yield "ok", library, importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            yield "bad", library, "not installed: pip install ml-engineer"
+    for program, purpose in _PROGRAMS.items():
+        path = find_program(program)
+        state = "ok" if path else "bad" if program == "git" else "none"
+        yield state, program, path or purpose
+    yield _state_directory()
+    yield _model()
+
+
+def find_program(name: str) -> str | None:
+    """Where a program is: beside our own Python first, then on the PATH."""
+    beside = Path(sysconfig.get_path("scripts")) / name
+    return str(beside) if os.access(beside, os.X_OK) else shutil.which(name)
+
+
+def _state_directory() -> tuple[str, str, str]:
+    folder = home()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return "none", "state directory", f"{folder}: {error.strerror}; runs are kept in memory. Set ML_ENGINEER_HOME"
+    return "ok", "state directory", str(folder)
+
+
+def _model() -> tuple[str, str, str]:
+    found = [name for name in _KEYS if os.environ.get(name)]
+    if found:
+        return "ok", "model", f"configured by {', '.join(found)}"
+    return "none", "model", "no key and no base URL: `review` works without a model"

@@ -1,0 +1,59 @@
+"""One place that turns a sealed report into the format that was asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Literal, get_args
+
+from ml_engineer.report.schema import Report
+from ml_engineer.report.seal import write_atomic
+
+Format = Literal["text", "md", "json", "html", "sarif"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+def render(report: Report, kind: Format) -> str:
+    """The report in a format. `text` is plain here: without colour and 100 columns wide."""
+    match kind:
+        case "json":
+            return report.to_json()
+        case "md":
+            from ml_engineer.report import markdown
+
+            return markdown.render(report)
+        case "html":
+            from ml_engineer.report import html
+
+            return html.render(report)
+        case "sarif":
+            from ml_engineer.report import sarif
+
+            return sarif.render(report)
+        case "text":
+            from rich.console import Console
+
+            from ml_engineer.report import terminal
+
+            console = Console(width=100, no_color=True, force_terminal=False, highlight=False)
+            with console.capture() as captured:
+                console.print(terminal.ReportView(report))
+            return captured.get()
+
+
+def emit(report: Report, kind: Format, output: Path | None) -> None:
+    """Write the report to a file, whole or not at all, or to standard output."""
+    if output is not None:
+        write_atomic(output, render(report, kind).encode())
+    elif kind == "text":
+        from rich.console import Console
+
+        from ml_engineer.report import terminal
+
+        # Not a terminal: no colour, and lines as wide as a reader expects of a file.
+        width = None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "100"))
+        Console(width=width, highlight=False).print(terminal.ReportView(report))
+    else:
+        sys.stdout.write(render(report, kind))
+        sys.stdout.flush()

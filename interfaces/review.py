@@ -1,0 +1,181 @@
+"""`ml-engineer review [PATH]`: the workflow without a model, from a folder to a sealed report."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ml_engineer.agent.runs import Run
+from ml_engineer.agent.survey import Survey, SurveyError
+from ml_engineer.assessment.assess import TargetError, open_target
+from ml_engineer.interfaces.progress import Progress
+from ml_engineer.interfaces.render import FORMATS, Format, emit
+from ml_engineer.report.schema import STEP_NAMES, Report, Severity
+
+SEVERITIES = [severity.value for severity in Severity]
+
+
+class Refusal(click.ClickException):
+    """Usage, configuration or state that keeps us from working: exit code 2."""
+
+    exit_code = 2
+
+
+class StepList(click.ParamType[frozenset[int]]):
+    """Step numbers, separated by commas."""
+
+    name = "steps"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[int]:
+        if isinstance(value, frozenset):
+            return value
+        try:
+            steps = frozenset(int(part) for part in str(value).split(","))
+        except ValueError:
+            steps = frozenset({0})
+        if not steps <= set(STEP_NAMES):
+            self.fail(f"{value!r}: give numbers from 1 to 10, separated by commas, for example 1,5", param, ctx)
+        return steps
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path), default=Path())
+@click.option("--offline", is_flag=True, help="Use no model and no network, also where a key is configured.")
+@click.option("--format", "kind", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write there, not to stdout.")
+@click.option("--steps", type=StepList(), default=frozenset(STEP_NAMES), help="Only these steps, for example 1,5.")
+@click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit 1 where a finding is at or above this severity.")
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A report.json: its findings are known, only new ones are shown.",
+)
+def review(
+    path: Path,
+    offline: bool,
+    kind: Format,
+    output: Path | None,
+    steps: frozenset[int],
+    fail_on: str | None,
+    baseline: Path | None,
+) -> None:
+    """Review the repository in PATH (default: this folder).
+
+    The result goes to stdout and nothing else does. Nothing of the repository is imported, executed or changed.
+    """
+    try:
+        root = open_target(path)
+    except TargetError as error:
+        raise Refusal(str(error)) from error
+    known = _fingerprints(baseline)
+    _writable(output)
+    meta = {
+        "mode": "review",
+        "target": str(root),
+        "steps": sorted(steps),
+        "baseline": str(baseline) if baseline else None,
+        "known": sorted(known),
+    }
+    report = conduct(meta, resume=None)
+    finish(report, kind, output, fail_on)
+
+
+def conduct(meta: dict[str, Any], resume: Run | None) -> Report:
+    """Run the workflow as `meta` says, on disk where that is possible, else in memory."""
+    survey = Survey.start(Path(meta["target"])) if resume is None or resume.read("survey.json") is None else None
+    progress = Progress()
+    try:
+        return _on_disk(meta, resume, survey, progress)
+    except SurveyError as error:
+        raise Refusal(f"{error}; please report this as a fault of ml-engineer") from error
+    except (OSError, sqlite3.Error) as error:
+        if not _is_state_trouble(error):
+            raise
+        progress.say(
+            f"The state directory cannot be written ({error}): this run is kept in memory, it can't be resumed."
+        )
+        if survey is not None:
+            survey.cancel()
+        return _run(Run.in_memory(meta), Survey.start(Path(meta["target"])), progress)
+    finally:
+        progress.stop()
+        if survey is not None:
+            survey.cancel()
+
+
+def _on_disk(meta: dict[str, Any], resume: Run | None, survey: Survey | None, progress: Progress) -> Report:
+    run = resume or Run.create(meta)
+    try:
+        return _run(run, survey or Survey(Path(meta["target"])), progress)
+    except KeyboardInterrupt:
+        run.event("interrupted")
+        progress.say(f"Interrupted. Go on with: ml-engineer runs resume {run.id}")
+        raise
+    finally:
+        run.close()
+
+
+def _run(run: Run, survey: Survey, progress: Progress) -> Report:
+    from ml_engineer.agent.workflow import Context, review
+
+    run.listeners.append(progress.event)
+    context = Context(
+        run=run,
+        root=survey.root,
+        survey=survey,
+        steps=frozenset(run.meta["steps"]),
+        known=frozenset(run.meta["known"]),
+        baseline=run.meta["baseline"],
+    )
+    return asyncio.run(review(context))
+
+
+def _is_state_trouble(error: Exception) -> bool:
+    """Whether an error comes from a state directory that is full, read-only or not ours."""
+    if isinstance(error, sqlite3.Error):
+        return any(word in str(error) for word in ("full", "readonly", "unable to open", "disk I/O"))
+    return isinstance(error, OSError) and error.errno in (
+        errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EPERM, errno.ENOTDIR, errno.EEXIST,
+    )  # fmt: skip
+
+
+def finish(report: Report, kind: Format, output: Path | None, fail_on: str | None) -> None:
+    """Give the result and leave with the exit code that it asks for."""
+    try:
+        emit(report, kind, output)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise Refusal(f"the report cannot be written: {error}; it is kept, see `ml-engineer runs report`") from error
+    if report.coverage.state == "partial":
+        _hint(f"Coverage is partial: {report.coverage.notes[0] if report.coverage.notes else 'see the report'}")
+        sys.exit(2)
+    if fail_on is not None and any(f.severity.rank <= Severity(fail_on).rank for f in report.findings):
+        sys.exit(1)
+
+
+def _hint(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _fingerprints(baseline: Path | None) -> frozenset[str]:
+    if baseline is None:
+        return frozenset()
+    from ml_engineer.report.seal import ReportError, load
+
+    try:
+        return frozenset(finding.fingerprint for finding in load(baseline).findings)
+    except ReportError as error:
+        raise Refusal(f"--baseline: {error}") from error
+
+
+def _writable(output: Path | None) -> None:
+    """Find out before the work, not after it, that the result has nowhere to go."""
+    if output is not None and not output.absolute().parent.is_dir():
+        raise Refusal(f"--output: there is no folder {output.absolute().parent}; make it first")

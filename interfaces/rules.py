@@ -1,0 +1,73 @@
+"""`ml-engineer rules [ID]`: the catalogue, from the rules' own metadata."""
+
+from __future__ import annotations
+
+import click
+
+from ml_engineer.assessment.rule import Rule, all_rules
+
+STEPS = (
+    "Model Assessment", "Architecture Design", "Code Refactoring", "Training Pipeline", "Model Deployment",
+    "Performance Optimization", "Monitoring Implementation", "CI/CD Integration", "Infrastructure Management",
+    "Version Control",
+)  # fmt: skip
+
+
+@click.command()
+@click.argument("rule_id", metavar="[ID]", required=False)
+@click.option("--markdown", is_flag=True, help="As a Markdown document (docs/rules.md).")
+def rules(rule_id: str | None, markdown: bool) -> None:
+    """List the rules, or explain the rule ID (for example MLE0501)."""
+    found = all_rules()
+    if rule_id is not None:
+        click.echo(explain(_by_id(found, rule_id)), nl=False)
+    elif markdown:
+        click.echo(document(found), nl=False)
+    else:
+        for rule in found:
+            click.echo(f"{rule.id}  {rule.severity:8}  {rule.name:28}  {rule.title}")
+
+
+def _by_id(found: list[Rule], rule_id: str) -> Rule:
+    for rule in found:
+        if rule_id.upper() in (rule.id, rule.name.upper()):
+            return rule
+    near = [r.id for r in found if r.id.startswith(rule_id.upper()[:5])] or [r.id for r in found[:5]]
+    raise click.UsageError(
+        f"there is no rule {rule_id}; near it: {', '.join(near[:8])}. `ml-engineer rules` lists all."
+    )
+
+
+def explain(rule: Rule) -> str:
+    """One rule, as text."""
+    peers = f"\nAsk:      {', '.join(rule.peers)}" if rule.peers else ""
+    return (
+        f"{rule.id} {rule.name}\n\n{rule.title}\n\n"
+        f"Step:     {rule.step} {STEPS[rule.step - 1]}\nSeverity: {rule.severity}\n"
+        f"Why:      {rule.why}\nRemedy:   {rule.remedy}\nRests on: {rule.source}{peers}\n"
+    )
+
+
+def document(found: list[Rule]) -> str:
+    """The whole catalogue as Markdown. `docs/rules.md` is this text, and a test keeps it so."""
+    lines = [
+        "# Rules",
+        "",
+        f"{len(found)} rules in ten steps.",
+        "Made from the rules' metadata by `ml-engineer rules --markdown`; do not edit.",
+        "The severity is the usual one: a finding may carry another where the rule says so.",
+    ]
+    for step, name in enumerate(STEPS, 1):
+        lines += ["", f"## Step {step}: {name}", ""]
+        for rule in found:
+            if rule.step == step:
+                peers = f" Ask: {', '.join(rule.peers)}." if rule.peers else ""
+                lines += [
+                    f"### {rule.id} {rule.name}",
+                    "",
+                    f"**{rule.title}** ({rule.severity})",
+                    "",
+                    f"{rule.why} {rule.remedy} Rests on: {rule.source}.{peers}",
+                    "",
+                ]
+    return "\n".join(lines).rstrip() + "\n"

@@ -1,0 +1,90 @@
+"""`ml-engineer runs list|show|report|resume|discard`: earlier runs, and going on with interrupted ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from ml_engineer.agent import runs as store
+from ml_engineer.interfaces.render import FORMATS, Format, emit
+from ml_engineer.interfaces.review import SEVERITIES, Refusal, conduct, finish
+
+
+class RunGroup(click.Group):
+    """Turns what is wrong with a run into a message and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except store.RunError as error:
+            raise Refusal(str(error)) from error
+
+
+@click.group(cls=RunGroup)
+def runs() -> None:
+    """List, show, resume or report earlier runs. An id may be shortened to its beginning."""
+
+
+@runs.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def list_runs(as_json: bool) -> None:
+    """List the runs, latest last."""
+    for folder in store.list_folders():
+        run = store.Run.open(folder.name)
+        entry = {"id": run.id, "state": run.state, "mode": run.meta.get("mode"), "target": run.meta.get("target")}
+        click.echo(json.dumps(entry) if as_json else f"{run.id}  {run.state:11}  {entry['mode']}  {entry['target']}")
+
+
+@runs.command()
+@click.argument("run_id")
+def show(run_id: str) -> None:
+    """Show what a run was asked, how far it came, and where it is kept."""
+    run = store.Run.open(run_id)
+    click.echo(f"run      {run.id}\nstate    {run.state}\nfolder   {run.folder}")
+    for name in ("mode", "target", "started", "steps", "baseline"):
+        click.echo(f"{name:8} {run.meta.get(name)}")
+    for event in run.events():
+        details = " ".join(f"{key}={value}" for key, value in event.items() if key not in ("time", "type"))
+        click.echo(f"{event['time']:.3f}  {event['type']:12} {details}")
+
+
+@runs.command()
+@click.argument("run_id")
+@click.option("--format", "kind", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False))
+def report(run_id: str, kind: Format, output: Path | None) -> None:
+    """Render the sealed report of a finished run again."""
+    from ml_engineer.report.seal import ReportError, load
+
+    run = store.Run.open(run_id)
+    assert run.folder is not None, "a run that was opened is on disk"
+    if run.state != "finished":
+        raise Refusal(
+            f"run {run.id} is {run.state}: it has no report yet; go on with: ml-engineer runs resume {run.id}"
+        )
+    try:
+        emit(load(run.folder / "report.json"), kind, output)
+    except ReportError as error:
+        raise Refusal(str(error)) from error
+
+
+@runs.command()
+@click.argument("run_id")
+@click.option("--format", "kind", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--fail-on", type=click.Choice(SEVERITIES))
+def resume(run_id: str, kind: Format, output: Path | None, fail_on: str | None) -> None:
+    """Go on with an interrupted run where it stopped."""
+    run = store.Run.open(run_id, work=True)
+    finish(conduct(run.meta, resume=run), kind, output, fail_on)
+
+
+@runs.command()
+@click.argument("run_id")
+def discard(run_id: str) -> None:
+    """Remove a run and everything it kept."""
+    run = store.Run.open(run_id)
+    store.discard(run)
+    click.echo(f"discarded {run.id}", err=True)
