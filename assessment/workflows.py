@@ -6,6 +6,7 @@ Bitbucket, Cloud Build, Drone/Woodpecker (YAML) and Jenkinsfiles (by the text of
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 SYSTEMS = {
     "github": (".github/workflows/*.yml", ".github/workflows/*.yaml"),
     "gitlab": (".gitlab-ci.yml", ".gitlab-ci.yaml"),
-    "azure": ("azure-pipelines*.yml", "azure-pipelines*.yaml", ".azure-pipelines/*.yml", ".azure/pipelines/*.yml"),
+    "azure": (
+        "azure-pipelines*.yml", "azure-pipelines*.yaml", ".azure-pipelines/**/*.yml", ".azure/pipelines/*.yml",
+        ".pipelines/**/*.yml", "azure-pipelines/**/*.yml", ".azuredevops/**/*.yml",
+    ),
     "circleci": (".circleci/config.yml", ".circleci/config.yaml"),
     "travis": (".travis.yml",),
     "bitbucket": ("bitbucket-pipelines.yml",),
@@ -30,7 +34,7 @@ SYSTEMS = {
     "drone": (".drone.yml", ".woodpecker.yml", ".woodpecker/*.yml", ".woodpecker/*.yaml"),
     "codebuild": ("buildspec*.yml", "buildspec*.yaml"),
     "jenkins": ("Jenkinsfile*", "*.jenkinsfile"),
-}
+}  # fmt: skip
 _GITLAB_WORDS = frozenset(
     "image services stages types before_script after_script variables cache include default workflow pages".split()
 )
@@ -129,7 +133,7 @@ def find_workflows(repo: Repo) -> list[Workflow]:
             workflow = Workflow(file, system, documents[0] if documents else None)
             for document in documents:
                 if document.kind == "map":
-                    _READERS[system](workflow, document)
+                    _READERS[system](repo, workflow, document)
             found.append(workflow)
     return sorted(found, key=lambda workflow: workflow.file.path)
 
@@ -137,7 +141,7 @@ def find_workflows(repo: Repo) -> list[Workflow]:
 # --- GitHub -----------------------------------------------------------------------------------------------------------
 
 
-def _github(workflow: Workflow, root: Node) -> None:
+def _github(repo: Repo, workflow: Workflow, root: Node) -> None:
     on = root.get("on") or root.get("true")
     if on is not None:
         workflow.triggers = dict(on.entries) if on.kind == "map" else dict.fromkeys(on.strings())
@@ -177,7 +181,7 @@ def _github_step(file: File, item: Node, folder: Node | None) -> Step:
 # --- GitLab -----------------------------------------------------------------------------------------------------------
 
 
-def _gitlab(workflow: Workflow, root: Node) -> None:
+def _gitlab(repo: Repo, workflow: Workflow, root: Node) -> None:
     stages = _strings(root.get("stages")) or ["build", "test", "deploy"]
     order = {".pre": -1, **{name: number for number, name in enumerate(stages)}, ".post": len(stages)}
     ranks: dict[str, int] = {}
@@ -211,7 +215,7 @@ def _gitlab(workflow: Workflow, root: Node) -> None:
 # --- Azure, CircleCI, Travis, Bitbucket, Cloud Build, Drone, CodeBuild ------------------------------------------------
 
 
-def _azure(workflow: Workflow, root: Node) -> None:
+def _azure(repo: Repo, workflow: Workflow, root: Node) -> None:
     trigger, pull, schedules = root.get("trigger"), root.get("pr"), root.get("schedules")
     if trigger is None or trigger.text != "none":
         workflow.triggers["push"] = trigger
@@ -231,15 +235,25 @@ def _azure(workflow: Workflow, root: Node) -> None:
             job.needs = (*_strings(depends), *previous)
             job.environment = node.get("environment")
             job.condition = _text(node.get("condition"))
-            for key, steps in node.walk():
-                if key == "steps" and steps.kind == "list":
-                    for item in steps.items:
-                        _azure_step(job, item)
+            _azure_steps(repo, job, node, workflow.file)
             if job.steps:
                 workflow.jobs.append(job)
                 names.append(job.name)
         if stages is not None:
             previous = [*previous, *names]
+
+
+def _azure_steps(repo: Repo, job: Job, node: Node, file: File, depth: int = 0) -> None:
+    """Steps below a node, those of local templates included."""
+    for key, steps in node.walk():
+        if key == "steps" and steps.kind == "list":
+            for item in steps.items:
+                _azure_step(job, item)
+        elif key == "template" and steps.kind == "scalar" and depth < 3:
+            path = posixpath.normpath(posixpath.join(file.folder, steps.text.lstrip("/")))
+            template = repo.files.get(path) or repo.files.get(steps.text.lstrip("/"))
+            for document in repo.yaml(template).documents if template is not None else ():
+                _azure_steps(repo, job, document, template or file, depth + 1)
 
 
 def _azure_step(job: Job, item: Node) -> None:
@@ -249,7 +263,7 @@ def _azure_step(job: Job, item: Node) -> None:
     anchor = script or task
     if anchor is None:
         return
-    step = Step(job.workflow.file, anchor.line, min(anchor.line_end, anchor.line + 5), node=item)
+    step = Step(anchor.file, anchor.line, min(anchor.line_end, anchor.line + 5), node=item)
     step.name = _text(item.get("displayName"))
     step.uses = task.text if task is not None else None
     given = item.get("inputs")
@@ -260,7 +274,7 @@ def _azure_step(job: Job, item: Node) -> None:
     job.steps.append(step)
 
 
-def _circleci(workflow: Workflow, root: Node) -> None:
+def _circleci(repo: Repo, workflow: Workflow, root: Node) -> None:
     jobs = root.get("jobs")
     needs: dict[str, set[str]] = {}
     manual: set[str] = set()
@@ -292,7 +306,7 @@ def _circleci(workflow: Workflow, root: Node) -> None:
         workflow.jobs.append(job)
 
 
-def _travis(workflow: Workflow, root: Node) -> None:
+def _travis(repo: Repo, workflow: Workflow, root: Node) -> None:
     workflow.triggers = {"push": None, "pull_request": None}
     job = Job(workflow, "travis", (root.get("script") or root).line, node=root)
     for key in ("before_install", "install", "before_script", "script", "after_success", "before_deploy"):
@@ -307,7 +321,7 @@ def _travis(workflow: Workflow, root: Node) -> None:
         workflow.jobs.append(last)
 
 
-def _bitbucket(workflow: Workflow, root: Node) -> None:
+def _bitbucket(repo: Repo, workflow: Workflow, root: Node) -> None:
     workflow.triggers = {"push": None}
     pipelines = root.get("pipelines")
     earlier: list[str] = []
@@ -321,7 +335,7 @@ def _bitbucket(workflow: Workflow, root: Node) -> None:
             workflow.jobs.append(job)
 
 
-def _cloudbuild(workflow: Workflow, root: Node) -> None:
+def _cloudbuild(repo: Repo, workflow: Workflow, root: Node) -> None:
     steps = root.get("steps")
     if steps is None:
         return
@@ -339,7 +353,7 @@ def _cloudbuild(workflow: Workflow, root: Node) -> None:
     workflow.jobs.append(job)
 
 
-def _drone(workflow: Workflow, root: Node) -> None:
+def _drone(repo: Repo, workflow: Workflow, root: Node) -> None:
     workflow.triggers.setdefault("push", None)
     steps = root.get("steps") or root.get("pipeline")
     if steps is None:
@@ -351,7 +365,7 @@ def _drone(workflow: Workflow, root: Node) -> None:
     workflow.jobs.append(job)
 
 
-def _codebuild(workflow: Workflow, root: Node) -> None:
+def _codebuild(repo: Repo, workflow: Workflow, root: Node) -> None:
     phases = root.get("phases")
     if phases is None:
         return

@@ -1,0 +1,33 @@
+import pytest
+
+
+def test_an_image_without_user_is_reported_at_its_last_from(check, place):
+    (finding,) = check(
+        "MLE0519", {"Dockerfile": "FROM python:3.12 AS build\nUSER app\nFROM python:3.12\nCMD python a\n"}
+    )
+    assert place(finding) == ("Dockerfile", 3)
+
+
+def test_user_root_is_reported_where_it_stands(check, place):
+    (finding,) = check("MLE0519", {"Dockerfile": "FROM python:3.12\nUSER app\nUSER root\n"})
+    assert place(finding) == ("Dockerfile", 3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FROM python:3.12\nUSER 10001\n",
+        "FROM python:3.12 AS base\nUSER app\nFROM base\n",
+        "FROM gcr.io/distroless/python3:nonroot\n",
+        "FROM public.ecr.aws/lambda/python:3.12\n",
+        "FROM $BASE\n",
+        'FROM python:3.12\nENTRYPOINT ["gosu", "app", "python"]\n',
+        "FROM scratch\nCOPY a /a\n",
+    ],
+)
+def test_other_users_and_unknown_ones_are_left_alone(check, text):
+    assert check("MLE0519", {"Dockerfile": text}) == []
+
+
+def test_a_development_container_is_no_subject(check):
+    assert check("MLE0519", {".devcontainer/Dockerfile": "FROM python:3.12\n"}) == []
