@@ -28,6 +28,7 @@ from ml_engineer.assessment.module import Call, Function, Module
 from ml_engineer.assessment.rule import Missing, Site
 
 if TYPE_CHECKING:
+    from ml_engineer.assessment.artefacts import Artefact
     from ml_engineer.assessment.callgraph import Closure
     from ml_engineer.assessment.commands import Commands
     from ml_engineer.assessment.compose import Service
@@ -222,6 +223,13 @@ class Repo:
         from ml_engineer.assessment.dependencies import Dependencies
 
         return Dependencies(self)
+
+    @cached_property
+    def artefacts(self) -> list[Artefact]:
+        """Saved models, read without loading them: globals, versions, problems."""
+        from ml_engineer.assessment.artefacts import find_artefacts
+
+        return find_artefacts(self)
 
     @cached_property
     def commands(self) -> Commands:

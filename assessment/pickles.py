@@ -1,0 +1,344 @@
+"""What a pickle names, found by walking its opcodes: nothing is ever unpickled.
+
+`walk(stream)` follows the opcodes with a stack that holds only names, short texts, numbers and small tuples, enough to
+know which globals are asked for, which versions are noted, and how long the raw arrays are that joblib writes between
+opcodes. Time and memory are bounded: opcodes, stack, memo and the length of what is kept all have limits, and the
+bytes of long values are passed over.
+"""
+
+from __future__ import annotations
+
+import pickletools
+import re
+from dataclasses import dataclass, field
+from typing import Protocol
+
+MAX_OPCODES = 2_000_000
+MAX_STACK = 500_000
+MAX_KEPT = 256  # characters of a text, or items of a tuple or dict, that are kept
+MAX_LINE = 100_000
+MAX_NESTING = 20  # object arrays inside object arrays
+TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+VERSION_KEYS = {"_sklearn_version": "scikit-learn", "pytorch-lightning_version": "pytorch-lightning"}
+
+_OPCODES = {op.code.encode("latin-1")[0]: op for op in pickletools.opcodes}
+_MARK = object()
+_TEXTS = frozenset(
+    "SHORT_BINUNICODE BINUNICODE BINUNICODE8 UNICODE SHORT_BINSTRING BINSTRING STRING SHORT_BINBYTES".split()
+)
+_NUMBERS = frozenset("BININT BININT1 BININT2 LONG1 LONG4 INT LONG".split())
+
+
+class Stream(Protocol):
+    """What a pickle is read from, forwards only."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+@dataclass
+class Found:
+    """What the walk has met. `problem` says why it ended before the end, `limited` that only a limit ended it."""
+
+    globals: set[str] = field(default_factory=set)  # "module.name", "?" for a part that is computed
+    versions: dict[str, str] = field(default_factory=dict)  # distribution -> version noted in the file
+    problem: str | None = None
+    limited: bool = False
+    opcodes: int = 0
+
+
+@dataclass(eq=False)
+class _Global:
+    name: str
+
+
+@dataclass(eq=False)
+class _Object:
+    """The result of calling a global: its name, arguments and state as far as they are kept."""
+
+    name: str
+    arguments: object = None
+    state: object = None
+
+
+class _Broken(Exception):
+    pass
+
+
+class _Limit(Exception):
+    pass
+
+
+def walk(stream: Stream) -> Found:
+    """Walk a pickle file: one pickle or several, with the raw arrays of joblib and the tail of an old torch file."""
+    found = Found()
+    reader = _Reader(stream)
+    try:
+        first = _Machine(reader, found).run()
+        if first == TORCH_MAGIC:
+            for _ in range(4):  # protocol, system, the object itself, keys of the storages; then raw data
+                _Machine(reader, found).run()
+        else:
+            while reader.peek() == b"\x80":
+                _Machine(reader, found).run()
+    except _Broken as error:
+        found.problem = str(error)
+    except _Limit as error:
+        found.problem, found.limited = str(error), True
+    return found
+
+
+class _Reader:
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._ahead = b""
+        self.position = 0
+
+    def read(self, size: int) -> bytes:
+        """Exactly `size` bytes."""
+        data = self._ahead[:size]
+        self._ahead = self._ahead[size:]
+        while len(data) < size:
+            try:
+                more = self._stream.read(min(size - len(data), 1 << 20))
+            except (OSError, EOFError, ValueError) as error:
+                raise _Broken(f"the data cannot be read: {error}") from None
+            if not more:
+                raise _Broken("it ends in the middle")
+            data += more
+        self.position += size
+        return data
+
+    def skip(self, size: int) -> None:
+        """Pass over bytes without keeping them."""
+        while size > 0:
+            size -= len(self.read(min(size, 1 << 20)))
+
+    def line(self) -> bytes:
+        line = b""
+        while not line.endswith(b"\n"):
+            line += self.read(1)
+            if len(line) > MAX_LINE:
+                raise _Broken("a text without an end")
+        return line[:-1]
+
+    def peek(self) -> bytes:
+        if not self._ahead:
+            try:
+                self._ahead = self._stream.read(1)
+            except (OSError, EOFError, ValueError):
+                return b""
+        return self._ahead[:1]
+
+
+class _Machine:
+    """Runs one pickle's opcodes over a stack of names instead of objects."""
+
+    def __init__(self, reader: _Reader, found: Found, depth: int = 0) -> None:
+        self.reader = reader
+        self.found = found
+        self.depth = depth
+        self.stack: list[object] = []
+        self.memo: dict[int, object] = {}
+
+    def run(self) -> object:
+        """Walk to STOP. The value on top of the stack, as far as it is known."""
+        while True:
+            self.found.opcodes += 1
+            if self.found.opcodes > MAX_OPCODES:
+                raise _Limit(f"more than {MAX_OPCODES:,} opcodes")
+            code = self.reader.read(1)[0]
+            op = _OPCODES.get(code)
+            if op is None:
+                raise _Broken(f"byte 0x{code:02x} at {self.reader.position - 1:,} is no pickle opcode")
+            value = self._argument(op)
+            if op.name == "STOP":
+                return self.stack[-1] if self.stack else None
+            self._step(op, value)
+            if len(self.stack) > MAX_STACK:
+                raise _Limit("nested too deeply")
+
+    def _argument(self, op: pickletools.OpcodeInfo) -> object:
+        if op.arg is None:
+            return None
+        size = op.arg.n
+        if size >= 0:
+            raw = self.reader.read(size)
+        elif size == pickletools.UP_TO_NEWLINE:
+            raw = self.reader.line()
+            if op.name in ("GLOBAL", "INST"):
+                raw += b" " + self.reader.line()
+        else:
+            prefix = {pickletools.TAKEN_FROM_ARGUMENT1: 1, pickletools.TAKEN_FROM_ARGUMENT8U: 8}.get(size, 4)
+            length = int.from_bytes(self.reader.read(prefix), "little")
+            if length > MAX_KEPT:
+                self.reader.skip(length)
+                return None
+            raw = self.reader.read(length)
+        if op.name in _NUMBERS:
+            return _number(op.name, raw)
+        if op.name in ("BINPUT", "BINGET", "LONG_BINPUT", "LONG_BINGET"):
+            return int.from_bytes(raw, "little")
+        if op.name in ("PUT", "GET"):
+            return int(raw) if raw.isdigit() else -1
+        text = raw.decode("utf-8", "replace")
+        return text.strip("'\"") if op.name == "STRING" else text
+
+    def _step(self, op: pickletools.OpcodeInfo, value: object) -> None:
+        stack, name = self.stack, op.name
+        if name == "MARK":
+            stack.append(_MARK)
+        elif name in _TEXTS:
+            stack.append(value if isinstance(value, str) and len(value) <= MAX_KEPT else None)
+        elif name in _NUMBERS:
+            stack.append(value)
+        elif name in ("NEWTRUE", "NEWFALSE"):
+            stack.append(name == "NEWTRUE")
+        elif name in ("BINPUT", "LONG_BINPUT", "PUT", "MEMOIZE"):
+            self._remember(len(self.memo) if name == "MEMOIZE" else value)
+        elif name in ("BINGET", "LONG_BINGET", "GET"):
+            stack.append(self.memo.get(value) if isinstance(value, int) else None)
+        elif name in ("GLOBAL", "STACK_GLOBAL", "INST"):
+            self._global(name, value)
+        elif name in ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_TUPLE"):
+            items = self._to_mark() if name == "TUPLE" else self._pop(int(name[-1]) if name[-1].isdigit() else 0)
+            stack.append(tuple(items) if len(items) <= MAX_KEPT else None)
+        elif name == "EMPTY_DICT":
+            stack.append({})
+        elif name == "DICT":
+            self._set_items(self._to_mark(), {})
+        elif name in ("SETITEM", "SETITEMS"):
+            items = self._pop(2) if name == "SETITEM" else self._to_mark()
+            (target,) = self._pop(1)
+            self._set_items(items, target)
+        elif name in ("REDUCE", "NEWOBJ"):
+            called, arguments = self._pop(2)
+            stack.append(_Object(called.name if isinstance(called, _Global) else "?", arguments))
+        elif name == "BUILD":
+            self._build()
+        else:
+            self._other(op)
+
+    def _other(self, op: pickletools.OpcodeInfo) -> None:
+        """Any other opcode, by what pickletools says of its effect on the stack."""
+        before = list(op.stack_before)
+        if pickletools.markobject in before:
+            self._to_mark()
+            before = before[: before.index(pickletools.markobject)]
+        elif op.name == "POP" and self.stack and self.stack[-1] is _MARK:
+            self.stack.pop()
+            return
+        kept = self._pop(len(before))
+        if op.name in ("APPEND", "APPENDS", "ADDITEMS"):
+            self.stack.append(kept[0])
+        elif op.name == "DUP":
+            self.stack.extend([kept[0], kept[0]])
+        else:
+            self.stack.extend([None] * len(op.stack_after))
+
+    def _pop(self, count: int) -> list[object]:
+        if count > len(self.stack):
+            raise _Broken("an opcode takes more than there is")
+        taken = self.stack[len(self.stack) - count :]
+        del self.stack[len(self.stack) - count :]
+        return taken
+
+    def _to_mark(self) -> list[object]:
+        for position in range(len(self.stack) - 1, -1, -1):
+            if self.stack[position] is _MARK:
+                taken = self.stack[position + 1 :]
+                del self.stack[position:]
+                return taken
+        raise _Broken("an opcode needs a mark that is not there")
+
+    def _remember(self, index: object) -> None:
+        if not self.stack:
+            raise _Broken("there is nothing to remember")
+        if len(self.memo) > MAX_STACK:
+            raise _Limit("too many remembered values")
+        if isinstance(index, int):
+            self.memo[index] = self.stack[-1]
+
+    def _global(self, name: str, value: object) -> None:
+        if name == "STACK_GLOBAL":
+            module, attribute = (part if isinstance(part, str) else "?" for part in self._pop(2))
+            full = f"{module}.{attribute}"
+        else:
+            if name == "INST":
+                self._to_mark()
+            full = ".".join(str(value).split(" ", 1))
+        if len(self.found.globals) < 10_000:
+            self.found.globals.add(full)
+        self.stack.append(_Object(full) if name == "INST" else _Global(full))
+
+    def _set_items(self, items: list[object], target: object) -> None:
+        for key, value in zip(items[::2], items[1::2], strict=False):
+            if isinstance(key, str):
+                if key in VERSION_KEYS and isinstance(value, str):
+                    self.found.versions[VERSION_KEYS[key]] = value
+                if isinstance(target, dict) and len(target) < MAX_KEPT:
+                    target[key] = value
+        self.stack.append(target)
+
+    def _build(self) -> None:
+        target, state = self._pop(2)
+        if isinstance(target, _Object):
+            target.state = state
+        self.stack.append(target)
+        if isinstance(target, _Object) and isinstance(state, dict):
+            if target.name.endswith("numpy_pickle.NumpyArrayWrapper") or (
+                isinstance(target.arguments, tuple)
+                and target.arguments
+                and isinstance(target.arguments[0], _Global)
+                and target.arguments[0].name.endswith("numpy_pickle.NumpyArrayWrapper")
+            ):
+                self._skip_array(state)
+
+    def _skip_array(self, state: dict[object, object]) -> None:
+        """Pass over what joblib writes after an array's header: raw bytes, or a pickle for arrays of objects."""
+        size, shape = _item_size(state.get("dtype")), state.get("shape")
+        if not isinstance(shape, tuple) or not all(isinstance(n, int) and 0 <= n < 1 << 48 for n in shape):
+            raise _Broken("an array without a shape")
+        if size is None:
+            raise _Broken("an array of a type that is not known")
+        if size == 0:
+            if self.depth >= MAX_NESTING:
+                raise _Limit("arrays nested too deeply")
+            _Machine(self.reader, self.found, self.depth + 1).run()
+            return
+        if "numpy_array_alignment_bytes" in state and state["numpy_array_alignment_bytes"] is not None:
+            self.reader.skip(self.reader.read(1)[0])
+        total = size
+        for length in shape:
+            assert isinstance(length, int)
+            total *= length
+        self.reader.skip(total)
+
+
+def _number(name: str, raw: bytes) -> int | bool | None:
+    if name in ("INT", "LONG"):
+        text = raw.rstrip(b"L")
+        if text in (b"00", b"01"):
+            return text == b"01"
+        return int(text) if re.fullmatch(rb"-?\d{1,18}", text) else None
+    return int.from_bytes(raw, "little", signed=name in ("BININT", "LONG1", "LONG4"))
+
+
+def _item_size(dtype: object) -> int | None:
+    """Bytes of one item of a numpy type; 0 for objects, which are pickled; None where it is not known."""
+    if not isinstance(dtype, _Object) or not isinstance(dtype.arguments, tuple) or not dtype.arguments:
+        return None
+    match = re.fullmatch(r"[<>|=]?([a-zA-Z?])(\d+)", str(dtype.arguments[0]))
+    if match is None:
+        return None
+    if match[1] == "O":
+        return 0
+    if isinstance(dtype.state, tuple) and match[1] == "V" and _holds_objects(dtype.state):
+        return 0
+    return int(match[2]) * (4 if match[1] == "U" else 1)
+
+
+def _holds_objects(state: tuple[object, ...]) -> bool:
+    """Whether a structured type has a field of objects."""
+    fields = next((part for part in state if isinstance(part, dict)), {})
+    inner = [value[0] for value in fields.values() if isinstance(value, tuple) and value]
+    return any(_item_size(part) == 0 for part in inner)
