@@ -175,3 +175,72 @@ def ignore_of(repo: Repo, docker: Dockerfile, context: str) -> Ignore | None:
         if file is not None:
             return Ignore(file.lines)
     return None
+
+
+# --- what the image holds ---------------------------------------------------------------------------------------------
+
+
+def context_files(repo: Repo, docker: Dockerfile, context: str) -> list[str]:
+    """Paths, relative to the context, of the files that a build can copy. Links and absent content count as there."""
+    prefix = f"{context}/" if context else ""
+    ignore = ignore_of(repo, docker, context)
+    known = [*repo.files, *(path for path, _ in repo.skipped if path)]
+    found = [path[len(prefix) :] for path in known if path.startswith(prefix)]
+    return [path for path in found if ignore is None or not ignore.excludes(path)]
+
+
+def sources(paths: list[str], source: str) -> list[str]:
+    """The files of a context that a COPY source names: one file, a folder's content, or what a pattern matches."""
+    cleaned = posixpath.normpath(source.lstrip("/")) if source.strip("/") else "."
+    if cleaned == ".":
+        return paths
+    if any(c in cleaned for c in "*?["):
+        pattern = re.compile(_expression(re.sub(r"\[[^]]*\]", "?", cleaned)) + "(/.*)?")
+        return [path for path in paths if pattern.fullmatch(path)]
+    return [path for path in paths if path == cleaned or path.startswith(f"{cleaned}/")]
+
+
+def image_files(repo: Repo, docker: Dockerfile, context: str) -> dict[str, tuple[str, int]]:
+    """What the shipped image holds of the repository: path in the image -> path in the repository, line of the COPY.
+
+    Copies from earlier stages are followed; what commands make is not known.
+    """
+    paths = context_files(repo, docker, context)
+    made: list[dict[str, tuple[str, int]]] = []
+    for stage in docker.stages:
+        held = dict(made[stage.parent.index]) if stage.parent is not None else {}
+        for copy in stage.copies:
+            earlier = docker.stage(copy.stage) if copy.stage is not None else None
+            if copy.stage is not None and (earlier is None or earlier.index >= stage.index):
+                continue
+            line = copy.instruction.line
+            if earlier is not None:
+                for source in copy.sources:
+                    held.update(_moved(made[earlier.index], source, copy.destination, line))
+                continue
+            into = copy.instruction.words[-1].endswith(("/", ".")) or len(copy.sources) > 1
+            for source in copy.sources:
+                for path in sources(paths, source):
+                    target = _target(path, source, copy.destination, into or any(c in source for c in "*?["))
+                    held[target] = (f"{context}/{path}" if context else path, line)
+        made.append(held)
+    return made[-1] if made else {}
+
+
+def _target(path: str, source: str, destination: str, into: bool) -> str:
+    cleaned = posixpath.normpath(source.lstrip("/") or ".")
+    if path == cleaned or any(c in source for c in "*?["):
+        return posixpath.join(destination, posixpath.basename(path)) if into else destination
+    rest = path if cleaned == "." else path[len(cleaned) + 1 :]
+    return posixpath.join(destination, rest)
+
+
+def _moved(held: dict[str, tuple[str, int]], source: str, destination: str, line: int) -> dict[str, tuple[str, int]]:
+    root = posixpath.normpath(source)
+    found = {}
+    for path, (origin, _) in held.items():
+        if path == root:
+            found[destination] = (origin, line)
+        elif path.startswith(root.rstrip("/") + "/"):
+            found[posixpath.join(destination, posixpath.relpath(path, root))] = (origin, line)
+    return found

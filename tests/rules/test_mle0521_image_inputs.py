@@ -1,0 +1,72 @@
+import pytest
+
+PYTHON = "FROM python:3.12\n"
+
+
+def test_a_source_that_is_not_there_is_reported_at_its_line(check, place):
+    (finding,) = check("MLE0521", {"Dockerfile": PYTHON + "COPY app.py /app/\nCOPY config.yaml /app/\n", "app.py": ""})
+    assert (place(finding), finding.severity.value) == (("Dockerfile", 3), "high")
+    assert "config.yaml" in finding.title
+
+
+def test_a_source_that_dockerignore_takes_out_is_reported(check, place):
+    files = {"Dockerfile": PYTHON + "COPY model.pkl /m\n", "model.pkl": b"x", ".dockerignore": "*.pkl\n"}
+    (finding,) = check("MLE0521", files)
+    assert ".dockerignore" in finding.title
+
+
+def test_an_install_from_a_file_that_was_never_copied_is_reported(check, place):
+    text = """\
+        FROM nvidia/cuda:12.4.1-runtime-ubuntu22.04
+        RUN wget https://example.org/miniconda.sh
+        COPY . src/
+        RUN bash -c "cd src \\
+         && pip install -r requirements.txt"
+        """
+    (finding,) = check("MLE0521", {"Dockerfile": text, "app.py": ""})
+    assert place(finding) == ("Dockerfile", 5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "COPY . .\n",
+        "COPY src /app/src\n",
+        "COPY src/main.py requirements.txt /app/\nRUN pip install -r requirements.txt\n",
+        "COPY ./requirements.txt* ./poetry.lock* /x/\n",
+        "COPY --from=nginx /etc/nginx /etc/nginx\n",
+        "ADD https://example.org/x.tar /x\n",
+        "COPY $DIR /app\n",
+        "COPY dist/app.whl /app/\n",
+        "COPY models/m.pkl /m\n",
+        "COPY <<EOF /etc/requirements.txt\nflask\nEOF\nRUN pip install -r /etc/requirements.txt\n",
+        "RUN git clone https://example.org/x && pip install -r x/requirements.txt\n",
+        "RUN --mount=type=bind,source=requirements.txt,target=r.txt pip install -r r.txt\n",
+        "COPY . /srv\nRUN pip install -r /srv/requirements.txt\n",
+    ],
+)
+def test_what_is_there_or_made_or_unknown_is_left_alone(check, text):
+    files = {"src/main.py": "", "requirements.txt": "flask\n", "models/m.pkl.dvc": "outs:\n- path: m.pkl\n"}
+    assert check("MLE0521", {"Dockerfile": PYTHON + text, **files}) == []
+
+
+def test_the_file_of_a_builder_stage_counts(check):
+    text = """\
+        FROM python:3.12 AS b
+        COPY requirements.txt .
+        RUN pip install -r requirements.txt
+        FROM python:3.12
+        COPY --from=b /w /w
+        """
+    assert check("MLE0521", {"Dockerfile": text, "requirements.txt": "flask\n"}) == []
+
+
+def test_an_unknown_context_may_be_the_root(check):
+    assert check("MLE0521", {"docker/Dockerfile": PYTHON + "COPY app.py /app/\n", "app.py": ""}) == []
+
+
+def test_the_context_that_compose_names_is_the_one(check, place):
+    compose = "services:\n  a:\n    build: docker\n"
+    files = {"docker/Dockerfile": PYTHON + "COPY app.py /app/\n", "app.py": "", "docker-compose.yml": compose}
+    (finding,) = check("MLE0521", files)
+    assert place(finding) == ("docker/Dockerfile", 2)
