@@ -12,6 +12,7 @@ Where the user opts in to tracing, LangGraph is imported plainly.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
 import os
@@ -40,12 +41,16 @@ def import_langgraph() -> None:
 
     pydantic.BaseModel.model_config["defer_build"] = True
     shell = _enter_shell()
+    collected = gc.isenabled()
+    gc.disable()  # thousands of classes are made, none becomes garbage
     try:
         _import()
     except ImportError:  # a release that wants a re-exported name: start afresh, without the short cut
         _forget()
         _import()
     finally:
+        if collected:
+            gc.enable()
         pydantic.BaseModel.model_config.pop("defer_build", None)
         if shell is not None and sys.modules.get(_HEAVY) is shell:
             del sys.modules[_HEAVY]

@@ -31,7 +31,7 @@ from typing import IO, Any
 
 import platformdirs
 
-from ml_engineer.report.seal import write_atomic
+from ml_engineer.report.atomic import write_atomic
 
 ID = re.compile(r"^[0-9]{8}-[0-9]{6}-[0-9a-f]{6}$")
 Event = dict[str, Any]

@@ -3,6 +3,8 @@
 `Survey.start(root)` forks while the process is still small and single-threaded; the child assesses and sends the
 assessment as JSON through a pipe. Where forking is not safe (threads are running, as in a server) or not to be had, the
 assessment is made in a thread of this process instead.
+
+Importing this module is cheap: what assessing needs is imported where it runs.
 """
 
 from __future__ import annotations
@@ -14,8 +16,10 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.assess import Assessment, assess
+if TYPE_CHECKING:
+    from ml_engineer.assessment.record import Assessment
 
 _OK, _FAILED = b"\0", b"\1"
 
@@ -49,7 +53,11 @@ class Survey:
 
     async def __call__(self) -> Assessment:
         if self.pipe is None or self.pid is None:
+            from ml_engineer.assessment.assess import assess
+
             return await asyncio.to_thread(assess, self.root)
+        from ml_engineer.assessment.record import Assessment
+
         data = await asyncio.to_thread(_read_all, self.pipe)
         self.pipe = None
         _, status = os.waitpid(self.pid, 0)
@@ -77,6 +85,8 @@ def _child(root: Path, writer: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     try:
         try:
+            from ml_engineer.assessment.assess import assess
+
             message = _OK + assess(root).model_dump_json().encode()
         except BaseException as error:
             message = _FAILED + f"{type(error).__name__}: {error}".encode("utf-8", "replace")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ml_engineer import __version__
-from ml_engineer.assessment.assess import Assessment
+from ml_engineer.assessment.record import Assessment
 from ml_engineer.report.schema import (
     PIPELINE_STAGES,
     SECTION_FIELDS,

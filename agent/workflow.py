@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 from ml_engineer.agent import synthesise
 from ml_engineer.agent.lean import import_langgraph
 from ml_engineer.agent.runs import Run, now
-from ml_engineer.assessment.assess import Assessment
+from ml_engineer.assessment.record import Assessment
 from ml_engineer.report.evidence import check_report
 from ml_engineer.report.schema import STEP_NAMES, Report, StepRecord, Suppressed
 from ml_engineer.report.seal import seal

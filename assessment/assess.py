@@ -13,65 +13,19 @@ from pathlib import Path
 from ml_engineer.assessment import claims as field_claims
 from ml_engineer.assessment import engine, profile, score, suppress
 from ml_engineer.assessment.engine import Outcome
+from ml_engineer.assessment.record import Assessment
 from ml_engineer.assessment.repo import Repo
 from ml_engineer.assessment.rule import Rule, all_rules, rules_version
 from ml_engineer.report.schema import (
-    Claim,
-    Fact,
-    Finding,
-    Model,
     Repository,
-    Score,
     SkippedFile,
-    Suppressed,
 )
 
 MAX_SKIPPED_LISTED = 200
 
 
-class TargetError(Exception):
-    """The target cannot be reviewed. The message says why, and what to do."""
-
-
-class Assessment(Model):
-    """What the engine knows of a repository. Claims are by step and field name."""
-
-    repository: Repository
-    rules_version: str
-    files_scanned: int
-    files_skipped: list[SkippedFile]
-    skipped_total: int
-    notes: list[str]
-    problems: list[str]  # what makes the coverage partial
-    profile: list[Fact]
-    claims: dict[int, dict[str, Claim]]
-    findings: list[Finding]
-    suppressed: list[Suppressed]
-    score: Score
-
-
-def open_target(path: Path) -> Path:
-    """The folder to review, or `TargetError` with what is wrong and what to do."""
-    try:
-        root = path.resolve(strict=True)
-    except (OSError, RuntimeError) as error:
-        reason = "there is no such folder" if isinstance(error, FileNotFoundError) else str(error)
-        raise TargetError(f"{path}: {reason}; give the path of a repository's folder") from error
-    if not root.is_dir():
-        raise TargetError(f"{path}: this is a file; give the folder of the repository that holds it")
-    try:
-        names = {entry.name for entry in root.iterdir()}
-    except OSError as error:
-        raise TargetError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    if {"HEAD", "objects", "refs"} <= names and ".git" not in names:
-        raise TargetError(f"{path}: this is a bare git repository, it holds no files; clone it and review the clone")
-    if not names - {".git"}:
-        raise TargetError(f"{path}: the folder is empty: there is nothing to review")
-    return root
-
-
 def assess(root: Path, rules: Sequence[Rule] | None = None) -> Assessment:
-    """Assess the folder `root` (see `open_target`) by the given rules, by default all of them."""
+    """Assess the folder `root` (see `target.open_target`) by the given rules, by default all of them."""
     rules = all_rules() if rules is None else rules
     enabled = gc.isenabled()
     gc.disable()  # trees are large and acyclic where it matters: collecting them while they grow costs a fifth

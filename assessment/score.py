@@ -105,7 +105,7 @@ def _maturity(total: float, tests: Sequence[ScoredTest]) -> str:
     )
     words = next(text for limit, text in levels if total < limit)
     weakest = min(SECTIONS, key=lambda s: sum(t.points for t in tests if t.section == s))
-    return f"ML Test Score {total:g}: {words}; weakest section: {weakest}"
+    return f"{words}; weakest section: {weakest}"
 
 
 # --- the tests --------------------------------------------------------------------------------------------------------

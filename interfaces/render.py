@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING
 
-from ml_engineer.report.schema import Report
-from ml_engineer.report.seal import write_atomic
+from ml_engineer.interfaces.options import Format
+from ml_engineer.report.atomic import write_atomic
 
-Format = Literal["text", "md", "json", "html", "sarif"]
-FORMATS: tuple[Format, ...] = get_args(Format)
+if TYPE_CHECKING:
+    from ml_engineer.report.schema import Report
 
 
 def render(report: Report, kind: Format) -> str:

@@ -7,41 +7,19 @@ import errno
 import sqlite3
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ml_engineer.agent.runs import Run
 from ml_engineer.agent.survey import Survey, SurveyError
-from ml_engineer.assessment.assess import TargetError, open_target
+from ml_engineer.assessment.target import TargetError, open_target
+from ml_engineer.interfaces.options import ALL_STEPS, FORMATS, SEVERITIES, Format, Refusal, StepList
 from ml_engineer.interfaces.progress import Progress
-from ml_engineer.interfaces.render import FORMATS, Format, emit
-from ml_engineer.report.schema import STEP_NAMES, Report, Severity
+from ml_engineer.interfaces.render import emit
 
-SEVERITIES = [severity.value for severity in Severity]
-
-
-class Refusal(click.ClickException):
-    """Usage, configuration or state that keeps us from working: exit code 2."""
-
-    exit_code = 2
-
-
-class StepList(click.ParamType[frozenset[int]]):
-    """Step numbers, separated by commas."""
-
-    name = "steps"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[int]:
-        if isinstance(value, frozenset):
-            return value
-        try:
-            steps = frozenset(int(part) for part in str(value).split(","))
-        except ValueError:
-            steps = frozenset({0})
-        if not steps <= set(STEP_NAMES):
-            self.fail(f"{value!r}: give numbers from 1 to 10, separated by commas, for example 1,5", param, ctx)
-        return steps
+if TYPE_CHECKING:
+    from ml_engineer.report.schema import Report
 
 
 @click.command()
@@ -49,7 +27,7 @@ class StepList(click.ParamType[frozenset[int]]):
 @click.option("--offline", is_flag=True, help="Use no model and no network, also where a key is configured.")
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write there, not to stdout.")
-@click.option("--steps", type=StepList(), default=frozenset(STEP_NAMES), help="Only these steps, for example 1,5.")
+@click.option("--steps", type=StepList(), default=ALL_STEPS, help="Only these steps, for example 1,5.")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit 1 where a finding is at or above this severity.")
 @click.option(
     "--baseline",
@@ -156,7 +134,7 @@ def finish(report: Report, kind: Format, output: Path | None, fail_on: str | Non
     if report.coverage.state == "partial":
         _hint(f"Coverage is partial: {report.coverage.notes[0] if report.coverage.notes else 'see the report'}")
         sys.exit(2)
-    if fail_on is not None and any(f.severity.rank <= Severity(fail_on).rank for f in report.findings):
+    if fail_on is not None and any(f.severity.rank <= SEVERITIES.index(fail_on) for f in report.findings):
         sys.exit(1)
 
 

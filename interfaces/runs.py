@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from ml_engineer.agent import runs as store
-from ml_engineer.interfaces.render import FORMATS, Format, emit
-from ml_engineer.interfaces.review import SEVERITIES, Refusal, conduct, finish
+from ml_engineer.interfaces.options import FORMATS, SEVERITIES, Format, Refusal
+from ml_engineer.interfaces.render import emit
+from ml_engineer.interfaces.review import conduct, finish
 
 
 class RunGroup(click.Group):

@@ -18,9 +18,9 @@ SCHEMA_VERSION = "1.0"
 
 
 class Model(BaseModel):
-    """Base of all records: unknown fields are an error, so that a typo cannot pass for data."""
+    """Base of all records: unknown fields are an error, so that a typo cannot pass for data. Validators are built late."""
 
-    model_config = ConfigDict(extra="forbid", use_enum_values=False)
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class Severity(StrEnum):
