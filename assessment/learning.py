@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.callgraph import Closure, closure_of
@@ -74,13 +75,19 @@ def trainings(repo: Repo) -> list[Call]:
 
 
 def train_entries(repo: Repo) -> list[Entry]:
-    """Training entry points, without those that only cluster or embed."""
-    return [e for e in repo.entries if e.kind == "train" and not _only_unsupervised(e)]
-
-
-def _only_unsupervised(entry: Entry) -> bool:
-    calls = [c for c in entry.module.calls if is_training_call(c)]
-    return bool(calls) and all(is_unsupervised(c) for c in calls)
+    """Training entry points, each with its first supervised fit as the site. Clustering alone is no training here."""
+    found: list[Entry] | None = repo.__dict__.get("_train_entries")
+    if found is None:
+        found = []
+        supervised = trainings(repo)
+        for entry in repo.entries:
+            closure = entry_closure(repo, entry) if entry.kind == "train" else None
+            fits = [c for c in supervised if closure is not None and closure.covers(c.module, c.node)]
+            fits.sort(key=lambda c: (c.module is not entry.module, c.module.path, c.node.lineno))
+            if fits:
+                found.append(replace(entry, site=fits[0].site()))
+        repo.__dict__["_train_entries"] = found
+    return found
 
 
 def entry_closure(repo: Repo, entry: Entry) -> Closure:

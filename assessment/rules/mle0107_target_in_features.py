@@ -1,0 +1,133 @@
+"""M1-07: the column that is to be predicted is still among the features."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import HIGH, Hit, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Module
+    from ml_engineer.assessment.repo import Repo
+
+# Methods after which a frame still has all its columns.
+_KEEPING = frozenset({
+    "copy", "dropna", "fillna", "sample", "reset_index", "astype", "to_numpy", "drop_duplicates", "sort_values", "head",
+    "fit_transform", "transform", "replace", "interpolate", "round",
+})  # fmt: skip
+_SCALING = ("fit_transform", "transform")
+
+
+@rule(
+    id="MLE0107",
+    name="target-in-features",
+    step=1,
+    severity=HIGH,
+    title="The target is among the features",
+    why="The model reads the answer from its input: the score is perfect here and the model is useless in production.",
+    remedy="Drop the target column from the features, or choose the feature columns by name.",
+    source="Yang et al., data leakage in notebooks (ASE 2022)",
+    applies=lambda repo: any(True for _ in repo.calls("*.fit", "*train_test_split", tests=False)),
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    found = set()
+    for call in repo.calls("*.fit", "*train_test_split", "sklearn.model_selection.cross_val_*", tests=False):
+        first = 1 if ".cross_val_" in call.name else 0
+        features, target = call.argument(first, "X"), call.argument(first + 1, "y")
+        if features is None or target is None:
+            continue
+        column = _column(call.module, target)
+        if column is None:
+            continue
+        frame, name = column
+        if _still_holds(call.module, features, frame, name):
+            anchor = (call.module.path, call.scope.qualname if call.scope else "", frame.id, name)
+            if anchor not in found:
+                found.add(anchor)
+                yield Hit([call.site()], title=f"The target {name!r} is among the features")
+
+
+def _column(module: Module, node: ast.expr) -> tuple[ast.Name, str] | None:
+    """The frame and the column that a target is: `df["y"]`, `df.y.values`, `df[["y"]]`."""
+    for _ in range(6):
+        node = module.value(node) or node
+        match node:
+            case ast.Attribute(attr="values", value=inner) | ast.Call(func=ast.Attribute(attr="to_numpy", value=inner)):
+                node = inner
+            case ast.Call(func=ast.Attribute(attr="ravel" | "astype" | "copy" | "reshape" | "map", value=inner)):
+                node = inner
+            case ast.Subscript(value=ast.Name() as frame, slice=ast.Constant(value=str(name))):
+                return frame, name
+            case ast.Subscript(value=ast.Name() as frame, slice=ast.List(elts=[ast.Constant(value=str(name))])):
+                return frame, name
+            case _:
+                return None
+    return None
+
+
+def _still_holds(module: Module, node: ast.expr, frame: ast.Name, column: str) -> bool:
+    """Whether the features are that frame, with nothing on the way that could have dropped the column."""
+    for _ in range(12):
+        match node:
+            case ast.Name():
+                if _same_frame(module, node, frame):
+                    return not _removed(module, node, column)
+                if _removed(module, node, column):
+                    return False
+                bound = module.binding(node)
+                if bound is None or bound.value is None or bound.suffix:
+                    return False
+                node = bound.value
+            case ast.Attribute(attr="values", value=inner):
+                node = inner
+            case ast.Call(func=ast.Attribute(attr="drop", value=inner)):
+                if not _drops_other_columns(module, node, column):
+                    return False
+                node = inner
+            case ast.Call(func=ast.Attribute(attr=method, value=inner)) if method in _KEEPING:
+                if method in _SCALING:
+                    if not node.args:
+                        return False
+                    node = node.args[0]
+                else:
+                    node = inner
+            case _:
+                return False
+    return False
+
+
+def _same_frame(module: Module, left: ast.Name, right: ast.Name) -> bool:
+    """The same name, and not bound anew between the two uses to something with other columns."""
+    return left.id == right.id and module.binding(left) is module.binding(right)
+
+
+def _drops_other_columns(module: Module, call: ast.Call, column: str) -> bool:
+    """Whether a `drop` certainly leaves the column: its labels are literals and the column is not among them."""
+    labels = [k.value for k in call.keywords if k.arg in ("labels", "columns")] or call.args[:1]
+    if not labels or any(k.arg == "index" for k in call.keywords):
+        return False
+    value = module.literal(labels[0])
+    names = value if isinstance(value, list | tuple) else [value]
+    return bool(names) and all(isinstance(name, str) for name in names) and column not in names
+
+
+def _removed(module: Module, name: ast.Name, column: str) -> bool:
+    """Whether the column is taken out in place before this use: pop, del, drop(inplace=True), loc, columns = …"""
+    scope = module.scope_of(name)
+    body = scope.node if scope is not None else module.tree
+    for node in ast.walk(body):
+        if getattr(node, "lineno", name.lineno + 1) > name.lineno:
+            continue
+        match node:
+            case ast.Call(func=ast.Attribute(attr="pop", value=ast.Name(id=owner))) if owner == name.id:
+                return True
+            case ast.Delete() if any(name.id in ast.unparse(target) for target in node.targets):
+                return True
+            case ast.Call(func=ast.Attribute(attr="drop", value=ast.Name(id=owner))) if owner == name.id:
+                if any(k.arg == "inplace" for k in node.keywords) and not _drops_other_columns(module, node, column):
+                    return True
+            case ast.Assign(targets=[ast.Attribute(attr="columns", value=ast.Name(id=owner))]) if owner == name.id:
+                return True
+    return False

@@ -1,0 +1,166 @@
+"""M1-08: a model is trained, and nothing in what is reached from there judges it on other rows."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import HIGH, Hit, Site, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.callgraph import Closure
+    from ml_engineer.assessment.entrypoints import Entry
+    from ml_engineer.assessment.module import Module
+    from ml_engineer.assessment.repo import Repo
+
+_KEYWORDS = {
+    "validation_split", "validation_data", "eval_set", "eval_dataset", "valid_sets", "evals", "val_dataloaders",
+    "validation_steps", "test_size", "cv", "val_set", "valid_dl", "validation_dataset", "dev_set", "test_dataset",
+}  # fmt: skip
+_HELD_OUT = re.compile(r"(^|_)(val|valid|validation|dev|eval|evaluate|evaluation|holdout|oob|cv|folds?)(_|\d|$)|"
+    r"(val|valid|eval)_?(set|loader|data|ds|dl|split|iter|path|file|dir|x|y|gen|generator|acc|loss|frac|ratio|size)|"
+    r"datamodule|test_?(acc|loss|error|score)",
+    re.I,
+)  # fmt: skip
+_JUDGING = ("*.evaluate", "*.score", "sklearn.metrics.*", "torchmetrics.*", "*.evaluate_generator", "*cross_val_*")
+_TEST_WORD = re.compile(r"(^|_)tests?(_|$)|^[xy]_?test|^test_?([xy]|set|loader|data|ds|dl|iter\w*)$", re.I)
+_QUALITY = re.compile(r"(^|_)(acc|accuracy|correct|mse|rmse|mae|r2|perplexity|bleu|iou|dice|f1)(_|$)", re.I)
+_READS = re.compile(r"read|load|open|fetch|query|glob|listdir")
+# Nothing to hold out: text is generated, a policy is learned, two networks play, rows are only grouped.
+_OTHER_AIMS = re.compile(
+    r"gan\b|generative|language.?model|pretrain|word2vec|embedding|style.?transfer|autoencoder|reinforce|diffusion|lora|"
+    r"text.?gen|char.?rnn|finetune.*(llm|lm)|alpaca|gpt",
+    re.I,
+)
+_LANGUAGE_MODEL = ("*CausalLM*", "*LMHeadModel*", "*DataCollatorForLanguageModeling", "*DataCollatorForSeq2Seq")
+
+
+def _applies(repo: Repo) -> bool:
+    from ml_engineer.assessment.learning import train_entries
+
+    return bool(train_entries(repo))
+
+
+@rule(
+    id="MLE0108",
+    name="no-holdout",
+    step=1,
+    severity=HIGH,
+    title="Trained without any held-out rows",
+    why="Nothing tells how good the model is on rows it has not seen: it can have learned them by heart.",
+    remedy="Keep part of the data out of training (a split, folds or a test file) and write the metric to a file.",
+    source="ML Test Score, Infrastructure 4",
+    applies=_applies,
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    from ml_engineer.assessment.learning import entry_closure, train_entries
+
+    sites: dict[Site, set[Module]] = {}
+    for entry in train_entries(repo):
+        closure = entry_closure(repo, entry)
+        if entry.site in sites or _is_exempt(repo, entry, closure) or _holds_out(repo, closure):
+            continue
+        if not _made_up_or_handed_over(repo, entry) and not _judged_elsewhere(repo, entry, closure):
+            sites[entry.site] = closure.modules
+    if sites:
+        looked_for = (
+            "train_test_split",
+            "cross_val_score",
+            "validation_data",
+            "validation_split",
+            "evaluate",
+            "a test file",
+        )
+        yield Hit([repo.missing(site, looked_for, modules) for site, modules in sites.items()])
+
+
+def _made_up_or_handed_over(repo: Repo, entry: Entry) -> bool:
+    """A fit of points that the program draws itself is a demonstration; one of a parameter's model is a utility."""
+    from ml_engineer.assessment.dataflow import sources
+    from ml_engineer.assessment.learning import fit_data, trainings
+
+    call = next((c for c in trainings(repo) if c.site() == entry.site), None)
+    if call is None or call.name.endswith("backward"):
+        return False
+    data = fit_data(call)[0]
+    if data is None:
+        return False
+    steps = list(sources(repo, call.module, data))
+    names = {step.name for step in steps if step.name}
+    if entry.unit is not None and not any(_READS.search(name) for name in names):
+        parameters = {parameter.arg for parameter in entry.unit.parameters} - {"self"}
+        return any(isinstance(step.node, ast.Name) and step.node.id in parameters for step in steps)
+    drawn = any(
+        re.match(r"numpy\.(random|linspace|arange)|sklearn\.datasets\.\w*\.?make_|random\.", name) for name in names
+    )
+    return drawn and not any(_READS.search(name) for name in names)
+
+
+def _holds_out(repo: Repo, closure: Closure) -> bool:
+    from ml_engineer.assessment.learning import keyword_names, words
+    from ml_engineer.assessment.repo import matches
+    from ml_engineer.assessment.splits import find_splits
+
+    modules = closure.modules
+    if any(split.module in modules for split in find_splits(repo)):
+        return True
+    judges = False
+    for module in modules:
+        for call in module.calls:
+            if keyword_names(call) & _KEYWORDS or matches(
+                call.name, "*GridSearchCV().fit", "*SearchCV().fit", "*CV().fit"
+            ):
+                return True
+            judges = judges or (matches(call.name, *_JUDGING) and closure.covers(module, call.node))
+    found = {word for module in modules for word in words(module)}
+    if any(_HELD_OUT.search(word) for word in found if word != "eval"):
+        return True
+    judges = judges or any(_QUALITY.search(word) for word in found)
+    return judges and (any(_TEST_WORD.search(word) for word in found) or any(_names_held_out(m) for m in modules))
+
+
+def _names_held_out(module: Module) -> bool:
+    """Whether a string names a held-out part: `data/test.csv`, `test`, `validation`."""
+    return any(
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and re.search(r"(^|[/_\-.])(test|val|valid|validation|dev)([/_\-.]|$)", node.value[:200], re.I)
+        for node in ast.walk(module.tree)
+    )
+
+
+def _is_exempt(repo: Repo, entry: Entry, closure: Closure) -> bool:
+    from ml_engineer.assessment.learning import is_generative, is_reinforcement
+    from ml_engineer.assessment.repo import matches
+
+    modules = closure.modules
+    if is_reinforcement(repo, modules) or is_generative(closure) or _OTHER_AIMS.search(entry.module.path):
+        return True
+    if _learns_by_acting(modules):
+        return True
+    return any(matches(name, *_LANGUAGE_MODEL) for module in modules for name in module.call_names)
+
+
+def _learns_by_acting(modules: set[Module]) -> bool:
+    """An environment that is stepped and pays a reward."""
+    from ml_engineer.assessment.learning import words
+
+    found = {word for module in modules for word in words(module)}
+    return bool({"reward", "rewards"} & found) and bool({"env", "environment", "next_state", "action"} & found)
+
+
+def _judged_elsewhere(repo: Repo, entry: Entry, closure: Closure) -> bool:
+    """Whether another program of the repository evaluates a model that is saved here."""
+    from ml_engineer.assessment.learning import LOADERS, SAVERS
+    from ml_engineer.assessment.repo import matches
+
+    if not any(matches(name, *SAVERS) for module in closure.modules for name in module.call_names):
+        return False
+    for other in repo.entries:
+        if other.kind == "evaluate" and other.module is not entry.module:
+            names = other.module.call_names
+            if any(matches(n, *_JUDGING) for n in names) and any(matches(n, *LOADERS) for n in names):
+                return True
+    return False

@@ -1,0 +1,41 @@
+import pytest
+
+HEAD = """\
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
+df = pd.read_csv("d.csv")
+y = df["churned"]
+"""
+
+
+def test_a_frame_that_still_holds_the_target(check, place):
+    code = HEAD + 'X = df.drop(columns=["id"]).fillna(0)\na, b, c, d = train_test_split(X, y)\n'
+    (finding,) = check("MLE0107", {"t.py": code})
+    assert place(finding) == ("t.py", 7)
+    assert "churned" in finding.title
+
+
+def test_fit_on_the_whole_frame(check, place):
+    (finding,) = check("MLE0107", {"t.py": HEAD + "LogisticRegression().fit(df, y)\n"})
+    assert place(finding) == ("t.py", 6)
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        'X = df.drop("churned", axis=1)',
+        'X = df.drop(["id", "churned"], axis=1)',
+        'X = df[["a", "b"]]',
+        "X = df.iloc[:, :-1]",
+        "X = df.drop(TARGET, axis=1)",
+        'df.drop(columns="churned", inplace=True)\nX = df',
+        'X = df.copy()\ndel X["churned"]',
+        'X = df.copy()\nX.pop("churned")',
+        "X = df.select_dtypes('number')",
+        "X = features(df)",
+        'X = pd.read_csv("x.csv")',
+    ],
+)
+def test_dropped_or_chosen_columns_are_right(check, features):
+    assert check("MLE0107", {"t.py": HEAD + features + "\na, b, c, d = train_test_split(X, y)\n"}) == []

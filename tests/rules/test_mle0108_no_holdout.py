@@ -1,0 +1,87 @@
+import pytest
+
+SKLEARN = """\
+import pandas as pd, joblib
+from sklearn.linear_model import LogisticRegression
+df = pd.read_csv("d.csv")
+model = LogisticRegression()
+model.fit(df[["a"]], df["b"])
+joblib.dump(model, "m.joblib")
+"""
+
+
+def test_a_fit_on_everything_is_reported_at_the_fit(check, place):
+    (finding,) = check("MLE0108", {"train.py": SKLEARN})
+    assert place(finding) == ("train.py", 5)
+    assert finding.evidence[0].kind == "absence"
+
+
+TORCH = """\
+import torch
+for epoch in range(10):
+    for x, y in train_loader:
+        loss = criterion(model(x), y)
+        loss.backward()
+        optimizer.step()
+"""
+
+
+def test_a_torch_loop_without_a_second_loader(check, place):
+    (finding,) = check("MLE0108", {"train.py": TORCH})
+    assert place(finding) == ("train.py", 5)
+
+
+def test_predictions_for_a_test_folder_judge_nothing(check):
+    code = (
+        "from keras.models import Sequential\nm = Sequential()\nm.fit(gen('data/train'), epochs=3)\n"
+        "results = m.predict(gen_test('data/test'))\n"
+    )
+    assert len(check("MLE0108", {"main.py": code})) == 1
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "for x, y in test_loader: correct += (model(x) == y).sum()\n",
+        "from sklearn.model_selection import cross_val_score\ncross_val_score(model, X, y)\n",
+        "keras_model.fit(X, y, validation_split=0.2)\n",
+        "val_acc = accuracy(model)\n",
+    ],
+)
+def test_any_held_out_part_is_enough(check, more):
+    assert check("MLE0108", {"train.py": TORCH + more}) == []
+
+
+def test_a_split_in_a_module_that_is_reached(check):
+    files = {
+        "data.py": "from sklearn.model_selection import train_test_split\ndef parts(X): return train_test_split(X)\n",
+        "train.py": "from data import parts\nfrom sklearn.svm import SVC\na, b = parts(load())\nSVC().fit(a, 1)\n",
+    }
+    assert check("MLE0108", files) == []
+
+
+def test_an_evaluation_program_of_its_own_is_enough(check):
+    files = {
+        "train.py": SKLEARN,
+        "evaluate.py": "import joblib\nfrom sklearn.metrics import f1_score\nm = joblib.load('m.joblib')\n"
+        "print(f1_score(m.predict(X), y))\n",
+    }
+    assert check("MLE0108", files) == []
+
+
+def test_clustering_and_agents_have_nothing_to_hold_out(check):
+    assert check("MLE0108", {"c.py": "from sklearn.cluster import KMeans\nKMeans(3).fit(X)\n"}) == []
+    agent = (
+        "import gym\nfrom keras.models import Sequential\nmodel = Sequential()\nenv = gym.make('CartPole-v0')\n"
+        "state, reward, done, _ = env.step(1)\nmodel.fit(state, reward, epochs=1)\n"
+    )
+    assert check("MLE0108", {"dqn.py": agent}) == []
+
+
+def test_points_that_the_program_draws_itself_are_a_demonstration(check):
+    code = "import numpy as np\nfrom sklearn.svm import SVR\nt = np.linspace(0, 1)\nSVR().fit(t, t * 2)\n"
+    assert check("MLE0108", {"demo.py": code}) == []
+
+
+def test_a_function_that_fits_what_it_is_given_is_a_utility(check):
+    assert check("MLE0108", {"u.py": "def plot(kind, X, y):\n    m = kind()\n    m.fit(X, y)\n"}) == []
