@@ -200,11 +200,11 @@ class Permissions:
         text = redirect.target.text
         if text in _SINKS:
             return Decision("allow", "no file")
+        verdict: Behaviour = "deny" if self.mode is Mode.READ_ONLY and redirect.writes else "ask"
         if text is None or redirect.target.glob:
-            verdict: Behaviour = "deny" if self.mode is Mode.READ_ONLY and redirect.writes else "ask"
             return Decision(verdict, f"the file `{redirect.target.source}` is known only when it runs")
         if text.startswith("/dev/"):
-            return Decision("ask", f"`{text}` is a device or a connection")
+            return Decision(verdict, f"`{text}` is a device or a connection")
         own = self.level in _CONFINES_FILES and text.startswith("/tmp/")  # there /tmp is the command's own
         if own and self.mode in (Mode.ACCEPT_EDITS, Mode.FULL):
             return Decision("allow", "a temporary file")
