@@ -66,11 +66,9 @@ def code(text: str) -> str:
     return f"{fence}{pad}{line}{pad}{fence}"
 
 
-def block(lines: Iterable[str]) -> str:
-    """Lines as a fenced block, with a fence longer than any run of backticks inside."""
-    text = "\n".join(lines)
-    fence = "`" * max(3, max((len(run) for run in re.findall("`+", text)), default=0) + 1)
-    return f"{fence}text\n{text}\n{fence}"
+def block(numbered: Iterable[str]) -> str:
+    """Numbered lines as a fenced block. No line can close the fence, since each begins with its number."""
+    return "\n".join(["```text", *numbered, "```"])
 
 
 # --- the specification's layout ---------------------------------------------------------------------------------------

@@ -89,9 +89,7 @@ class ReportView:
             if step.readiness is None:
                 grid.add_row(name, "", Text("n/a", style="dim"))
             else:
-                bar = ProgressBar(
-                    100, step.readiness, width=24 if wide else 8, complete_style="cyan", finished_style="cyan"
-                )
+                bar = ProgressBar(100, step.readiness, complete_style="cyan", finished_style="cyan")
                 grid.add_row(name, bar, Text(f"{step.readiness} %"))
         yield grid
         yield from _heading("ML Test Score by section")
