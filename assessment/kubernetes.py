@@ -214,3 +214,55 @@ def _object(repo: Repo, file: File, node: Node, templated: bool) -> Object | Non
                 if item.kind == "map":
                     made.containers.append(Container(made, item, init))
     return made
+
+
+# --- which workloads are the repository's own service -----------------------------------------------------------------
+
+_INFRASTRUCTURE = re.compile(
+    r"postgres|redis|mysql|mariadb|mongo|nginx|traefik|grafana|prom/|prometheus|minio|mlflow|rabbitmq|kafka|zookeeper|"
+    r"elasticsearch|kibana|jaeger|opentelemetry|otel|busybox|alpine|curl|locust|airflow|memcached|vault|consul|envoy|"
+    r"fluent|loki|alertmanager|exporter|pushgateway|qdrant|weaviate|milvus|chroma|neo4j|jupyter|cloud-?sql|kubectl|"
+    r"pgadmin|adminer|haproxy|keycloak|nats|etcd|istio|cassandra|spark|ray-head|dask|celery|flower|proxy|migrate",
+    re.I,
+)
+
+
+def is_infrastructure(image: str) -> bool:
+    """Whether an image (or a name) is a well-known server that brings its own rules, not this repository's program."""
+    return _INFRASTRUCTURE.search(image) is not None
+
+
+def own_services(repo: Repo) -> list[Object]:
+    """Long-running workloads that answer requests with an image of one's own: they have ports, or a Service."""
+    found = []
+    services = [o for o in repo.kubernetes if o.kind == "Service"]
+    for item in repo.kubernetes:
+        if item.kind not in LONG_RUNNING:
+            continue
+        if any(own_containers(item)) and (
+            any(c.ports for c in item.containers) or any(s.selects(item) for s in services)
+        ):
+            found.append(item)
+    return found
+
+
+def own_containers(item: Object) -> list[Container]:
+    """Containers of a workload that run an image of one's own. A patch, which names no image, has none."""
+    return [
+        c
+        for c in item.containers
+        if not c.init and c.image is not None and not is_infrastructure(f"{c.image.text} {c.name}")
+    ]
+
+
+def completed(repo: Repo, container: Container, *path: str) -> Node | None:
+    """A field of a container, its own or one that a patch of the same workload in this repository brings."""
+    own = container.node.get(*path)
+    if own is not None:
+        return own
+    for other in repo.kubernetes:
+        if other is not container.owner and (other.kind, other.name) == (container.owner.kind, container.owner.name):
+            for twin in other.containers:
+                if twin.name == container.name and twin.image is None and twin.node.get(*path) is not None:
+                    return twin.node.get(*path)
+    return None
