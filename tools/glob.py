@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 
 from pydantic import Field
 
 from ml_engineer.tools.base import Tool, ToolInput, ToolResult
 from ml_engineer.tools.context import Context
-from ml_engineer.tools.search import Listing, list_files
+from ml_engineer.tools.search import list_files
 from ml_engineer.tools.textfile import shown
 from ml_engineer.tools.workspace import Workspace
 
@@ -31,7 +30,8 @@ async def run(context: Context, call: GlobInput) -> ToolResult:
     with context.workspace.locate(call.path or ".") as place:
         path = place.path
     pattern = _inside(context.workspace, call.pattern)
-    listing, files = await asyncio.to_thread(_newest_first, context.workspace, path, pattern)
+    listing = await asyncio.to_thread(list_files, context.workspace, path, pattern)
+    files = listing.files
     data = {"pattern": call.pattern, "files": files[:CAP], "total": len(files), "incomplete": listing.incomplete}
     if not files:
         where = "the workspace" if path == "." else path
@@ -50,19 +50,6 @@ def _inside(workspace: Workspace, pattern: str) -> str:
     """An absolute pattern inside the workspace, as one relative to its root; others are taken as they are."""
     root = f"{workspace.root}/"
     return pattern.removeprefix(root) if pattern.startswith(root) else pattern
-
-
-def _newest_first(workspace: Workspace, path: str, pattern: str) -> tuple[Listing, list[str]]:
-    listing = list_files(workspace, path, pattern)
-    times: list[tuple[int, str]] = []
-    with workspace.directory("." if not path.startswith("/") else path) as fd:
-        for file in listing.files:
-            try:
-                times.append((-os.stat(file, dir_fd=fd, follow_symlinks=False).st_mtime_ns, file))
-            except OSError:
-                continue  # removed since it was listed
-    times.sort()
-    return listing, [file for _, file in times]
 
 
 GLOB = Tool("Glob", DESCRIPTION, GlobInput, run, read_only=True)

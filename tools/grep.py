@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import itertools
 
 from pydantic import Field
 
 from ml_engineer.tools.base import Tool, ToolError, ToolInput, ToolResult
 from ml_engineer.tools.context import Context
-from ml_engineer.tools.search import TYPES, Hits, Mode, Query, find
+from ml_engineer.tools.search import TYPES, Hits, Line, Mode, Query, find
 from ml_engineer.tools.textfile import shown
 from ml_engineer.tools.truncate import clip_line, head
 
@@ -65,26 +66,27 @@ async def run(context: Context, call: GrepInput) -> ToolResult:
 
 
 def _result(call: GrepInput, query: Query, hits: Hits) -> ToolResult:
+    noun = "line" if call.output_mode == "content" else "file"
+    total = sum(map(len, hits.lines.values())) if call.output_mode == "content" else len(hits.files)
+    data = {"pattern": call.pattern, "mode": call.output_mode, "total": total, "files": hits.files}
+    if not total:
+        return ToolResult(f"No match for {call.pattern} in {_where(call)}.", data | {"shown": 0})
+    if call.offset >= total:
+        raise ToolError(f"There are {_count(total, noun)}; offset {call.offset} is past the end. Use a smaller one.")
     match call.output_mode:
         case "files_with_matches":
-            results, noun = hits.files, "file"
+            page = hits.files[call.offset : call.offset + call.head_limit]
         case "count":
-            results, noun = [f"{path}:{count}" for path, count in hits.counts.items()], "file"
+            counts = itertools.islice(hits.counts.items(), call.offset, call.offset + call.head_limit)
+            page = [f"{path}:{count}" for path, count in counts]
         case "content":
-            results, noun = _lines(call, query, hits), "line"
-    data = {"pattern": call.pattern, "mode": call.output_mode, "total": len(results), "files": hits.files}
-    if not results:
-        return ToolResult(f"No match for {call.pattern} in {_where(call)}.", data | {"shown": 0})
-    if call.offset >= len(results):
-        raise ToolError(
-            f"There are {_count(len(results), noun)}; offset {call.offset} is past the end. Use a smaller one."
-        )
-    kept, _ = head(results[call.offset : call.offset + call.head_limit])
+            page = _lines(call, query, hits)
+    kept, _ = head(page)
     end = call.offset + len(kept)
-    notes = []
-    if end < len(results) or call.offset:
-        notes.append(f"{noun}s {call.offset + 1:,}-{end:,} of {len(results):,}")
-    if end < len(results):
+    notes: list[str] = []
+    if end < total or call.offset:
+        notes.append(f"{noun}s {call.offset + 1:,}-{end:,} of {total:,}")
+    if end < total:
         notes.append(f"go on with offset {end}, or narrow the pattern, path or glob")
     if call.output_mode == "count":
         notes.insert(0, f"{sum(hits.counts.values()):,} matching lines in {_count(len(hits.counts), 'file')}")
@@ -95,18 +97,20 @@ def _result(call: GrepInput, query: Query, hits: Hits) -> ToolResult:
 
 
 def _lines(call: GrepInput, query: Query, hits: Hits) -> list[str]:
-    """As grep writes them: path:line:text for a match, path-line-text for context, -- between groups."""
+    """A page as grep writes it: path:line:text for a match, path-line-text for context, -- before each new group.
+
+    Each item is one line, with the separator before it where there is one.
+    """
+    every = ((path, raw) for path, lines in hits.lines.items() for raw in lines)
     out: list[str] = []
-    grouped = bool(query.before or query.after)
-    for path, lines in hits.lines.items():
-        previous = None
-        for line in lines:
-            if grouped and out and (previous is None or line.number > previous + 1):
-                out.append("--")
-            mark = ":" if line.is_match else "-"
-            number = f"{line.number}{mark}" if call.numbers else ""
-            out.append(f"{shown(path)}{mark}{number}{clip_line(shown(line.text), _MAX_LINE)}")
-            previous = line.number
+    last: tuple[str, int] | None = None
+    for path, raw in itertools.islice(every, call.offset, call.offset + call.head_limit):
+        line = Line.parse(raw)
+        mark = ":" if line.is_match else "-"
+        number = f"{line.number}{mark}" if call.numbers else ""
+        group = "--\n" if last and (query.before or query.after) and last != (path, line.number - 1) else ""
+        out.append(f"{group}{shown(path)}{mark}{number}{clip_line(shown(line.text), _MAX_LINE)}")
+        last = (path, line.number)
     return out
 
 

@@ -1,7 +1,7 @@
 """What the model has seen of each file: nothing is changed that was not read, or that has changed since.
 
-Files are compared by content hash, not by time stamp. Beside the hash a digest of each line is kept (not the text), so
-that a refusal can say which lines changed. It lives as long as the run's process: a resumed run reads again.
+Files are compared by content hash, not by time stamp. Of files that are not large the bytes are kept as well, so that a
+refusal can say which lines changed. It lives as long as the run's process: a resumed run reads again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from ml_engineer.tools.base import ToolError
 
-_MAX_LINES = 200_000  # of a file whose line digests are kept; a larger one is only compared as a whole
+_KEPT = 1 << 20  # bytes of a file that is kept; a larger one is only compared as a whole
 
 
 def content_hash(raw: bytes) -> str:
@@ -31,7 +31,7 @@ class Seen:
     """
 
     sha256: str
-    lines: list[int] | None
+    raw: bytes | None
     total: int = 0
     spans: list[tuple[int, int]] = field(default_factory=list)
 
@@ -60,14 +60,14 @@ class Ledger:
         seen = self._seen.get(path)
         sha256 = content_hash(raw)
         if seen is None or seen.sha256 != sha256:
-            seen = self._seen[path] = Seen(sha256, _line_digests(raw), total)
+            seen = self._seen[path] = Seen(sha256, _kept(raw), total)
         seen.spans.append((first, last))
 
     def changed(self, path: str, raw: bytes, *, whole: bool) -> None:
         """A tool wrote `raw`. `whole`: the model gave all of it; else it knows as much as it knew before."""
         before = self._seen.get(path)
         complete = whole or (before is not None and before.complete)
-        self._seen[path] = Seen(content_hash(raw), _line_digests(raw), 0 if complete else 1)
+        self._seen[path] = Seen(content_hash(raw), _kept(raw), 0 if complete else 1)
 
     def check(self, path: str, raw: bytes) -> Seen:
         """Raises ToolError unless `raw` is what the model saw last."""
@@ -80,15 +80,14 @@ class Ledger:
         return seen
 
 
-def _line_digests(raw: bytes) -> list[int] | None:
-    lines = raw.split(b"\n")
-    return [hash(line) for line in lines] if len(lines) <= _MAX_LINES else None
+def _kept(raw: bytes) -> bytes | None:
+    return raw if len(raw) <= _KEPT else None
 
 
 def _what_changed(seen: Seen, raw: bytes) -> str:
-    old, new = seen.lines, _line_digests(raw)
-    if old is None or new is None:
+    if seen.raw is None:
         return f"it now has {raw.count(10):,} lines and {len(raw):,} bytes."
+    old, new = seen.raw.split(b"\n"), raw.split(b"\n")
     start = 0
     while start < min(len(old), len(new)) and old[start] == new[start]:
         start += 1

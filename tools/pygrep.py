@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from ml_engineer.tools import globs
 from ml_engineer.tools.base import ToolError
-from ml_engineer.tools.search import TIMEOUT, Hits, Line, Listing, Query, is_ignored, read_gitignore
+from ml_engineer.tools.search import TIMEOUT, Hits, Listing, Query, is_ignored, read_gitignore
 from ml_engineer.tools.textfile import decode
 from ml_engineer.tools.workspace import Workspace
 
@@ -44,7 +44,7 @@ def find(workspace: Workspace, query: Query, *, is_file: bool) -> Hits:
         paths = [query.path]
     else:
         names = [globs.matcher(name) for name in query.names]
-        wanted = list_files(workspace, query.path, query.glob or "**").files
+        wanted = sorted(list_files(workspace, query.path, query.glob or "**").files)
         paths = [p for p in wanted if not names or any(name.fullmatch(p.rsplit("/", 1)[-1]) for name in names)]
     for path in paths:
         if time.monotonic() > deadline:
@@ -77,12 +77,12 @@ def list_files(workspace: Workspace, path: str, glob: str) -> Listing:
     excluding = glob.startswith("!")
     wanted = globs.matcher(glob.removeprefix("!")).fullmatch
     skip = 0 if path == "." else len(path) + 1
-    files = [found for found in _walk(workspace, path) if (wanted(found[skip:]) is None) == excluding]
-    return Listing(sorted(files))
+    found = [entry for entry in _walk(workspace, path) if (wanted(entry[1][skip:]) is None) == excluding]
+    return Listing([file for _, file in sorted(found, key=lambda entry: (-entry[0], entry[1]))])
 
 
-def _walk(workspace: Workspace, path: str) -> Iterator[str]:
-    """Regular files under `path` that no .gitignore file leaves out."""
+def _walk(workspace: Workspace, path: str) -> Iterator[tuple[int, str]]:
+    """Time of change and path of the regular files under `path` that no .gitignore file leaves out."""
     rules: list[tuple[str, globs.IgnoreFile]] = []
     if path != "." and not is_ignored(workspace, path):
         parts = path.split("/")
@@ -94,19 +94,20 @@ def _walk(workspace: Workspace, path: str) -> Iterator[str]:
         yield from _walk_folder(fd, "" if path == "." else f"{path}/", rules)
 
 
-def _walk_folder(fd: int, prefix: str, above: list[tuple[str, globs.IgnoreFile]]) -> Iterator[str]:
+def _walk_folder(fd: int, prefix: str, above: list[tuple[str, globs.IgnoreFile]]) -> Iterator[tuple[int, str]]:
     with os.scandir(fd) as listing:
-        entries = [(entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in listing]
+        entries = [(entry.name, entry.stat(follow_symlinks=False)) for entry in listing]
     rules = above
-    if any(name == ".gitignore" and stat.S_ISREG(mode) for name, mode in entries):
+    if any(name == ".gitignore" and stat.S_ISREG(info.st_mode) for name, info in entries):
         rules = [*above, (prefix, globs.IgnoreFile.parse(_ignore_text(fd)))]
-    for name, mode in entries:
+    for name, info in entries:
+        mode = info.st_mode
         if name == ".git" or not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
             continue
         if _ignored(prefix + name, stat.S_ISDIR(mode), rules):
             continue
         if stat.S_ISREG(mode):
-            yield prefix + name
+            yield info.st_mtime_ns, prefix + name
             continue
         try:
             inner = os.open(name, _DIRECTORY, dir_fd=fd)
@@ -162,7 +163,8 @@ def _collect(hits: Hits, path: str, text: str, regex: re.Pattern[str], query: Qu
     if query.mode == "content":
         wanted = set(matched)
         shown = {n for m in matched for n in range(max(0, m - query.before), min(len(lines), m + query.after + 1))}
-        hits.lines[path] = [Line(n + 1, lines[n].removesuffix("\r"), n in wanted) for n in sorted(shown)]
+        marks = {number: ":" if number in wanted else "-" for number in sorted(shown)}
+        hits.lines[path] = [f"{n + 1}{mark}{lines[n]}".encode("utf-8", "surrogateescape") for n, mark in marks.items()]
 
 
 def _single(lines: list[str], regex: re.Pattern[str]) -> list[int]:

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from ml_engineer.tools import globs
 from ml_engineer.tools.base import ToolError
-from ml_engineer.tools.search import MAX_OUTPUT, TIMEOUT, Hits, Line, Listing, Query, is_ignored
+from ml_engineer.tools.search import MAX_OUTPUT, TIMEOUT, Hits, Listing, Query, is_ignored
 from ml_engineer.tools.workspace import Workspace
 
 _ONLY_GITIGNORE = ("--no-require-git", "--no-ignore-parent", "--no-ignore-global", "--no-ignore-exclude")
@@ -50,11 +50,10 @@ def find(program: str, workspace: Workspace, query: Query, *, is_file: bool) -> 
 
 def list_files(program: str, workspace: Workspace, path: str, glob: str) -> Listing:
     with _started_in(workspace, path, glob) as (cwd, rules, prefix):
-        output, incomplete = _run([program, *_ALWAYS, "--files", f"--ignore-file={rules}", "./"], cwd=cwd)
-    names = os.fsdecode(output).split("\0./")
-    names[0], names[-1] = names[0].removeprefix("./"), names[-1].removesuffix("\0")
-    paths = [prefix + name for name in names if name]
-    return Listing(sorted(_matching(paths, path, glob)), incomplete)
+        command = [program, *_ALWAYS, "--files", "--sortr=modified", f"--ignore-file={rules}", "./"]
+        output, incomplete = _run(command, cwd=cwd)
+    names = os.fsdecode(output).removeprefix("./").removesuffix("\0").split("\0./")
+    return Listing(_matching([prefix + name for name in names if name], path, glob), incomplete)
 
 
 @contextlib.contextmanager
@@ -93,7 +92,7 @@ def _glob_rules(glob: str | None, inner: str) -> list[str]:
 
 def _matching(paths: list[str], folder: str, glob: str | None) -> list[str]:
     """Those that `glob` matches: a .gitignore file that says "!name" brings back a name that was not asked for."""
-    if glob is None:
+    if glob is None or globs.normalise(glob) in ("**", "**/*"):
         return paths
     wanted = globs.matcher(glob.removeprefix("!")).fullmatch
     excluding = glob.startswith("!")
@@ -106,7 +105,7 @@ def _as_asked(hits: Hits, query: Query, incomplete: str) -> Hits:
     kept = sorted(_matching(hits.files or list(hits.counts) or list(hits.lines), query.path, query.glob))
     counts = hits.counts
     if query.mode == "count" and hits.lines:
-        counts = {path: sum(line.is_match for line in lines) for path, lines in hits.lines.items()}
+        counts = {path: len(lines) for path, lines in hits.lines.items()}
     return Hits(
         files=kept,
         counts={path: counts[path] for path in kept if path in counts},
@@ -165,18 +164,15 @@ def _parse(output: bytes, mode: str, path_of: Callable[[bytes], str]) -> Hits:
     if mode == "files_with_matches":
         hits.files = [path_of(name) for name in output.split(b"\0") if name]
         return hits
+    current, lines = b"", list[bytes]()
     for record in output.split(b"\n"):
         name, nul, rest = record.partition(b"\0")
         if not nul:
             continue  # a separator between groups, or a remark on a binary file
-        path = path_of(name)
         if mode == "count":
-            hits.counts[path] = int(rest)
+            hits.counts[path_of(name)] = int(rest)
             continue
-        digits = 0
-        while rest[digits : digits + 1].isdigit():
-            digits += 1
-        text = rest[digits + 1 :].decode("utf-8", "surrogateescape").removesuffix("\r")
-        line = Line(int(rest[:digits]), text, rest[digits : digits + 1] == b":")
-        hits.lines.setdefault(path, []).append(line)
+        if name != current:  # the lines of a file come together
+            current, lines = name, hits.lines.setdefault(path_of(name), [])
+        lines.append(rest)
     return hits

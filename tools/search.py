@@ -75,7 +75,7 @@ class Query:
     multiline: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Line:
     """One line of a file; not `is_match` means context."""
 
@@ -83,20 +83,32 @@ class Line:
     text: str
     is_match: bool
 
+    @classmethod
+    def parse(cls, raw: bytes) -> Line:
+        """From ripgrep's spelling: the number, ":" for a match or "-" for context, the text."""
+        digits = 0
+        while raw[digits : digits + 1].isdigit():
+            digits += 1
+        text = raw[digits + 1 :].decode("utf-8", "surrogateescape").removesuffix("\r")
+        return cls(int(raw[:digits]), text, raw[digits : digits + 1] == b":")
+
 
 @dataclass
 class Hits:
-    """By path, in order. `lines` is filled in mode content, `count` (matching lines) in mode count."""
+    """By path, in order. `counts` (matching lines) is filled in mode count, `lines` in mode content.
+
+    Lines are as `Line.parse` takes them: of many thousands only a page is ever looked at.
+    """
 
     files: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
-    lines: dict[str, list[Line]] = field(default_factory=dict)
+    lines: dict[str, list[bytes]] = field(default_factory=dict)
     incomplete: str = ""  # why there may be more
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Paths of files, sorted by path."""
+    """Paths of files, the most recently changed first."""
 
     files: list[str]
     incomplete: str = ""
