@@ -96,6 +96,8 @@ class Repo:
         for file in self.files.values():
             if file.suffix not in (".py", ".ipynb") or file.roles & {"vendored", "template"}:
                 continue
+            if ".ipynb_checkpoints/" in file.path:  # an editor's copy of a notebook that is listed itself
+                continue
             dotted = file.path.rsplit(".", 1)[0].replace("/", ".").removesuffix(".__init__")
             if dotted == "__init__":
                 dotted = ""

@@ -1,0 +1,47 @@
+"""M3-02: cells that read what only a later cell, or no cell at all, defines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import HIGH, Hit, rule
+from ml_engineer.assessment.undefined import Undefined, undefined
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.repo import Repo
+
+
+def _has_notebooks(repo: Repo) -> bool:
+    return any(module.is_notebook for module in repo.modules)
+
+
+@rule(
+    id="MLE0302",
+    name="notebook-hidden-state",
+    step=3,
+    severity=HIGH,
+    title="Cell needs a name that a clean run does not have",
+    why="The name lives only in a past session: on a clean run from the top the cell fails with NameError.",
+    remedy="Move the definition above its first use, then restart the kernel and run all cells.",
+    source="pynblint; ruff F821",
+    applies=_has_notebooks,
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    for module in repo.modules:
+        if not module.is_notebook or "test" in module.file.roles:
+            continue
+        by_name: dict[str, list[Undefined]] = {}
+        for missing in undefined(repo, module):
+            by_name.setdefault(missing.name, []).append(missing)
+        for name, reads in by_name.items():
+            sites = [module.site(read.node) for read in reads]
+            later = reads[0].later
+            if later is not None:
+                sites.append(module.site(later, note="defined only here"))
+            yield Hit(
+                sites,
+                confidence="high" if reads[0].certain else "medium",
+                title=f"`{name}` is made only in a later cell" if later is not None else f"`{name}` is made in no cell",
+                anchor=f"{module.path}\0{name}",
+            )
