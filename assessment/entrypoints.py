@@ -94,6 +94,13 @@ _SERVICE_BASES = {
     "http.server.BaseHTTPRequestHandler": ("http.server", "do_POST"),
 }
 _SERVERLESS = re.compile(r"^(lambda_handler|handler)$")
+_SERVERS = (
+    "uvicorn.run",
+    "waitress.serve",
+    "hypercorn.*.serve",
+    "aiohttp.web.run_app",
+    "gevent.pywsgi.*.serve_forever",
+)
 # User interfaces: the whole script is the service.
 UI_FRAMEWORKS = ("streamlit", "gradio", "dash", "panel", "chainlit", "nicegui")
 
@@ -267,9 +274,25 @@ def _serving(repo: Repo) -> Iterator[Entry]:
     for module in repo.modules:
         if "test" in module.file.roles or module.is_notebook:
             continue
+        started = _starts_server(repo, module)
+        if started is not None:
+            yield Entry("serve", module, None, started.site())
         used = next((i for i in module.imports if i.top in UI_FRAMEWORKS), None)
         if used is not None and _starts_interface(module, used.top):
             yield Entry("serve", module, None, module.site(used.node))
+
+
+def _starts_server(repo: Repo, module: Module) -> Call | None:
+    """The call in a script's main block that starts a web server: what that block does before runs once."""
+    if module.main_guard is None:
+        return None
+    for call in module.calls:
+        if call.scope is None and matches(call.name, *_SERVERS):
+            return call
+        if call.scope is None and call.name.endswith(".run"):
+            if values.origin(repo, call.name.removesuffix(".run")) in _APPS:
+                return call
+    return None
 
 
 def _starts_interface(module: Module, framework: str) -> bool:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment import callgraph
+from ml_engineer.assessment import callgraph, dataflow
 from ml_engineer.assessment.module import UNKNOWN, Call, Function, Module
 from ml_engineer.assessment.repo import matches
 
@@ -48,6 +48,7 @@ _TORCH_MODELS = (
     "efficientnet_pytorch.EfficientNet.from_*()", "transformers.*.from_pretrained()",
     "torch.jit.script()", "torch.compile()", "*.load_from_checkpoint()",
 )  # fmt: skip
+_MODEL_NAME = re.compile(r"model|net|encoder|decoder|classifier|detector|generator|backbone|bert", re.I)
 _NO_TORCH = re.compile(r"transformers\.(\w*Tokenizer\w*|\w*Processor\w*|\w*Extractor\w*|\w*Config|TF\w+|Flax\w+)\.")
 _CALLED_MODELS = (
     "transformers.pipeline()", "transformers.pipelines.pipeline()", "*keras.models.load_model()", "spacy.load()",
@@ -152,12 +153,26 @@ def is_torch_model(repo: Repo, name: str) -> bool:
     return value.endswith("()") and value[:-2] in repo.classes and is_torch_class(repo, value[:-2])
 
 
+def model_behind(repo: Repo, call: Call) -> str:
+    """Resolved name of the torch model that a call runs, `model(x)` or `model.forward(x)`; empty where it runs none.
+
+    A model that comes in as a parameter is looked for where the function is called.
+    """
+    name = call.name.removesuffix(".forward")
+    if (name != call.name or name.endswith("()")) and is_torch_model(repo, name):
+        return name
+    func = call.node.func.value if name != call.name and isinstance(call.node.func, ast.Attribute) else call.node.func
+    if name == "?" and isinstance(func, ast.Name) and _MODEL_NAME.search(func.id):
+        for step in dataflow.sources(repo, call.module, func):
+            found = step.module.resolve(step.node) + step.suffix
+            if is_torch_model(repo, found):
+                return found
+    return ""
+
+
 def is_forward(repo: Repo, call: Call) -> bool:
-    """Whether a call runs a torch module: `model(x)` or `model.forward(x)`."""
-    if call.name.endswith(".forward"):
-        owner = call.name.removesuffix(".forward")
-        return owner.startswith("?") or is_torch_model(repo, owner) or value_of(repo, owner).endswith("()")
-    return call.name.endswith("()") and is_torch_model(repo, call.name)
+    """Whether a call runs a torch module."""
+    return call.name == "?.forward" or bool(model_behind(repo, call))
 
 
 def is_model_call(repo: Repo, call: Call) -> bool:
@@ -190,32 +205,38 @@ def calls_of(module: Module, scope: Function | None) -> list[Call]:
     return module.calls_by_scope.get(scope, [])
 
 
-def constant(repo: Repo, module: Module, node: ast.expr | None) -> object:
-    """The constant an expression stands for, also where it is kept in another module or a class of settings.
+def definition(repo: Repo, module: Module, node: ast.expr) -> tuple[Module, ast.expr] | None:
+    """Where the value of an expression is written: the expression itself, or what a name or a setting is bound to.
 
-    Gives `UNKNOWN` where it is none.
+    Names are followed into other modules and classes of settings; None where that is not possible.
     """
-    found = module.literal(node)
-    if found is not UNKNOWN or not isinstance(node, ast.Name | ast.Attribute):
-        return found
-    name = ast.unparse(node)
-    if isinstance(node, ast.Name) or ("(" not in name and "[" not in name):
-        head, _, rest = name.partition(".")
-        bound = next(iter(module.bindings_of(head, None)), None)
-        if bound is not None and bound.target is not None:
-            name = f"{bound.target}.{rest}" if rest else bound.target
+    found = module.value(node)
+    if not isinstance(found, ast.Name | ast.Attribute):
+        return (module, found) if found is not None else None
+    name = ast.unparse(found)
+    head, _, rest = name.partition(".")
+    bound = next(iter(module.bindings_of(head, None)), None)
+    if bound is not None and bound.target is not None:
+        name = f"{bound.target}.{rest}" if rest else bound.target
     for _ in range(4):
         local = repo.local(module, name)
         if local is None:
-            return UNKNOWN
+            return None
         target, rest = local
         owner, _, attribute = rest.rpartition(".")
         bound = target.attribute(owner, attribute) if owner else next(iter(target.bindings_of(rest, None)[-1:]), None)
         if bound is None:
-            return UNKNOWN
+            return None
         if bound.value is not None and not bound.suffix:
-            return target.literal(bound.value)
+            kept = target.value(bound.value)
+            return (target, kept) if kept is not None else None
         if bound.target is None:
-            return UNKNOWN
+            return None
         module, name = target, bound.target
-    return UNKNOWN
+    return None
+
+
+def constant(repo: Repo, module: Module, node: ast.expr | None) -> object:
+    """The constant an expression stands for, also where another module keeps it; `UNKNOWN` where it is none."""
+    found = definition(repo, module, node) if node is not None else None
+    return found[0].literal(found[1]) if found is not None else UNKNOWN

@@ -29,8 +29,12 @@ def test_a_downloaded_pickle_is_critical(check):
     assert finding.severity.value == "critical"
 
 
-def test_the_operators_own_command_line_is_high_at_most(check):
-    (finding,) = check("MLE0502", {"a.py": "import pickle, sys\nm = pickle.load(open(sys.argv[1], 'rb'))\n"})
+def test_the_operators_own_command_line_is_high_in_the_service_and_medium_in_a_script(check):
+    load = "import pickle, sys\nm = pickle.load(open(sys.argv[1], 'rb'))\n"
+    route = "from flask import Flask\napp = Flask(__name__)\n@app.route('/')\ndef index():\n    return m\n"
+    (finding,) = check("MLE0502", {"a.py": load})
+    assert finding.severity.value == "medium"
+    (finding,) = check("MLE0502", {"a.py": load + route})
     assert finding.severity.value == "high"
 
 

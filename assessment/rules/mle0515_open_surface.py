@@ -1,0 +1,108 @@
+"""M5-15: who may call the service, and from which page: open CORS with credentials, predictions without a login."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import MEDIUM, Hit, Site, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Call
+    from ml_engineer.assessment.repo import Repo
+
+_AUTH = re.compile(
+    r"authoriz|authentic|\bauth_|api[_-]?key|x-api-key|bearer|oauth|\bjwt\b|login_required|permission_classes|"
+    r"verify_token|access_token|basic_?auth|security\.|current_user|\bHMAC\b|API_TOKEN",
+    re.I,
+)
+_GATEWAYS = re.compile(
+    r"auth_basic|auth_request|auth-url|auth-type|oauth2-proxy|authorizer|jwt|api_?key_?required: *true|basicauth|"
+    r"forwardauth|cognito|iap:|AuthorizationPolicy",
+    re.I,
+)
+
+
+@rule(
+    id="MLE0515",
+    name="open-surface",
+    step=5,
+    severity=MEDIUM,
+    title="The service is open to callers it does not know",
+    why="Anyone who reaches it can use the model, copy it by asking often enough, and run up the bill.",
+    remedy="Put authentication in front of it (a dependency, or the gateway) and allow only known origins.",
+    source="OWASP API security; CORS specification",
+    peers=("security-auditor",),
+    applies=lambda repo: bool(repo.routes),
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    for call in repo.calls("*.add_middleware", "flask_cors.CORS", "*.cors.CORSMiddleware", "*.Middleware", tests=False):
+        if _is_open_with_credentials(call):
+            yield Hit(
+                [call.site()],
+                title="CORS allows every origin together with credentials",
+                why="Any web page a signed-in user visits can call the service in that user's name.",
+                remedy="List the origins that may call it, or leave credentials off.",
+            )
+    yield from _unknown_callers(repo)
+
+
+def _is_open_with_credentials(call: Call) -> bool:
+    module = call.module
+    if call.name == "flask_cors.CORS":
+        origins = module.literal(call.keyword("origins"))
+        no_list = call.keyword("origins") is None and call.keyword("resources") is None
+        everyone = no_list or origins == "*" or origins == ["*"]
+        return everyone and module.literal(call.keyword("supports_credentials")) is True
+    named = [module.resolve(argument) for argument in call.node.args[:1]]
+    if not (call.name.endswith("CORSMiddleware") or any(name.endswith("CORSMiddleware") for name in named)):
+        return False
+    origins = module.literal(call.keyword("allow_origins"))
+    everyone = isinstance(origins, list | tuple) and "*" in origins
+    return everyone and module.literal(call.keyword("allow_credentials")) is True
+
+
+def _unknown_callers(repo: Repo) -> Iterator[Hit]:
+    """Predictions without authentication, where a manifest publishes the port."""
+    from ml_engineer.assessment.serving import serving_modules, web_handlers
+
+    handlers = web_handlers(repo)
+    if not handlers:
+        return
+    modules = serving_modules(repo)
+    if any(_AUTH.search(line) for module in modules for line in module.file.lines if not _is_prose(line)):
+        return
+    if any(_GATEWAYS.search(file.text) for file in repo.glob("*.conf", "*.y*ml", "*.tf", "Caddyfile", "*.json")):
+        return
+    published = next(_published(repo), None)
+    if published is None:
+        return
+    handler = handlers[0]
+    need = handler.routes[0].site
+    patterns = (
+        "authorization header, API key, token, login_required, security dependency",
+        "gateway with authentication",
+    )
+    missing = repo.missing(need, patterns, modules)
+    yield Hit([missing, published], title="Anyone who reaches the published port can ask the model", anchor="no-auth")
+
+
+def _is_prose(line: str) -> bool:
+    return line.lstrip().startswith("#")
+
+
+def _published(repo: Repo) -> Iterator[Site]:
+    """Where the service is opened to the outside: a service type, an ingress, a published port."""
+    for thing in repo.kubernetes:
+        kind = thing.node.get("spec", "type")
+        if thing.kind == "Service" and kind is not None and kind.text in ("LoadBalancer", "NodePort"):
+            yield kind.site(note="published here")
+        elif thing.kind in ("Ingress", "Gateway", "HTTPRoute", "VirtualService", "Route"):
+            yield thing.site()
+    for service in repo.compose:
+        for port in service.ports:
+            if port.published is not None and port.host not in ("127.0.0.1", "localhost", "::1"):
+                yield port.node.site(note="published here")
+    for file in repo.glob("Procfile", "app.yaml", "render.yaml", "fly.toml", "app.json", "vercel.json"):
+        yield file.site(1, note="a public platform")

@@ -1,0 +1,135 @@
+"""M5-26: weights are fetched without a hash and then loaded."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, SeverityName, Site, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Call, Module
+    from ml_engineer.assessment.repo import Repo
+
+_FETCHES = (
+    "gdown.download", "gdown.cached_download", "wget.download", "urllib.request.urlretrieve", "urllib.urlretrieve",
+    "requests.get", "urllib.request.urlopen", "torch.hub.download_url_to_file", "torch.hub.load_state_dict_from_url",
+    "torch.utils.model_zoo.load_url", "tensorflow.keras.utils.get_file", "keras.utils.get_file", "os.system",
+    "subprocess.run", "subprocess.call", "subprocess.check_call", "subprocess.Popen", "httpx.get",
+)  # fmt: skip
+_LOADS = (
+    "torch.load", "pickle.load", "pickle.loads", "joblib.load", "dill.load", "*keras.models.load_model",
+    "*.load_weights", "onnxruntime.InferenceSession", "*.load_state_dict", "torch.jit.load", "numpy.load",
+)  # fmt: skip
+_RUNS_CODE = ("torch.load", "pickle.load", "pickle.loads", "joblib.load", "dill.load")
+_ARTEFACT = re.compile(
+    r"[\w./:%?=&{}-]+\.(pkl|pickle|joblib|pt|pth|ckpt|onnx|h5|hdf5|keras|bin|tflite|sav|weights)\b", re.I
+)
+_SHELL_FETCH = re.compile(r"\b(wget|curl|gdown)\b[^#\n]*")
+_CHECKED = re.compile(r"sha256|sha512|sha1|md5|checksum|hashlib|check_hash=True|known_hash|file_hash", re.I)
+_SCRIPTS = ("*.sh", "Dockerfile*", "Makefile", "*.mk")
+
+
+def _loads_something(repo: Repo) -> bool:
+    return any(True for _ in repo.calls(*_LOADS, tests=False))
+
+
+@rule(
+    id="MLE0526",
+    name="unverified-download",
+    step=5,
+    severity=HIGH,
+    title="Weights are downloaded and loaded without a check of their hash",
+    why="Whoever can change the file at that address decides what runs here; a cut download is loaded as well.",
+    remedy="Compare a SHA-256 that is kept in the repository before loading, and fail where it differs.",
+    source="observed in public repositories; supply-chain practice",
+    peers=("security-auditor",),
+    applies=_loads_something,
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    for module in repo.modules:
+        if "test" in module.file.roles or _CHECKED.search(module.file.text):
+            continue
+        for call in module.calls:
+            if _is_fetch(call):
+                yield from _judge(repo, call)
+    for file in repo.glob(*_SCRIPTS):
+        if _CHECKED.search(file.text) or "docs" in file.roles:
+            continue
+        for line, match in file.find(_SHELL_FETCH):
+            named = _ARTEFACT.search(match[0])
+            if named and "#" not in match.string[: match.start()]:
+                loads = _loads_of(repo, named[0].rsplit("/", 1)[-1])
+                if loads:
+                    severity, site = loads
+                    yield Hit([file.site(line), site], severity=severity, anchor=f"{file.path} {named[0]}")
+
+
+def _is_fetch(call: Call) -> bool:
+    from ml_engineer.assessment.repo import matches
+
+    if not matches(call.name, *_FETCHES):
+        return False
+    if call.name.startswith(("os.", "subprocess.")):
+        words = [n.value for a in call.node.args for n in ast.walk(a) if isinstance(n, ast.Constant)]
+        return bool(_SHELL_FETCH.search(" ".join(str(word) for word in words)))
+    return True
+
+
+def _judge(repo: Repo, call: Call) -> Iterator[Hit]:
+    """The hit for a download whose file, or value, is loaded."""
+    from ml_engineer.assessment.dataflow import sources
+
+    module = call.module
+    if call.name in ("torch.hub.load_state_dict_from_url", "torch.utils.model_zoo.load_url"):
+        url = module.literal(call.argument(0, "url"))
+        # The hub's own files carry a part of their hash in the name, which is only compared on demand.
+        if isinstance(url, str) and not url.startswith("https://download.pytorch.org/"):
+            yield Hit([call.site()], severity=HIGH)
+        return
+    for load in repo.calls(*_LOADS, tests=False):
+        argument = load.node.args[0] if load.node.args else None
+        if argument is not None and any(s.node is call.node for s in sources(repo, load.module, argument)):
+            yield Hit([call.site(), load.site(note="loaded here")], severity=_severity(load))
+            return
+    for name in _file_names(module, call):
+        loads = _loads_of(repo, name)
+        if loads:
+            yield Hit([call.site(), loads[1]], severity=loads[0])
+            return
+
+
+def _file_names(module: Module, call: Call) -> Iterator[str]:
+    """Names of artefacts that the call, or the rest of its function, writes."""
+    from ml_engineer.assessment.dataflow import texts
+
+    nodes: list[ast.AST] = [*call.node.args, *(k.value for k in call.node.keywords)]
+    if call.name in ("requests.get", "httpx.get", "urllib.request.urlopen"):
+        nodes.append(call.scope.node if call.scope else module.statement_of(call.node))
+    for node in nodes:
+        value = module.value(node) if isinstance(node, ast.expr) else node
+        for text in sorted(texts(value)):
+            found = _ARTEFACT.search(text)
+            if found:
+                yield found[0].rsplit("/", 1)[-1]
+
+
+def _loads_of(repo: Repo, name: str) -> tuple[SeverityName, Site] | None:
+    """A call that loads the file of that name: the most dangerous one."""
+    from ml_engineer.assessment.dataflow import sources, texts
+
+    found: list[Call] = []
+    for load in repo.calls(*_LOADS, tests=False):
+        argument = load.node.args[0] if load.node.args else None
+        steps = list(sources(repo, load.module, argument))
+        if any(text.rsplit("/", 1)[-1] == name for step in steps for text in texts(step.node)):
+            found.append(load)
+    found.sort(key=lambda load: load.name not in _RUNS_CODE)
+    return (_severity(found[0]), found[0].site(note="loaded here")) if found else None
+
+
+def _severity(load: Call) -> SeverityName:
+    safe = load.name == "torch.load" and load.module.literal(load.keyword("weights_only")) is True
+    return HIGH if load.name in _RUNS_CODE and not safe else MEDIUM

@@ -1,0 +1,103 @@
+import pytest
+
+NET = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.2))
+
+    def forward(self, x):
+        return self.body(x)
+"""
+APP = """
+import torch
+from flask import Flask, request
+from net import Net
+app = Flask(__name__)
+model = Net()
+model.load_state_dict(torch.load("net.pt"))
+{mode}
+@app.route("/predict", methods=["POST"])
+def predict():
+    x = torch.tensor(request.get_json())
+{body}
+"""
+PLAIN = "    return str(model(x).tolist())"
+GUARDED = "    with torch.inference_mode():\n        return str(model(x).tolist())"
+
+
+def run(check, mode, body):
+    return check("MLE0510", {"net.py": NET, "app.py": APP.format(mode=mode, body=body)})
+
+
+def test_neither_eval_nor_no_grad_are_two_findings(check, place):
+    findings = run(check, "", PLAIN)
+    assert [(f.severity.value, place(f)) for f in findings] == [("high", ("app.py", 12)), ("medium", ("app.py", 12))]
+
+
+def test_eval_and_inference_mode_are_clean(check):
+    assert run(check, "model.eval()", GUARDED) == []
+
+
+def test_only_gradients_are_left(check):
+    (finding,) = run(check, "model.eval()", PLAIN)
+    assert finding.severity.value == "medium"
+
+
+def test_helpers_in_other_modules_count(check):
+    files = {
+        "net.py": NET
+        + "def load():\n    m = Net()\n    m.load_state_dict(torch.load('n.pt'))\n    m.eval()\n    return m\n",
+        "infer.py": "from net import load\nmodel = load()\ndef run(x):\n    return model(x)\n",
+        "app.py": """
+            import torch
+            from flask import Flask, request
+            from infer import run
+            app = Flask(__name__)
+            @app.route("/p")
+            def p():
+                with torch.no_grad():
+                    return str(run(request.args["x"]))
+            """,
+    }
+    assert check("MLE0510", files) == []
+
+
+def test_a_model_that_comes_in_as_a_parameter(check, place):
+    script = "import torch\nfrom net import Net\ndef answer(model, x):\n    return model(x)\n"
+    script += "net = Net()\nnet.load_state_dict(torch.load('n.pt'))\nprint(answer(net, torch.ones(4)))\n"
+    findings = check("MLE0510", {"net.py": NET, "predict.py": script})
+    assert [place(f) for f in findings] == [("predict.py", 4)] * 2
+
+
+@pytest.mark.parametrize("made", ["AutoModel.from_pretrained('a/b')", "pipeline('text-classification')"])
+def test_what_comes_in_evaluation_mode(check, made):
+    text = f"""
+        import torch
+        from transformers import AutoModel, pipeline
+        from fastapi import FastAPI
+        app = FastAPI()
+        model = {made}
+        @app.get("/p")
+        def p(x: str):
+            with torch.no_grad():
+                return model(x)
+        """
+    assert check("MLE0510", {"app.py": text}) == []
+
+
+def test_a_model_without_modal_layers_is_low(check):
+    findings = check(
+        "MLE0510",
+        {"net.py": NET.replace(", nn.Dropout(0.2)", ""), "app.py": APP.format(mode="", body=GUARDED)},
+    )
+    assert [f.severity.value for f in findings] == ["low"]
+
+
+def test_training_code_is_no_subject(check):
+    text = "from net import Net\nimport torch\nm = Net()\nm.load_state_dict(torch.load('n.pt'))\n"
+    text += "loss = m(torch.ones(4)).sum()\nloss.backward()\n"
+    assert check("MLE0510", {"net.py": NET, "train.py": text}) == []

@@ -1,0 +1,41 @@
+APP = """
+import torch
+from flask import Flask
+app = Flask(__name__)
+{load}
+@app.route("/p")
+def p():
+    return str(model(torch.ones(4)))
+"""
+
+
+def run(check, load, **files):
+    return check("MLE0512", {"app.py": APP.format(load=load), **files})
+
+
+def test_cuda_without_asking(check, place):
+    (finding,) = run(check, "model = torch.load('m.pt', map_location='cpu').cuda()")
+    assert place(finding) == ("app.py", 5)
+
+
+def test_a_constant_of_another_module_is_reported_where_it_stands(check, place):
+    load = "import config\nmodel = torch.load('m.pt', map_location='cpu').to(config.DEVICE)"
+    (finding,) = run(check, load, **{"config.py": "LR = 1\nDEVICE = 'cuda'\n"})
+    assert place(finding) == ("config.py", 2)
+
+
+def test_a_load_without_map_location(check, place):
+    (finding,) = run(check, "model = torch.load('m.pt')")
+    assert place(finding) == ("app.py", 5)
+    assert "map_location" in finding.title
+
+
+def test_guards_and_fallbacks_are_fine(check):
+    assert run(check, "d = 'cuda' if torch.cuda.is_available() else 'cpu'\nmodel = torch.load('m', d).to(d)") == []
+    guarded = "model = torch.load('m', map_location='cpu')\nif torch.cuda.is_available():\n    model = model.cuda()"
+    assert run(check, guarded) == []
+
+
+def test_training_may_ask_for_its_gpu(check):
+    train = "import torch\nmodel = torch.nn.Linear(1, 1).cuda()\nmodel(torch.ones(1)).sum().backward()\n"
+    assert run(check, "model = torch.load('m', map_location='cpu')", **{"train.py": train}) == []

@@ -1,0 +1,41 @@
+APP = """
+import joblib
+from fastapi import FastAPI
+app = FastAPI()
+model = joblib.load("m")
+
+@app.get("/predict")
+def predict(x: float):
+    return model.predict([[x]])
+"""
+
+
+def test_the_application_needs_a_health_route(check, place):
+    (finding,) = check("MLE0513", {"app.py": APP})
+    assert place(finding) == ("app.py", 4)
+
+
+def test_a_health_route_on_a_router_elsewhere_counts(check):
+    health = "from fastapi import APIRouter\nrouter = APIRouter()\n@router.get('/healthz')\ndef ok():\n    return {}\n"
+    assert check("MLE0513", {"app.py": APP, "health.py": health}) == []
+
+
+def test_a_function_of_that_name_without_registration_does_not(check):
+    assert len(check("MLE0513", {"app.py": APP + "def health():\n    return 'ok'\n"})) == 1
+
+
+def test_platform_servers_bring_their_own(check):
+    text = """
+        import litserve, joblib
+        class Api(litserve.LitAPI):
+            def setup(self, device):
+                self.model = joblib.load("m")
+            def predict(self, x):
+                return self.model.predict(x)
+        """
+    assert check("MLE0513", {"server.py": text}) == []
+
+
+def test_a_web_application_without_a_model_is_no_subject(check):
+    text = "from flask import Flask\napp = Flask(__name__)\n@app.route('/')\ndef index():\n    return 'hello'\n"
+    assert check("MLE0513", {"app.py": text}) == []

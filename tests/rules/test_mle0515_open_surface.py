@@ -1,0 +1,46 @@
+APP = """
+import joblib
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+app = FastAPI()
+model = joblib.load("m")
+
+@app.get("/predict")
+def predict(x: float):
+    return model.predict([[x]])
+"""
+CORS = "app.add_middleware(CORSMiddleware, allow_origins=['*'], allow_credentials={})\n"
+COMPOSE = 'services:\n  api:\n    build: .\n    ports:\n      - "8000:8000"\n'
+
+
+def test_every_origin_with_credentials(check, place):
+    (finding,) = check("MLE0515", {"app.py": APP + CORS.format(True)})
+    assert place(finding) == ("app.py", 11)
+
+
+def test_every_origin_without_credentials_is_fine(check):
+    assert check("MLE0515", {"app.py": APP + CORS.format(False)}) == []
+
+
+def test_a_published_port_without_authentication(check, place):
+    (finding,) = check("MLE0515", {"app.py": APP, "docker-compose.yml": COMPOSE})
+    assert place(finding) == ("app.py", 8)
+    assert finding.evidence[1].path == "docker-compose.yml"
+
+
+def test_not_published_or_only_on_the_loopback_is_silent(check):
+    assert check("MLE0515", {"app.py": APP}) == []
+    local = COMPOSE.replace("8000:8000", "127.0.0.1:8000:8000")
+    assert check("MLE0515", {"docker-compose.yml": local}) == []
+
+
+def test_a_cluster_ip_is_not_published_and_a_load_balancer_is(check):
+    service = "apiVersion: v1\nkind: Service\nmetadata:\n  name: api\nspec:\n  type: {}\n  ports:\n    - port: 80\n"
+    assert check("MLE0515", {"app.py": APP, "k8s/api.yaml": service.format("ClusterIP")}) == []
+    assert len(check("MLE0515", {"k8s/api.yaml": service.format("LoadBalancer")})) == 1
+
+
+def test_an_api_key_in_the_code_or_authentication_at_the_gateway_is_enough(check):
+    keyed = APP + "def key(request):\n    return request.headers['X-API-Key']\n"
+    assert check("MLE0515", {"app.py": keyed, "docker-compose.yml": COMPOSE}) == []
+    assert check("MLE0515", {"app.py": APP, "nginx.conf": "location / { auth_basic on; }\n"}) == []

@@ -1,0 +1,28 @@
+APP = """
+import joblib, logging
+from fastapi import FastAPI
+app = FastAPI(title="api", version="1.0")
+model = joblib.load("m")
+
+@app.get("/predict")
+def predict(x: float):
+    y = model.predict([[x]])
+    return {"y": float(y[0])%s}
+"""
+
+
+def test_an_answer_without_a_version(check, place):
+    (finding,) = check("MLE0516", {"app.py": APP % ""})
+    assert place(finding) == ("app.py", 10)
+
+
+def test_a_version_in_the_answer_or_its_model(check):
+    assert check("MLE0516", {"app.py": APP % ", 'model_version': VERSION"}) == []
+    schema = "from pydantic import BaseModel\nclass Answer(BaseModel):\n    y: float\n    model_version: str\n"
+    text = schema + (APP % "").replace('"/predict"', '"/predict", response_model=Answer')
+    assert check("MLE0516", {"app.py": text}) == []
+
+
+def test_a_version_in_the_log_is_enough(check):
+    text = (APP % "").replace("    return", "    logging.info('run_id=%s', RUN)\n    return")
+    assert check("MLE0516", {"app.py": text}) == []

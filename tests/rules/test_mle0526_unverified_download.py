@@ -1,0 +1,34 @@
+URL = "https://example.org/files/net.pt"
+
+
+def test_a_downloaded_file_that_torch_loads(check, place):
+    text = f"import torch, urllib.request\nurllib.request.urlretrieve('{URL}', 'net.pt')\nm = torch.load('net.pt')\n"
+    (finding,) = check("MLE0526", {"a.py": text})
+    assert (finding.severity.value, place(finding)) == ("high", ("a.py", 2))
+    assert finding.evidence[1].line_start == 3
+
+
+def test_gdown_in_one_module_and_the_load_in_another(check, place):
+    files = {
+        "get.py": "import gdown\ngdown.download(id='x', output='weights/m.pkl')\n",
+        "app.py": "import pickle\nm = pickle.load(open('weights/m.pkl', 'rb'))\n",
+    }
+    (finding,) = check("MLE0526", files)
+    assert place(finding) == ("get.py", 2)
+
+
+def test_a_shell_script_that_fetches(check, place):
+    files = {
+        "setup.sh": f"#!/bin/sh\nset -e\nwget {URL} -O weights/net.pt\n",
+        "app.py": "import torch\nm = torch.load('weights/net.pt', weights_only=True)\n",
+    }
+    (finding,) = check("MLE0526", files)
+    assert (finding.severity.value, place(finding)) == ("medium", ("setup.sh", 3))
+
+
+def test_a_hash_is_a_check_and_data_is_no_model(check):
+    checked = f"import hashlib, torch, urllib.request\nurllib.request.urlretrieve('{URL}', 'net.pt')\n"
+    checked += "assert hashlib.sha256(open('net.pt', 'rb').read()).hexdigest() == H\nm = torch.load('net.pt')\n"
+    assert check("MLE0526", {"a.py": checked}) == []
+    data = "import requests, torch\nr = requests.get('https://example.org/rows.csv')\nm = torch.load('net.pt')\n"
+    assert check("MLE0526", {"a.py": data}) == []
