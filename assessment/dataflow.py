@@ -114,7 +114,13 @@ def same_value(module: Module, left: ast.expr, right: ast.expr) -> bool:
     if ast.dump(left) != ast.dump(right):
         return False
     names = zip(_names(left), _names(right), strict=True)
-    return all(module.binding(a) is module.binding(b) or module.binding(a) == module.binding(b) for a, b in names)
+    return all(_latest(module, a) is _latest(module, b) for a, b in names)
+
+
+def _latest(module: Module, name: ast.Name) -> Binding | None:
+    """The last binding before a use; None where the first one comes later."""
+    bindings = [b for b in module.bindings_of(name.id, module.scope_of(name)) if b.position <= _position(name)]
+    return bindings[-1] if bindings else module.binding(name) if module.scope_of(name) is not None else None
 
 
 def root(node: ast.expr | None) -> ast.Name | None:

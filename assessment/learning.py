@@ -161,3 +161,14 @@ def words(module: Module) -> frozenset[str]:
         found = frozenset(names)
         module.__dict__["_words"] = found
     return found
+
+
+def judged_at(repo: Repo) -> Call | None:
+    """The first call that scores a trained, supervised model on rows; None where nothing of the kind is done."""
+    if not train_entries(repo) or is_reinforcement(repo, repo.modules):
+        return None
+    reached = [entry_closure(repo, entry) for entry in train_entries(repo)]
+    modules = [m for m in repo.modules if "test" not in m.file.roles]
+    calls = list(metric_calls(call for module in modules for call in module.calls))
+    inside = (call for call in calls if any(c.covers(call.module, call.node) for c in reached))
+    return next(inside, None) or next(iter(calls), None)

@@ -1,0 +1,79 @@
+"""M1-11: nobody has written down what the model is for and how good it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import MEDIUM, Hit, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Call
+    from ml_engineer.assessment.repo import Repo
+
+_CARD = re.compile(r"model[-_ ]?card|modelcard", re.I)
+_FIELDS = {
+    "training data": re.compile(r"\b(trained on|training data|data ?set|data source|corpus|data:)", re.I),
+    "metrics": re.compile(
+        r"\b(accuracy|f1|auc|rmse|mae|mse|r2|precision|recall|bleu|perplexity|mape|error|loss|acc|top-1)\b[^\n]{0,60}\d",
+        re.I,
+    ),
+    "intended use": re.compile(
+        r"intended use|use cases?|intended for|purpose of (the|this) model|not (be )?used for", re.I
+    ),
+    "limits": re.compile(r"limitation|caveat|known issue|bias(es)?\b|out of scope|does not work", re.I),
+    "licence": re.compile(r"\blicen[cs]ed?\b", re.I),
+}
+ENOUGH = 3
+
+
+def _applies(repo: Repo) -> bool:
+    return _saved(repo) is not None
+
+
+@rule(
+    id="MLE0111",
+    name="no-model-card",
+    step=1,
+    severity=MEDIUM,
+    title="No model card",
+    why="Who takes over the model cannot tell what data it saw, how good it is, or what it must not be used for.",
+    remedy="Write MODEL_CARD.md (or a README section): data, metrics, intended use, limits, licence.",
+    source="Mitchell et al., model cards (2019)",
+    applies=_applies,
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    saved = _saved(repo)
+    files = [f for f in repo.glob("*.md", "*.rst", "README*", "*.mdx") if f.size < 500_000]
+    if saved is None or any(_CARD.search(f.name) for f in files):
+        return
+    texts = [f.text for f in files if f.name.lower().startswith("readme") or f.path.lower().startswith("docs/")]
+    present = {name for name, pattern in _FIELDS.items() if any(pattern.search(text) for text in texts)}
+    if repo.glob("LICENSE*", "LICENCE*", "COPYING*"):
+        present.add("licence")
+    if len(present) < ENOUGH:
+        lacking = [name for name in _FIELDS if name not in present]
+        searched = [f for f in files if f.name.lower().startswith("readme")] or ["README", "MODEL_CARD.md"]
+        yield Hit(
+            [repo.missing(saved.site(), ("MODEL_CARD*", *lacking), searched)],
+            title=f"No model card: nothing on {', '.join(lacking)}",
+        )
+
+
+def _saved(repo: Repo) -> Call | None:
+    """Where a model is saved by training, or at least saved or loaded."""
+    from ml_engineer.assessment.learning import LOADERS, SAVERS, trainings
+
+    savers = tuple(name for name in SAVERS if "dumps" not in name and name not in ("*.export", "*Trainer().train"))
+    reached = repo.closure("train")
+    first = next(reached.calls(*savers), None) or next(repo.calls(*savers, tests=False), None)
+    if first is not None:
+        return first if trainings(repo) or _shipped(repo) else None
+    return next(repo.calls(*LOADERS, tests=False), None) if _shipped(repo) else None
+
+
+def _shipped(repo: Repo) -> bool:
+    return bool(
+        repo.glob("*.pt", "*.pth", "*.joblib", "*.onnx", "*.h5", "*.hdf5", "*.keras", "*.safetensors", "*model*.pkl")
+    )

@@ -1,0 +1,167 @@
+"""M1-17: the figure of quality is computed on the rows of the training."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import HIGH, Hit, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.callgraph import Closure
+    from ml_engineer.assessment.module import Call, Module
+    from ml_engineer.assessment.repo import Repo
+
+# Keywords that change how rows are shown, not which rows they are.
+_SAME_ROWS = frozenset({
+    "transform", "target_transform", "shuffle", "batch_size", "num_workers", "augment", "pin_memory", "drop_last",
+    "collate_fn", "persistent_workers", "is_train", "is_training", "transforms",
+})  # fmt: skip
+
+
+def _applies(repo: Repo) -> bool:
+    from ml_engineer.assessment.learning import trainings
+
+    return bool(trainings(repo))
+
+
+@rule(
+    id="MLE0117",
+    name="eval-on-train",
+    step=1,
+    severity=HIGH,
+    title="The model is judged on its training rows",
+    why="A score on rows that the model has seen says how well it remembers, not how well it predicts.",
+    remedy="Judge on rows kept out of training: a split made once and stored, or a test file of its own.",
+    source="Yang et al., data leakage in notebooks (ASE 2022); ML Test Score, Infrastructure 4",
+    applies=_applies,
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    from ml_engineer.assessment.judging import training_scores
+    from ml_engineer.assessment.splits import find_splits
+
+    divided = {split.module for split in find_splits(repo)}
+    for module in repo.modules:
+        if "test" in module.file.roles:
+            continue
+        if module not in divided:
+            scores = training_scores(repo, module)
+            if scores:
+                yield Hit([*(s.score.site() for s in scores), scores[0].fit.site("fitted on the same rows")])
+        yield from _same_loader(module)
+        yield from _watched_on_train(module)
+    yield from _same_files(repo)
+
+
+def _watched_on_train(module: Module) -> Iterator[Hit]:
+    """fit(X, y, validation_data=(X, y))"""
+    from ml_engineer.assessment.dataflow import same_value
+
+    for call in module.calls:
+        watched = call.keyword("validation_data")
+        if watched is None or not call.name.endswith((".fit", ".fit_generator")) or not call.node.args:
+            continue
+        watched = module.value(watched) or watched
+        first = watched.elts[0] if isinstance(watched, ast.Tuple) and watched.elts else watched
+        if same_value(module, first, call.node.args[0]):
+            yield Hit([call.site()], title="The validation data is the training data")
+
+
+def _same_loader(module: Module) -> Iterator[Hit]:
+    """`train_set = Data("train")` and `test_set = Data("train")`: two names, the same rows."""
+    from ml_engineer.assessment.splits import half_by_name
+
+    made: dict[tuple[object, str], list[tuple[str, ast.Call]]] = {}
+    for node in ast.walk(module.tree):
+        match node:
+            case ast.Assign(targets=[ast.Name() as target], value=ast.Call() as call):
+                role = half_by_name(target)
+                name = module.resolve(call.func)
+                if role is not None and call.args + call.keywords and _makes_rows(name):
+                    made.setdefault((module.scope_of(node), name + _rows_of(module, call)), []).append((role, call))
+    for found in made.values():
+        trained = [call for role, call in found if role == "train"]
+        judged = [call for role, call in found if role in ("test", "valid")]
+        if trained and judged:
+            yield Hit(
+                [module.site(judged[0]), module.site(trained[0], note="the training rows")],
+                title="The test data is built from the training data",
+            )
+
+
+def _makes_rows(name: str) -> bool:
+    return (
+        name.rpartition(".")[2]
+        .removesuffix("()")
+        .endswith(
+            (
+                "Dataset",
+                "DataLoader",
+                "Folder",
+                "flow_from_directory",
+                "image_dataset_from_directory",
+                "read_csv",
+                "Loader",
+            )
+        )
+    )
+
+
+def _rows_of(module: Module, call: ast.Call) -> str:
+    """What says which rows a call gives, as text."""
+    values = [*call.args, *(k.value for k in call.keywords if k.arg not in _SAME_ROWS)]
+    parts = [k.arg or "**" for k in call.keywords if k.arg not in _SAME_ROWS]
+    for value in values[: len(call.args)][1:]:
+        if isinstance(value, ast.Name) and "transform" in value.id:
+            values.remove(value)
+    for value in values:
+        bound = module.binding(value) if isinstance(value, ast.Name) else None
+        parts.append(ast.unparse(value) + (f"@{bound.position}" if bound is not None else ""))
+    return "|".join(parts)
+
+
+def _same_files(repo: Repo) -> Iterator[Hit]:
+    """A program that only evaluates reads what a program that trains reads, and neither sets rows apart for it."""
+    from ml_engineer.assessment.learning import LOADERS, entry_closure, train_entries, trainings
+    from ml_engineer.assessment.splits import find_splits
+
+    divided = {split.module for split in find_splits(repo)}
+    fitted = {call.module for call in trainings(repo)}
+    trained: dict[tuple[str, frozenset[str]], Call] = {}
+    for entry in train_entries(repo):
+        for call, paths in _data(repo, entry_closure(repo, entry)):
+            trained.setdefault((call.name, paths), call)
+    seen: set[Module] = set()
+    for entry in repo.entries:
+        if entry.kind != "evaluate" or entry.module in seen or entry.module in fitted:
+            continue
+        seen.add(entry.module)
+        closure = entry_closure(repo, entry)
+        if any(module in divided for module in closure.modules) or next(closure.calls(*LOADERS), None) is None:
+            continue
+        for call, paths in _data(repo, closure):
+            known = trained.get((call.name, paths))
+            if known is not None and known.module is not call.module:
+                yield Hit(
+                    [call.site(), known.site("training reads the same")],
+                    title="Evaluation reads the same files as training",
+                    confidence="medium",
+                )
+                break
+
+
+def _data(repo: Repo, closure: Closure) -> Iterator[tuple[Call, frozenset[str]]]:
+    """Reads of data files with their literal paths; files that are named as held out are left aside."""
+    from ml_engineer.assessment.judging import READERS, read_paths
+    from ml_engineer.assessment.repo import matches
+
+    for module in sorted(closure.modules, key=lambda m: m.path):
+        for call in module.calls:
+            reads = matches(call.name, *READERS) and not call.name.endswith((".load", "open"))
+            if not (reads or call.name.rpartition(".")[2].endswith("Dataset")) or not call.node.args:
+                continue
+            if closure.covers(module, call.node):
+                paths = frozenset(read_paths(repo, module, call.node.args[0]))
+                if paths and not any(word in path.lower() for path in paths for word in ("test", "val", "eval", "dev")):
+                    yield call, paths

@@ -1,0 +1,20 @@
+TRAIN = "import joblib\nfrom sklearn.svm import SVC\nclf = SVC()\nclf.fit(X, y)\njoblib.dump(clf, 'm.joblib')\n"
+
+
+def test_a_saved_model_that_nobody_describes(check, place):
+    (finding,) = check("MLE0111", {"t.py": TRAIN, "README.md": "# A model\nRun t.py.\n"})
+    assert place(finding) == ("t.py", 5)
+    assert "metrics" in finding.title
+
+
+def test_three_of_five_fields_in_the_readme_are_enough(check):
+    readme = "Trained on the 2020 dataset. Accuracy on the test rows: 0.91. Limitations: only adults.\n"
+    assert check("MLE0111", {"t.py": TRAIN, "README.md": readme}) == []
+
+
+def test_a_card_is_enough(check):
+    assert check("MLE0111", {"t.py": TRAIN, "docs/MODEL_CARD.md": "# Card\n"}) == []
+
+
+def test_without_an_artefact_there_is_nothing_to_describe(check):
+    assert check("MLE0111", {"t.py": "from sklearn.svm import SVC\nSVC().fit(X, y)\n"}) == []

@@ -1,0 +1,74 @@
+FIT = "from sklearn.svm import SVC\nfrom sklearn.metrics import f1_score\nm = SVC()\nm.fit(X, y)\n"
+
+
+def test_a_score_on_the_rows_of_the_fit(check, place):
+    (finding,) = check("MLE0117", {"t.py": FIT + "print(m.score(X, y))\n"})
+    assert place(finding) == ("t.py", 5)
+    assert finding.severity == "high"
+
+
+def test_a_metric_of_predictions_for_the_rows_of_the_fit(check, place):
+    (finding,) = check("MLE0117", {"t.py": FIT + "p = m.predict(X)\nprint(f1_score(y, p))\n"})
+    assert place(finding) == ("t.py", 6)
+
+
+def test_a_training_score_beside_a_test_score_is_right(check):
+    assert check("MLE0117", {"t.py": FIT + "print(m.score(X, y), m.score(X_test, y_test))\n"}) == []
+
+
+def test_other_rows_under_the_same_name(check):
+    assert check("MLE0117", {"t.py": FIT + "X, y = load('test')\nprint(m.score(X, y))\n"}) == []
+
+
+LOADERS = """\
+from torchvision.datasets import ImageFolder
+train_set = ImageFolder("data/train", transform=augment)
+test_set = ImageFolder("data/{part}", transform=plain)
+loss.backward()
+"""
+
+
+def test_a_test_set_from_the_training_folder(check, place):
+    (finding,) = check("MLE0117", {"t.py": LOADERS.format(part="train")})
+    assert place(finding) == ("t.py", 3)
+
+
+def test_a_test_set_from_its_own_folder_is_right(check):
+    assert check("MLE0117", {"t.py": LOADERS.format(part="test")}) == []
+
+
+def test_the_validation_data_is_the_training_data(check, place):
+    code = "from keras.models import Sequential\nm = Sequential()\nm.fit(X, y, validation_data=(X, y))\n"
+    (finding,) = check("MLE0117", {"t.py": code})
+    assert place(finding) == ("t.py", 3)
+
+
+TRAIN = """\
+import argparse, pandas as pd, joblib
+from sklearn.svm import SVC
+from sklearn.model_selection import train_test_split
+parser = argparse.ArgumentParser()
+parser.add_argument("--data", default="data/all.csv")
+args = parser.parse_args()
+df = pd.read_csv(args.data)
+train, test = train_test_split(df)
+model = SVC()
+model.fit(train[["a"]], train["b"])
+joblib.dump(model, "m.joblib")
+"""
+EVALUATE = """\
+import joblib, pandas as pd
+from sklearn.metrics import f1_score
+df = pd.read_csv("{path}")
+model = joblib.load("m.joblib")
+print(f1_score(df["b"], model.predict(df[["a"]])))
+"""
+
+
+def test_an_evaluation_that_reads_what_training_reads(check, place):
+    (finding,) = check("MLE0117", {"train.py": TRAIN, "evaluate.py": EVALUATE.format(path="data/all.csv")})
+    assert place(finding) == ("evaluate.py", 3)
+
+
+def test_an_evaluation_that_reads_its_own_file_is_right(check):
+    assert check("MLE0117", {"train.py": TRAIN, "evaluate.py": EVALUATE.format(path="data/held_out.csv")}) == []
