@@ -43,7 +43,7 @@ MODEL_SUFFIXES = PICKLES | TORCH | KERAS | OTHERS
 
 _H5 = b"\x89HDF\r\n\x1a\n"
 _LFS = b"version https://git-lfs.github.com/spec/"
-_KERAS_VERSION = re.compile(rb"keras_version\x00.{0,200}?(\d+\.\d+\.\d+(?:-tf|rc\d|\.dev\d*)?)", re.S)
+_VERSION = re.compile(rb"\d+\.\d+\.\d+(?:-tf|rc\d|\.dev\d*)?")
 _CODE = re.compile(r'"function_type":\s*"lambda"|"class_name":\s*"__lambda__"')
 _LAMBDA = re.compile(r'"class_name":\s*"Lambda"')
 
@@ -270,9 +270,42 @@ def _h5(file: File, stream: IO[bytes]) -> Artefact:
         buffer.write(stream.read(MAX_JSON))
     data = buffer.getvalue()
     made = Artefact(file, "keras-h5" if b"keras" in data or b"layer_names" in data else "other")
-    version = _KERAS_VERSION.search(data)
+    version = _keras_version(data)
     if version:
-        made.versions["keras"] = version[1].decode()
+        made.versions["keras"] = version
     text = data.decode("latin-1")
     made.lambdas = bool(_LAMBDA.search(text) and _CODE.search(text))
     return made
+
+
+def _keras_version(data: bytes) -> str | None:
+    """Value of the attribute `keras_version` of an HDF5 file: beside its name, or in the heap that it refers to."""
+    at = data.find(b"keras_version\x00")
+    if at < 0:
+        return None
+    after = data[at + 14 : at + 120]
+    inline = _VERSION.search(after)
+    if inline:
+        return inline[0].decode()
+    for offset in range(len(after) - 15):  # length of the text, address of the heap, number of the object in it
+        length, address, index = struct.unpack_from("<LQL", after, offset)
+        if 0 < length < 32 and data[address : address + 4] == b"GCOL":
+            found = _heap_object(data, address, index)
+            value = _VERSION.match(found or b"")
+            if value:
+                return value[0].decode()
+    return None
+
+
+def _heap_object(data: bytes, heap: int, wanted: int) -> bytes | None:
+    position = heap + 16
+    for _ in range(1_000):
+        if position + 16 > len(data):
+            return None
+        index, size = struct.unpack_from("<H6xQ", data, position)
+        if index == wanted:
+            return data[position + 16 : position + 16 + min(size, 64)]
+        if index == 0:
+            return None
+        position += 16 + (size + 7) // 8 * 8
+    return None

@@ -24,10 +24,11 @@ from packaging.version import InvalidVersion, Version
 
 from ml_engineer.assessment import declarations as read
 from ml_engineer.assessment.declarations import Declared, PythonDeclared
-from ml_engineer.assessment.distributions import canonical, providers
+from ml_engineer.assessment.distributions import PLATFORM, canonical, is_standard, providers
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.files import File
+    from ml_engineer.assessment.module import Import, Module
     from ml_engineer.assessment.repo import Repo
     from ml_engineer.assessment.rule import Site
 
@@ -134,6 +135,11 @@ class Dependencies:
             yield from read.lock(file)
 
     @cached_property
+    def declared_in_files(self) -> set[str]:
+        """Names that a dependency file declares, those only installed by a Dockerfile or notebook left out."""
+        return {d.name for d in self.declared if d.kind not in ("dockerfile", "notebook")}
+
+    @cached_property
     def _by_name(self) -> dict[str, list[Declared]]:
         found: dict[str, list[Declared]] = {}
         for declared in self.declared:
@@ -157,6 +163,31 @@ class Dependencies:
     def provides(self, target: str) -> list[Declared]:
         """Declarations of any distribution that provides a dotted import target."""
         return [declared for name in providers(target) for declared in self.of(name)]
+
+    @cached_property
+    def is_library(self) -> bool:
+        """Whether the repository is a package made to be published, which must not pin what it depends on."""
+        marks = re.compile(
+            r"Development Status ::|Programming Language :: Python|pypi-publish|twine upload|poetry publish"
+        )
+        files = self.repo.glob("setup.py", "setup.cfg", "pyproject.toml", *_CI)
+        return any(
+            f.path.count("/") <= (2 if f.path.startswith(".github/") else 0) and marks.search(f.text) for f in files
+        )
+
+    @cached_property
+    def third_party(self) -> dict[str, list[tuple[Module, Import]]]:
+        """Import target -> where it is imported outside tests: neither Python's own, local, nor given by a platform."""
+        local = {part for module in self.repo.modules for part in module.dotted.split(".")}
+        found: dict[str, list[tuple[Module, Import]]] = {}
+        for module in self.repo.modules:
+            if "test" in module.file.roles:
+                continue
+            for item in module.imports:
+                foreign = item.top and item.top not in local and not is_standard(item.top)
+                if foreign and item.top not in PLATFORM and not item.target.startswith("google.colab"):
+                    found.setdefault(_target(item.target), []).append((module, item))
+        return found
 
     # --- versions --------------------------------------------------------------------------------------------------
 
@@ -215,6 +246,12 @@ class Dependencies:
             yield from _ci_versions(file)
 
 
+def _target(target: str) -> str:
+    """The part of an import that names a distribution: more than its first word for shared namespaces."""
+    parts = target.split(".")
+    return ".".join(parts[:3]) if parts[0] in ("google", "azure", "azureml", "ruamel") else parts[0]
+
+
 def exact(spec: SpecifierSet | None) -> Version | None:
     """The one version that a set allows by `==`, or None."""
     for item in spec or ():
@@ -236,6 +273,11 @@ def allows_from(spec: SpecifierSet | None, version: str) -> bool:
     """Whether a set allows `version` or a later one. A set that cannot be read allows everything."""
     limit = Version(version)
     return any(c >= limit and _allows(spec, c) for c in [*_candidates(spec), limit, Version(f"{limit.base_version}.1")])
+
+
+def compatible(one: SpecifierSet | None, other: SpecifierSet | None) -> bool:
+    """Whether some version is allowed by both sets."""
+    return any(_allows(one, c) and _allows(other, c) for c in [*_candidates(one), *_candidates(other)])
 
 
 def _allows(spec: SpecifierSet | None, version: Version) -> bool:

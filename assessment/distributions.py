@@ -17,6 +17,14 @@ STANDARD = frozenset(sys.stdlib_module_names) | {
     "StringIO", "cStringIO", "cPickle", "commands", "HTMLParser", "Tkinter", "thread", "httplib", "exceptions",
 }  # fmt: skip
 
+# Modules that a platform brings with it and nobody installs: managed notebooks, Spark, functions, editors.
+PLATFORM = frozenset(
+    "dbutils databricks azureml_globals kaggle_secrets kaggle_datasets kaggle_environments bpy bmesh mathutils "
+    "arcpy maya hou nuke unreal pyodide js micropython machine awsglue cml cdsw cmlapi dataiku inference_schema "
+    "triton_python_backend_utils tensorrt uwsgi setuptools pip wheel pkg_resources site sitecustomize usercustomize "
+    "_typeshed conftest".split()
+)
+
 # import name (or dotted prefix of it): distributions, the usual one first
 _PROVIDERS = {
     "absl": "absl-py", "agents": "openai-agents", "airflow": "apache-airflow", "apex": "nvidia-apex apex",

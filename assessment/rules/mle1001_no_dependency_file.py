@@ -1,0 +1,56 @@
+"""M10-01: third-party packages are imported and no file says which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import HIGH, Hit, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.repo import Repo
+
+
+def _uses_packages(repo: Repo) -> bool:
+    return bool(repo.dependencies.third_party)
+
+
+@rule(
+    id="MLE1001",
+    name="no-dependency-file",
+    step=10,
+    severity=HIGH,
+    title="No file declares the packages that the code imports",
+    why="Nobody can rebuild the environment, so neither training nor the service can be reproduced.",
+    remedy="Declare the dependencies in pyproject.toml or requirements.txt and commit a lock made from them.",
+    source="mllint dependency-management; ML Test Score Infra-1",
+    applies=_uses_packages,
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    dependencies = repo.dependencies
+    if dependencies.files:
+        return
+    entries = {
+        module: number for number, kind in enumerate(("serve", "train")) for module in repo.closure(kind).started
+    }
+    uses = [(module, item) for found in dependencies.third_party.values() for module, item in found if not item.guarded]
+    if not uses:
+        return
+    module, item = min(
+        uses,
+        key=lambda use: (
+            entries.get(use[0], 9),
+            use[0].is_notebook,
+            use[0].path.count("/"),
+            use[0].path,
+            use[1].node.lineno,
+        ),
+    )
+    names = sorted(dependencies.third_party)
+    shown = ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
+    patterns = ("requirements*.txt", "pyproject.toml", "setup.py", "environment.yml", "Pipfile")
+    yield Hit(
+        [repo.missing(module.site(item.node), patterns)],
+        title=f"No file declares the packages that the code imports ({shown})",
+        anchor="no dependency file",
+    )

@@ -1,0 +1,136 @@
+"""M10-04: pins that cannot be installed together, or not with the Python of the image or of CI.
+
+Judged by a small table of facts on releases (`releases`); what it does not know is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import HIGH, Hit, rule
+
+if TYPE_CHECKING:
+    from packaging.version import Version
+
+    from ml_engineer.assessment.declarations import Declared, PythonDeclared
+    from ml_engineer.assessment.repo import Repo
+
+_PLACED = ("dockerfile", "ci", "runtime.txt", ".python-version", "pipfile")
+
+
+@rule(
+    id="MLE1004",
+    name="unsatisfiable",
+    step=10,
+    severity=HIGH,
+    title="The declared versions cannot be installed",
+    why="The installation fails, so the image or the CI job cannot be built.",
+    remedy="Choose versions that go together and with the Python in use, and lock them.",
+    source="metadata of published releases",
+    applies=lambda repo: bool(repo.dependencies.declared),
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    yield from _python(repo)
+    yield from _pairs(repo)
+    yield from _names(repo)
+
+
+def _names(repo: Repo) -> Iterator[Hit]:
+    from ml_engineer.assessment.releases import NOT_INSTALLABLE
+
+    for declared in repo.dependencies.declared:
+        meant = NOT_INSTALLABLE.get(declared.name)
+        if meant and declared.kind not in ("conda", "lock", "notebook") and not declared.url:
+            yield Hit(
+                [declared.source],
+                title=f"{declared.name} cannot be installed under this name: {meant} is meant",
+                anchor=f"{declared.environment} {declared.name}",
+            )
+
+
+def _python(repo: Repo) -> Iterator[Hit]:
+    from ml_engineer.assessment.dependencies import exact
+    from ml_engineer.assessment.releases import minor
+
+    pythons = [p for p in repo.dependencies.pythons if p.kind in _PLACED and minor(p.spec) is not None]
+    if not pythons:
+        return
+    for declared in repo.dependencies.declared:
+        version = exact(declared.spec)
+        if version is None or declared.kind in ("conda", "notebook", "setup.py", "setup.cfg") or declared.marker:
+            continue
+        reached = [p for p in pythons if _installs(repo, p, declared)]
+        failing = [(p, reason) for p in reached if (reason := _unfit(declared.name, version, minor(p.spec)))]
+        if (failing and len(failing) == len(reached)) or any(p.kind == "dockerfile" for p, _ in failing):
+            python, reason = min(failing, key=lambda pair: pair[0].kind != "dockerfile")
+            yield Hit(
+                [declared.source, python.source],
+                title=f"{declared.name} {version} {reason}, {python.source.path} has {python.specifier}",
+                anchor=f"{declared.environment} {declared.name} python",
+            )
+
+
+def _unfit(name: str, version: Version, python: int | None) -> str | None:
+    from ml_engineer.assessment.releases import floor, wheels
+
+    if python is None:
+        return None
+    known = wheels(name, version)
+    oldest = floor(name, version)
+    if (known is not None and python < known[0]) or (oldest is not None and python < oldest):
+        return f"needs Python 3.{known[0] if known else oldest}"
+    if known is not None and python > known[1]:
+        return f"has no wheel for a Python after 3.{known[1]}"
+    return None
+
+
+def _installs(repo: Repo, python: PythonDeclared, declared: Declared) -> bool:
+    """Whether the place that sets this Python installs from the file that declares the pin."""
+    from ml_engineer.assessment.declarations import installed_files
+
+    place = python.source.path
+    if declared.environment == place:
+        return True
+    folder = repo.files[declared.environment].folder
+    if python.kind in ("runtime.txt", ".python-version", "pipfile"):
+        return repo.files[place].folder == folder and declared.kind != "dockerfile"
+    text = repo.files[place].text
+    name = declared.environment.rsplit("/", 1)[-1]
+    named = [path.rsplit("/", 1)[-1] for path in installed_files(text)]
+    near = folder == "" or place.startswith(".github/") or repo.files[place].folder.startswith(folder)
+    if declared.kind in ("pyproject", "lock") and name in ("pyproject.toml", "poetry.lock", "uv.lock"):
+        return folder == "" and any(t in text for t in ("poetry install", "uv sync", "pip install ."))
+    return near and name in named
+
+
+def _pairs(repo: Repo) -> Iterator[Hit]:
+    from packaging.specifiers import SpecifierSet
+
+    from ml_engineer.assessment.dependencies import compatible, exact
+    from ml_engineer.assessment.releases import REQUIRES, TORCH_OF_TORCHVISION
+
+    by_environment: dict[str, dict[str, Declared]] = {}
+    for declared in repo.dependencies.declared:
+        if declared.kind not in ("lock", "notebook") and not declared.group and not declared.url:
+            by_environment.setdefault(declared.environment, {}).setdefault(declared.name, declared)
+    for environment, found in by_environment.items():
+        vision, torch = found.get("torchvision"), found.get("torch")
+        if vision and torch and (pinned := exact(vision.spec)) is not None:
+            series = TORCH_OF_TORCHVISION.get(f"{pinned.major}.{pinned.minor}")
+            if series and not any(compatible(torch.spec, SpecifierSet(f"=={s}.*")) for s in series):
+                yield Hit(
+                    [vision.source, torch.source],
+                    title=f"torchvision {pinned} requires torch {series[-1]}, {torch.specifier} is declared",
+                    anchor=f"{environment} torchvision torch",
+                )
+        for name, versions, other, condition in REQUIRES:
+            one, two = found.get(name), found.get(other)
+            version = exact(one.spec) if one else None
+            if one and two and version is not None and version in SpecifierSet(versions) and two.spec:
+                if not compatible(two.spec, SpecifierSet(condition)):
+                    yield Hit(
+                        [two.source, one.source],
+                        title=f"{name} {version} requires {other} {condition}, {two.specifier} is declared",
+                        anchor=f"{environment} {name} {other}",
+                    )

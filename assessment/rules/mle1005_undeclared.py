@@ -1,0 +1,175 @@
+"""M10-05: a package that is imported and not declared, or declared and not used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import HIGH, LOW, MEDIUM, Hit, SeverityName, Site, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Import, Module
+    from ml_engineer.assessment.repo import Repo
+
+# Packages that are used without being imported: servers, plug-ins, drivers, formats, tools.
+_SILENT = frozenset(
+    "pip setuptools wheel gunicorn uwsgi psycopg2-binary psycopg2 mysqlclient openpyxl xlrd pyarrow "
+    "fastparquet tables lxml html5lib python-multipart protobuf h5py tensorboard ipykernel ipywidgets jupyter "
+    "jupyterlab "
+    "notebook nbconvert ipython greenlet types-requests certifi cryptography email-validator python-dotenv "
+    "bitsandbytes sentencepiece tiktoken accelerate safetensors hf-transfer kaleido pandas-stubs mkl "
+    "numexpr bottleneck s3fs gcsfs adlfs fsspec pysocks tornado watchdog websockets httptools uvloop "
+    "itsdangerous jinja2 markupsafe werkzeug click pytz six typing-extensions importlib-metadata scipy pillow "
+    "graphviz pydot tzdata pyopenssl ruamel-yaml mypy-extensions".split()
+)
+_SILENT_PREFIXES = (
+    "types-",
+    "pytest",
+    "flake8",
+    "sphinx",
+    "mkdocs",
+    "hydra-",
+    "dvc-",
+    "tensorboard-",
+    "opentelemetry-",
+    "nvidia-",
+    "mypy",
+    "pylint",
+    "jupyter",
+    "apache-airflow-providers",
+    "dbt-",
+    "torch",
+    "tensorflow-",
+    "black",
+    "isort",
+    "ruff",
+    "pre-commit",
+    "coverage",
+    "tox",
+    "nox",
+    "twine",
+    "build",
+    "azureml-",
+)
+MANY = 40  # a list this long was written by a tool: what it names is not asked for directly
+
+
+@rule(
+    id="MLE1005",
+    name="undeclared-import",
+    step=10,
+    severity=HIGH,
+    title="An imported package is not declared",
+    why="A fresh environment lacks it, so the code stops at the import.",
+    remedy="Declare it with a version where the other dependencies are declared.",
+    source="deptry",
+    applies=lambda repo: bool(repo.dependencies.files) and bool(repo.dependencies.declared),
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    yield from _undeclared(repo)
+    yield from _unused(repo)
+
+
+def _undeclared(repo: Repo) -> Iterator[Hit]:
+    from ml_engineer.assessment.distributions import providers
+    from ml_engineer.assessment.releases import brought_by
+
+    dependencies = repo.dependencies
+    everywhere = {d.name for d in dependencies.declared if d.kind != "notebook"}
+    direct = {d.name for d in dependencies.declared if d.direct and d.kind not in ("notebook", "constraints")}
+    direct = direct or everywhere
+    own = _own_names(repo)
+    for target, uses in dependencies.third_party.items():
+        names = providers(target)
+        if any(name in everywhere for name in names) or names[0] in own:
+            continue
+        uses = [(m, i) for m, i in uses if not i.guarded and not _aside(m) and not _declared_in(repo, m, names)]
+        if not uses:
+            continue
+        carrier = next(filter(None, (brought_by(name, direct) for name in names)), None)
+        severity = _severity(repo, uses, carrier)
+        title = f"{names[0]} is imported but not declared"
+        if carrier:
+            title = f"{names[0]} is imported but only comes along with {carrier}"
+        yield Hit(_sites(repo, uses), severity=severity, title=title, anchor=f"undeclared {names[0]}")
+
+
+def _aside(module: Module) -> bool:
+    return module.file.name in ("setup.py", "noxfile.py", "tasks.py", "fabfile.py") or "docs" in module.file.roles
+
+
+def _declared_in(repo: Repo, module: Module, names: tuple[str, ...]) -> bool:
+    """Whether a notebook installs it itself."""
+    return any(d.environment == module.path for name in names for d in repo.dependencies.of(name))
+
+
+def _own_names(repo: Repo) -> set[str]:
+    """Names that the repository publishes itself."""
+    from ml_engineer.assessment.declarations import toml
+    from ml_engineer.assessment.distributions import canonical
+
+    own = set()
+    for file in repo.glob("pyproject.toml"):
+        document = toml(file)
+        tool = document.get("tool")
+        for table in (document.get("project"), tool.get("poetry") if isinstance(tool, dict) else None):
+            if isinstance(table, dict) and isinstance(table.get("name"), str):
+                own.add(canonical(table["name"]))
+    for file in repo.glob("setup.py", "setup.cfg"):
+        for _, match in file.find(r"^\s*name\s*=\s*[\"']?([\w.-]+)"):
+            own.add(canonical(match[1]))
+    return own
+
+
+def _severity(repo: Repo, uses: list[tuple[Module, Import]], carrier: str | None) -> SeverityName:
+    if carrier:
+        return LOW
+    plain = [(m, i) for m, i in uses if not m.is_notebook]
+    if not plain:
+        return MEDIUM
+    at_import = any(m.scope_of(i.node) is None for m, i in plain)
+    reached = repo.closure("serve").modules | repo.closure("train").modules
+    return HIGH if at_import or any(m in reached for m, _ in plain) else MEDIUM
+
+
+def _sites(repo: Repo, uses: list[tuple[Module, Import]]) -> list[Site]:
+    """One place for each file: what serves first, then what trains, then the rest."""
+    ranks = {m: rank for rank, kind in ((1, "train"), (0, "serve")) for m in repo.closure(kind).modules}
+    first: dict[str, tuple[Module, Import]] = {}
+    for module, item in sorted(uses, key=lambda use: (ranks.get(use[0], 2), use[0].is_notebook, use[0].path)):
+        first.setdefault(module.path, (module, item))
+    return [module.site(item.node) for module, item in first.values()]
+
+
+def _unused(repo: Repo) -> Iterator[Hit]:
+    from ml_engineer.assessment.distributions import providers
+    from ml_engineer.assessment.releases import BRINGS
+
+    dependencies = repo.dependencies
+    used = {name for target in dependencies.third_party for name in providers(target)}
+    used |= {name for module in repo.modules for item in module.imports if item.top for name in providers(item.target)}
+    programs = {command.program for command in repo.commands}
+    by_file: dict[str, list[Site]] = {}
+    counts: dict[str, int] = {}
+    for declared in dependencies.declared:
+        counts[declared.environment] = counts.get(declared.environment, 0) + 1
+        if declared.kind in ("lock", "constraints", "notebook", "dockerfile") or declared.group or declared.url:
+            continue
+        name = declared.name
+        if name in used or name in _SILENT or name.startswith(_SILENT_PREFIXES) or name in programs:
+            continue
+        if any(name in BRINGS.get(other, "").split() for other in used):
+            continue  # a bound on what another package brings along
+        by_file.setdefault(declared.environment, []).append(declared.source)
+    for path, sites in by_file.items():
+        if counts[path] <= MANY:
+            yield Hit(
+                sites,
+                severity=LOW,
+                confidence="medium",
+                title=f"Declared in {path} but never imported"
+                + (f" ({len(sites)} packages)" if len(sites) > 1 else ""),
+                why="It makes the environment larger and slower to build, and every package is one more to be trusted.",
+                remedy="Remove it, or say in a comment what needs it.",
+                anchor=f"unused {path}",
+            )
