@@ -146,10 +146,9 @@ def callees(repo: Repo, name: str) -> Iterator[Function]:
 def methods(repo: Repo, class_name: str) -> Iterator[Function]:
     """All methods of a local class and of its local bases."""
     for name in lineage(repo, class_name):
-        prefix = f"{name}."
-        for dotted, function in repo.functions.items():
-            if dotted.startswith(prefix) and "." not in dotted[len(prefix) :]:
-                yield function
+        module, _ = repo.classes[name]
+        inside = name.removeprefix(module.dotted).removeprefix(".")
+        yield from (f for f in module.functions.values() if f.class_name == inside)
 
 
 def method(repo: Repo, class_name: str, attribute: str) -> Function | None:

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ml_engineer.assessment import files as listing
 from ml_engineer.assessment.files import File, Listing
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.workflows import Workflow
 
 MAX_SEARCHED_FILES = 12
+_T = TypeVar("_T")
 
 
 class Repo:
@@ -113,20 +114,23 @@ class Repo:
         return {module.path: module for module in self.modules}
 
     @cached_property
-    def functions(self) -> dict[str, Function]:
-        """Every function and method by its dotted name inside the repository."""
-        return {f.dotted: f for module in self.modules for f in module.functions.values()}
+    def functions(self) -> Mapping[str, Function]:
+        """Functions and methods by their dotted name inside the repository, looked up module by module."""
+        return Definitions(self.by_dotted, lambda module: module.functions)
 
     @cached_property
-    def classes(self) -> dict[str, tuple[Module, ast.ClassDef]]:
-        """Every class by its dotted name inside the repository."""
-        return {f"{m.dotted}.{name}": (m, node) for m in self.modules for name, node in m.classes.items()}
+    def classes(self) -> Mapping[str, tuple[Module, ast.ClassDef]]:
+        """Classes by their dotted name inside the repository, looked up module by module."""
+        return Definitions(self.by_dotted, lambda m: {name: (m, node) for name, node in m.classes.items()})
 
     def calls(self, *patterns: str, tests: bool = True) -> Iterator[Call]:
         """Calls whose resolved name matches one of the patterns; `tests=False` leaves test files out."""
         matcher = _name_matcher(patterns).fullmatch
+        words = _words(patterns)
         for module in self.modules:
             if not tests and "test" in module.file.roles:
+                continue
+            if words and not any(word in module.file.data for word in words):
                 continue
             if any(matcher(name) for name in module.call_names):
                 yield from (call for call in module.calls if matcher(call.name))
@@ -294,6 +298,38 @@ class Repo:
         return Missing(need, tuple(patterns), tuple(paths) or ("every file of the repository",))
 
 
+class Definitions(Mapping[str, _T]):
+    """What modules define, by dotted name. Only the module that a name leads to is parsed, unless all are listed."""
+
+    def __init__(self, modules: Mapping[str, Module], defined: Callable[[Module], Mapping[str, _T]]) -> None:
+        self._modules = modules
+        self._defined = defined
+        self._known: dict[Module, Mapping[str, _T]] = {}
+
+    def _of(self, module: Module) -> Mapping[str, _T]:
+        if module not in self._known:
+            self._known[module] = self._defined(module)
+        return self._known[module]
+
+    def __getitem__(self, dotted: str) -> _T:
+        head, _, rest = dotted.rpartition(".")
+        while True:
+            module = self._modules.get(head)
+            if module is not None and rest in self._of(module):
+                return self._of(module)[rest]
+            if not head:
+                raise KeyError(dotted)
+            head, _, last = head.rpartition(".")
+            rest = f"{last}.{rest}"
+
+    def __iter__(self) -> Iterator[str]:
+        for dotted, module in self._modules.items():
+            yield from (f"{dotted}.{name}" for name in self._of(module))
+
+    def __len__(self) -> int:
+        return sum(len(self._of(module)) for module in self._modules.values())
+
+
 def _bases(package: str) -> list[str]:
     """Where an absolute import may start from: the folder of the file, its parents, the root, `src`."""
     parts = package.split(".") if package else []
@@ -331,6 +367,21 @@ def _glob(pattern: str) -> tuple[re.Pattern[str], bool]:
 def path_pattern(pattern: str) -> re.Pattern[str]:
     """A path pattern as a regular expression: `*` stops at a slash, `**/` is any number of folders."""
     return _glob(pattern)[0]
+
+
+@lru_cache(maxsize=1024)
+def _words(patterns: tuple[str, ...]) -> tuple[bytes, ...]:
+    """For each pattern a word that a file with such a call has in its text; none where a pattern has no word.
+
+    Cheap to look for in the bytes, so that most files of a large tree are never parsed.
+    """
+    words = []
+    for pattern in patterns:
+        found = [word for word in re.findall(r"\w+", pattern) if len(word) > 1]
+        if not found:
+            return ()
+        words.append(found[-1].encode())
+    return tuple(dict.fromkeys(words))
 
 
 @lru_cache(maxsize=1024)
