@@ -1,0 +1,41 @@
+import pytest
+
+LOOP = """
+import torch
+total = 0
+for x, y in loader:
+    optimizer.zero_grad()
+    loss = criterion(model(x), y)
+    loss.backward()
+    optimizer.step()
+    {line}
+"""
+
+
+@pytest.mark.parametrize(
+    "line", ["total += loss", "total = total + loss", "total += loss * x.size(0)", "self.sum += loss"]
+)
+def test_a_sum_of_losses_with_their_graph(check, place, line):
+    (finding,) = check("MLE0604", {"train.py": LOOP.format(line=line)})
+    assert (finding.severity.value, place(finding)) == ("high", ("train.py", 9))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "total += loss.item()",
+        "total += float(loss)",
+        "total += loss.detach()",
+        "total += loss.data[0]",
+        "n += x.size(0)",
+    ],
+)
+def test_numbers_taken_out_of_it(check, line):
+    assert check("MLE0604", {"train.py": LOOP.format(line=line)}) == []
+
+
+def test_a_sum_that_the_backward_pass_starts_from(check):
+    text = (
+        "import torch\nfor x in loader:\n    loss = f(x)\n    loss += g(x)\n    total = 0\n    total = total + loss\n"
+    )
+    assert check("MLE0604", {"train.py": text + "    total.backward()\n"}) == []
