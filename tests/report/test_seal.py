@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ml_engineer.report.atomic import write_atomic
 from ml_engineer.report.schema import Report
-from ml_engineer.report.seal import ReportError, canonical_json, digest, load, save, seal, write_atomic
+from ml_engineer.report.seal import ReportError, canonical_json, digest, load, save, seal
 
 
 @pytest.fixture
