@@ -19,7 +19,8 @@ def expand_braces(glob: str) -> list[str]:
     if not found:
         return [glob]
     head, tail = glob[: found.start()], glob[found.end() :]
-    return [plain for part in found.group(1).split(",") for plain in expand_braces(head + part + tail)]
+    every = (plain for part in found.group(1).split(",") for plain in expand_braces(head + part + tail))
+    return list(dict.fromkeys(every))
 
 
 def normalise(glob: str) -> str:

@@ -58,8 +58,8 @@ def find(workspace: Workspace, query: Query, *, is_file: bool) -> Hits:
 
 def compile_pattern(query: Query) -> re.Pattern[str]:
     """Raises ToolError for a pattern that is invalid, here or for ripgrep."""
-    plain = re.sub(r"\\\\", "", query.pattern)  # an escaped backslash escapes nothing
-    unescaped = re.sub(r"\\[^1-9pPzZ<>]", "", plain)
+    plain = re.sub(r"\\\\", "x", query.pattern)  # an escaped backslash escapes nothing
+    unescaped = re.sub(r"\\[^1-9pPzZ<>]", "x", plain)
     for construct, reason in _OTHERWISE:
         if construct.search(unescaped):
             raise ToolError(f"The pattern is no valid regular expression: {reason}. Correct it and search again.")

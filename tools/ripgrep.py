@@ -116,35 +116,30 @@ def _as_asked(hits: Hits, query: Query, incomplete: str) -> Hits:
 
 def _run(arguments: list[str], *, cwd: str | None = None, stdin: int | None = None) -> tuple[bytes, str]:
     """Output of ripgrep, and why it is incomplete if it is. Raises ToolError with its message for a bad pattern."""
-    process = subprocess.Popen(
-        arguments,
-        cwd=cwd,
-        env={},
-        stdin=subprocess.DEVNULL if stdin is None else stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdout is not None and process.stderr is not None
     expired = threading.Event()
+    source = subprocess.DEVNULL if stdin is None else stdin
+    pipe = subprocess.PIPE
+    with subprocess.Popen(arguments, cwd=cwd, env={}, stdin=source, stdout=pipe, stderr=pipe) as process:
+        assert process.stdout is not None and process.stderr is not None
 
-    def expire() -> None:
-        expired.set()
-        process.kill()
-
-    timer = threading.Timer(TIMEOUT, expire)
-    timer.start()
-    try:
-        output = process.stdout.read(MAX_OUTPUT)
-        too_much = len(output) == MAX_OUTPUT
-        if too_much:
+        def expire() -> None:
+            expired.set()
             process.kill()
-            output = output[: output.rfind(b"\n") + 1] or output[: output.rfind(b"\0") + 1]
-        message = process.stderr.read().decode("utf-8", "replace").strip()
-    finally:
-        timer.cancel()
-        process.stdout.close()
-        process.stderr.close()
-        process.wait()
+
+        timer = threading.Timer(TIMEOUT, expire)
+        try:
+            timer.start()
+            output = process.stdout.read(MAX_OUTPUT)
+            too_much = len(output) == MAX_OUTPUT
+            if too_much:
+                process.kill()
+                output = output[: output.rfind(b"\n") + 1] or output[: output.rfind(b"\0") + 1]
+            message = process.stderr.read().decode("utf-8", "replace").strip()
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            timer.cancel()
     if process.returncode == 2 and message:
         raise ToolError(_explained(message))
     if expired.is_set():
@@ -164,15 +159,18 @@ def _parse(output: bytes, mode: str, path_of: Callable[[bytes], str]) -> Hits:
     if mode == "files_with_matches":
         hits.files = [path_of(name) for name in output.split(b"\0") if name]
         return hits
-    current, lines = b"", list[bytes]()
+    if mode == "count":
+        for name, nul, count in (record.partition(b"\0") for record in output.split(b"\n")):
+            if nul:
+                hits.counts[path_of(name)] = int(count)
+        return hits
+    start, skip, append = b"\0", 0, list[bytes]().append
     for record in output.split(b"\n"):
-        name, nul, rest = record.partition(b"\0")
-        if not nul:
-            continue  # a separator between groups, or a remark on a binary file
-        if mode == "count":
-            hits.counts[path_of(name)] = int(rest)
-            continue
-        if name != current:  # the lines of a file come together
-            current, lines = name, hits.lines.setdefault(path_of(name), [])
-        lines.append(rest)
+        if not record.startswith(start):  # the lines of a file come together
+            name, nul, _ = record.partition(b"\0")
+            if not nul:
+                continue  # a separator between groups, or a remark on a binary file
+            start, skip = name + nul, len(name) + 1
+            append = hits.lines.setdefault(path_of(name), []).append
+        append(record[skip:])
     return hits

@@ -100,6 +100,7 @@ class Shell:
     started: float = field(default_factory=time.monotonic)
     ended: float | None = None
     stopped: bool = False
+    swept: bool = False
 
     @property
     def exit_code(self) -> int | None:
@@ -124,21 +125,30 @@ class Shell:
         """Ends the command and all it started, after `grace` seconds by force."""
         self.stopped = self.process.returncode is None
         if self.stopped:
-            _signal_all(self._members(), self.process.pid, signal.SIGTERM)
+            self._signal(signal.SIGTERM)
             if await self.wait(grace) is None:
-                _signal_all(self._members(), self.process.pid, signal.SIGKILL)
+                self._signal(signal.SIGKILL)
                 await self.wait(GRACE)
         await self._sweep()
 
     async def _sweep(self) -> None:
-        """After the command itself: lets its output drain, then ends what it left running."""
+        """After the command itself, once: lets its output drain, then ends what it left running."""
+        if self.swept:
+            return  # by now the number of the group may be another's
+        self.swept = True
         if not self.reader.done():
             await asyncio.wait({self.reader}, timeout=DRAIN)
-        left = self._members()
-        if left:
-            _signal_all(left, self.process.pid, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
         self.reader.cancel()
         await asyncio.wait({self.reader})
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To the group first, which the kernel reaches all at once however fast it forks; then to those that left."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, number)
+        for member in self._members():
+            with contextlib.suppress(psutil.Error):
+                member.send_signal(number)
 
     def _members(self) -> list[psutil.Process]:
         return [process for process in psutil.process_iter() if _carries(process, self.mark)]
@@ -219,11 +229,3 @@ def _carries(process: psutil.Process, mark: str) -> bool:
         return bool(process.environ().get(MARK) == mark)
     except psutil.Error:
         return False  # ended, or another user's
-
-
-def _signal_all(members: list[psutil.Process], group: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)
-    for member in members:
-        with contextlib.suppress(psutil.Error):
-            member.send_signal(number)
