@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ml_engineer.assessment import files as listing
+from ml_engineer.assessment.facts import Facts, of_files
 from ml_engineer.assessment.files import File, Listing
 from ml_engineer.assessment.git import GitFacts, blob_id
 from ml_engineer.assessment.module import Call, Function, Module
@@ -140,15 +141,20 @@ class Repo:
         return any(package in self.imported for package in packages)
 
     @cached_property
-    def imported(self) -> dict[str, list[tuple[Module, ast.stmt]]]:
-        """Top-level package -> where it is imported (tests and local modules left out)."""
-        found: dict[str, list[tuple[Module, ast.stmt]]] = {}
+    def facts(self) -> dict[str, Facts]:
+        """What every module imports and where it does not parse, by path."""
+        return of_files(module.file for module in self.modules)
+
+    @cached_property
+    def imported(self) -> dict[str, list[tuple[Module, int]]]:
+        """Top-level package -> modules that import it and the line (tests and local modules left out)."""
+        found: dict[str, list[tuple[Module, int]]] = {}
         for module in self.modules:
             if "test" in module.file.roles:
                 continue
-            for item in module.imports:
+            for item in self.facts[module.path].imports:
                 if item.top and self.local(module, item.target) is None:
-                    found.setdefault(item.top, []).append((module, item.node))
+                    found.setdefault(item.top, []).append((module, item.line))
         return found
 
     def local(self, module: Module, name: str) -> tuple[Module, str] | None:
@@ -187,7 +193,11 @@ class Repo:
                 return f"{target.dotted}.{rest}{tail}"
             bindings = target.bindings_of(first, None)
             if not bindings:
-                return f"{target.dotted}.{rest}{tail}"
+                passed_on = self._through_star(target, first)
+                if passed_on is None:
+                    return f"{target.dotted}.{rest}{tail}"
+                module, name = passed_on, f"{passed_on.dotted}.{rest}{tail}"
+                continue
             bound = bindings[-1]
             if bound.target is None:
                 if bound.value is None:
@@ -199,6 +209,21 @@ class Repo:
                 return name
             module, name = target, linked
         return name
+
+    def _through_star(self, module: Module, name: str) -> Module | None:
+        """The module of this repository that `from x import *` in `module` brings a name from."""
+        for item in module.imports:
+            if not item.star:
+                continue
+            source = self.by_dotted.get(item.target)
+            if source is None or source is module:
+                found = self.local(module, item.target)
+                source = found[0] if found is not None and not found[1] else None
+            if source is None or source is module:
+                continue
+            if name in source.functions or name in source.classes or source.bindings_of(name, None):
+                return source
+        return None
 
     # --- resolvers, each in its own file -------------------------------------------------------------------------
 

@@ -1,0 +1,25 @@
+"""Names that a package passes on by `from .module import *`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ml_engineer.assessment.repo import Repo
+
+
+def test_a_class_that_a_package_passes_on_by_a_star_is_found_where_it_is_defined(tmp_path: Path):
+    package = tmp_path / "trainer"
+    package.mkdir()
+    (package / "__init__.py").write_text("from .trainer import *\n")
+    (package / "trainer.py").write_text("class Trainer:\n    def train(self):\n        pass\n")
+    (tmp_path / "main.py").write_text("from trainer import Trainer\nTrainer().train()\n")
+    repo = Repo.open(tmp_path)
+    names = repo.by_path["main.py"].call_names
+    assert names == {"trainer.trainer.Trainer", "trainer.trainer.Trainer().train"}
+
+
+def test_a_star_that_brings_nothing_of_that_name_changes_nothing(tmp_path: Path):
+    (tmp_path / "a.py").write_text("from b import *\n")
+    (tmp_path / "b.py").write_text("x = 1\n")
+    (tmp_path / "main.py").write_text("import a\na.missing()\n")
+    assert Repo.open(tmp_path).by_path["main.py"].call_names == {"a.missing"}
