@@ -106,9 +106,7 @@ def _edges(repo: Repo, unit: Unit, started: bool) -> Iterator[Unit]:
     module = unit if isinstance(unit, Module) else unit.module
     scope = unit if isinstance(unit, Function) else None
     guard = None if started else module.main_guard
-    for call in module.calls:
-        if call.scope is not scope:
-            continue
+    for call in module.calls_by_scope.get(scope, []):
         if scope is None and guard is not None and _inside(module, call.node, guard):
             continue
         yield from callees(repo, call.name)
@@ -121,9 +119,7 @@ def _edges(repo: Repo, unit: Unit, started: bool) -> Iterator[Unit]:
             if found is not None and found[0] is not module:
                 yield found[0]
     if scope is not None:  # decorators and nested functions belong to the unit
-        for function in module.functions.values():
-            if module.scope_of(function.node) is scope:
-                yield function
+        yield from module.functions_by_scope.get(scope, [])
 
 
 def callees(repo: Repo, name: str) -> Iterator[Function]:

@@ -118,13 +118,13 @@ def _uses(repo: Repo, category: str) -> Iterator[Use]:
     for package, name in PACKAGES.get(category, {}).items():
         top = package.split(".")[0]
         places = [
-            (module, node)
-            for module, node in repo.imported.get(top, [])
-            if "." not in package or any(i.target.startswith(package) for i in module.imports)
+            (module, line)
+            for module, line in repo.imported.get(top, [])
+            if "." not in package or any(i.target.startswith(package) for i in repo.facts[module.path].imports)
         ]
         if places:
-            module, node = min(places, key=lambda item: (item[0].is_notebook, item[0].path.count("/"), item[0].path))
-            yield Use(name, module.site(node))
+            module, line = min(places, key=lambda item: (item[0].is_notebook, item[0].path.count("/"), item[0].path))
+            yield Use(name, module.site(line))
     for pattern, name in FILES.get(category, {}).items():
         for file in repo.glob(pattern):
             if not file.roles & {"test"}:

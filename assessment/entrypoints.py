@@ -93,6 +93,17 @@ _SERVICE_BASES = {
     "ts.torch_handler.base_handler.BaseHandler": ("torchserve", "handle"),
     "http.server.BaseHTTPRequestHandler": ("http.server", "do_POST"),
 }
+# A module without any of these words registers no handler: it need not be parsed to know.
+_ROUTE_WORDS = re.compile(
+    rb"@[\w.]+\.(route|get|post|put|delete|patch|options|head|websocket|api_route|api|http|web_endpoint|fastapi_endpoint)"
+    rb"\b|@(\w+\.)?(deployment|service|api)\b|add_url_rule|add_api_route|add_resource|\.add_route\b|router\.add_|\bRoute\("
+    rb"|\b(re_)?path\(|\burl\(|\bweb\.(get|post)\(|def (lambda_)?handler\(|LitAPI|SeldonComponent|MLModel|kserve"
+    rb"|RequestHandler|BaseHandler|Runnable"
+)
+_ENTRY_WORDS = re.compile(
+    rb"\b(fit|fit_generator|partial_fit|train_on_batch|fit_predict|backward|minimize|predict\w*|generate|evaluate"
+    rb"|metrics|torchmetrics|cross_val_score|train_\w+)\b|\.(train|cv)\("
+)
 _SERVERLESS = re.compile(r"^(lambda_handler|handler)$")
 _SERVERS = (
     "uvicorn.run",
@@ -109,7 +120,7 @@ def find_routes(repo: Repo) -> list[Route]:
     """Every registered handler, by path and line, test files left out."""
     routes: list[Route] = []
     for module in repo.modules:
-        if "test" in module.file.roles:
+        if "test" in module.file.roles or not _ROUTE_WORDS.search(module.file.data):
             continue
         for function in module.functions.values():
             routes.extend(_decorated(repo, module, function))
@@ -253,7 +264,7 @@ def find_entries(repo: Repo) -> list[Entry]:
     entries: list[Entry] = [*_serving(repo)]
     sites: dict[Kind, list[Call]] = {"train": [], "evaluate": [], "predict": []}
     for module in repo.modules:
-        if "test" in module.file.roles:
+        if "test" in module.file.roles or not _ENTRY_WORDS.search(module.file.data):
             continue
         for call in module.calls:
             if is_training_call(call):
@@ -316,7 +327,6 @@ def _callers(repo: Repo, call: Call) -> list[tuple[Module, Function | None]]:
     """Units from which nothing else leads on, upwards from a call: scripts first, else functions nobody calls."""
     if call.scope is None:
         return [(call.module, None)]
-    callers = _reverse(repo)
     scripts: set[Module] = set()
     tops: set[Function] = set()
     seen: set[Function] = set()
@@ -326,7 +336,7 @@ def _callers(repo: Repo, call: Call) -> list[tuple[Module, Function | None]]:
         if function in seen:
             continue
         seen.add(function)
-        above = callers.get(function, set())
+        above = _callers_of(repo, function)
         if not above:
             tops.add(function)
         for unit in above:
@@ -340,18 +350,31 @@ def _callers(repo: Repo, call: Call) -> list[tuple[Module, Function | None]]:
     return [(function.module, function) for function in ordered]
 
 
-def _reverse(repo: Repo) -> dict[Function, set[callgraph.Unit]]:
-    """Function -> the units that call it. Computed once for a repository."""
-    reverse: dict[Function, set[callgraph.Unit]] | None = repo.__dict__.get("_reverse_calls")
-    if reverse is None:
-        reverse = {}
+def _callers_of(repo: Repo, function: Function) -> set[callgraph.Unit]:
+    """The units outside of tests that call a function, kept for the review."""
+    known: dict[Function, set[callgraph.Unit]] = repo.__dict__.setdefault("_callers_of", {})
+    if function not in known:
+        found: set[callgraph.Unit] = set()
+        words = _names_of(repo, function)
         for module in repo.modules:
-            if "test" in module.file.roles:
+            if "test" in module.file.roles or not any(word in module.file.data for word in words):
                 continue
             units: list[callgraph.Unit] = [module, *module.functions.values()]
-            for unit in units:
-                for callee in callgraph.successors(repo, unit, started=True):
-                    if isinstance(callee, Function):
-                        reverse.setdefault(callee, set()).add(unit)
-        repo.__dict__["_reverse_calls"] = reverse
-    return reverse
+            found.update(u for u in units if function in callgraph.successors(repo, u, started=True))
+        known[function] = found
+    return known[function]
+
+
+def _names_of(repo: Repo, function: Function) -> set[bytes]:
+    """Words one of which a module has that leads to the function: its name, its class, classes derived from that."""
+    words = {function.node.name.encode()}
+    if function.class_name is None:
+        return words
+    names = {function.class_name.rpartition(".")[2].encode()}
+    grown = True
+    while grown:
+        derived = re.compile(rb"class\s+(\w+)\s*\([^)]*\b(?:" + rb"|".join(sorted(names)) + rb")\b")
+        found = {name for module in repo.modules for name in derived.findall(module.file.data)}
+        grown = not found <= names
+        names |= found
+    return words | names

@@ -92,15 +92,17 @@ class File:
         except (OSError, ValueError) as error:
             self.unread = getattr(error, "strerror", None) or str(error)
             return b""
-        with os.fdopen(descriptor, "rb") as stream:
+        try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 self.unread = "not a regular file"
                 return b""
-            try:
+            with os.fdopen(descriptor, "rb", closefd=False) as stream:
                 return stream.read(size)
-            except OSError as error:
-                self.unread = error.strerror or str(error)
-                return b""
+        except OSError as error:
+            self.unread = error.strerror or str(error)
+            return b""
+        finally:
+            os.close(descriptor)
 
     @cached_property
     def text(self) -> str:

@@ -174,6 +174,14 @@ class Module:
     def call_names(self) -> frozenset[str]:
         return frozenset(call.name for call in self.calls)
 
+    @cached_property
+    def functions_by_scope(self) -> dict[Function | None, list[Function]]:
+        """The functions defined directly in each function, and under None those at module or class level."""
+        grouped: dict[Function | None, list[Function]] = defaultdict(list)
+        for function in self.functions.values():
+            grouped[self.scope_of(function.node)].append(function)
+        return grouped
+
     def call_of(self, node: ast.Call) -> Call:
         """The indexed call of a node."""
         return Call(self, node, self.resolve(node.func), self.scope_of(node))
