@@ -116,7 +116,7 @@ class Commands:
             for job in workflow.jobs:
                 for step in job.steps:
                     folder = step.folder.strip("./") if "$" not in step.folder else ""
-                    yield from _commands(workflow.file, step.lines, "ci", folder, job.name)
+                    yield from _commands(step.file, step.lines, "ci", folder, job.name)
         for task in self._tasks:
             yield from self._of_task(task)
         for file in self._scripts.values():

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.module import UNKNOWN
 from ml_engineer.assessment.shell import is_python
 
 if TYPE_CHECKING:
@@ -185,6 +184,6 @@ def _of_call(call: Call, command: Command) -> Listening:
     return Listening(
         framework,
         port_value if isinstance(port_value, int) and not isinstance(port_value, bool) else None,
-        host_value if isinstance(host_value, str) and host_value is not UNKNOWN else None,
+        host_value if isinstance(host_value, str) else None,
         call.site(),
     )

@@ -158,11 +158,39 @@ def _github(repo: Repo, workflow: Workflow, root: Node) -> None:
         steps = node.get("steps")
         for item in steps.items if steps is not None else []:
             if item.kind == "map":
-                job.steps.append(_github_step(workflow.file, item, folder))
+                job.steps.extend(_github_steps(repo, workflow.file, item, folder))
         called = node.get("uses")
         if called is not None:
-            job.steps.append(Step(workflow.file, called.line, called.line, name, called.text, node=node))
+            job.steps.extend(_called(repo, Step(workflow.file, called.line, called.line, name, called.text, node=node)))
         workflow.jobs.append(job)
+
+
+def _github_steps(repo: Repo, file: File, item: Node, folder: Node | None, depth: int = 0) -> Iterator[Step]:
+    """A step, followed by the steps of the local composite action that it uses."""
+    step = _github_step(file, item, folder)
+    yield step
+    if step.uses is None or not step.uses.startswith("./") or depth > 3:
+        return
+    path = posixpath.normpath(step.uses)
+    action = repo.files.get(f"{path}/action.yml") or repo.files.get(f"{path}/action.yaml")
+    for document in repo.yaml(action).documents if action is not None else ():
+        inner = document.get("runs", "steps")
+        for node in inner.items if inner is not None else []:
+            if node.kind == "map":
+                yield from _github_steps(repo, action or file, node, None, depth + 1)
+
+
+def _called(repo: Repo, step: Step) -> Iterator[Step]:
+    """A call of a reusable workflow, followed by its steps where it is a local one."""
+    yield step
+    local = repo.files.get(posixpath.normpath(step.uses)) if step.uses and step.uses.startswith("./") else None
+    for document in repo.yaml(local).documents if local is not None else ():
+        jobs = document.get("jobs")
+        for job in jobs.entries.values() if jobs is not None else ():
+            steps = job.get("steps")
+            for item in steps.items if steps is not None else []:
+                if item.kind == "map" and local is not None:
+                    yield from _github_steps(repo, local, item, None)
 
 
 def _github_step(file: File, item: Node, folder: Node | None) -> Step:
@@ -217,7 +245,8 @@ def _gitlab(repo: Repo, workflow: Workflow, root: Node) -> None:
 
 def _azure(repo: Repo, workflow: Workflow, root: Node) -> None:
     trigger, pull, schedules = root.get("trigger"), root.get("pr"), root.get("schedules")
-    if trigger is None or trigger.text != "none":
+    is_template = not {"trigger", "pr", "schedules", "resources", "pool", "stages"} & set(root.entries)
+    if not is_template and (trigger is None or trigger.text != "none"):
         workflow.triggers["push"] = trigger
     if pull is not None and pull.text != "none":
         workflow.triggers["pull_request"] = pull

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, rule
+from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.docker import Dockerfile, Stage
@@ -75,7 +75,7 @@ def _base_image(docker: Dockerfile) -> Iterator[Hit]:
 
 
 def _nightly(docker: Dockerfile) -> Iterator[Hit]:
-    sites = []
+    sites: list[Site] = []
     for stage in docker.stages:
         for run in stage.of("RUN"):
             sites.extend(run.file.site(number) for number, line in run.lines if _NIGHTLY.search(line))

@@ -1,0 +1,88 @@
+"""M8-05: a push deploys without any job that ran tests before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, SeverityName, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.ci import Deployment
+    from ml_engineer.assessment.repo import Repo
+    from ml_engineer.assessment.workflows import Job, Step, Workflow
+
+_BY_HAND = frozenset(["release", "workflow_dispatch", "workflow_call", "repository_dispatch", "deployment", "create"])
+
+
+@rule(
+    id="MLE0805",
+    name="deploy-ungated",
+    step=8,
+    severity=HIGH,
+    title="A push deploys without waiting for tests",
+    why="The first place where a broken change is noticed is production.",
+    remedy="Let the deploying job need a job that runs the tests, and put an approval before production.",
+    source="seen in real repositories; ML Test Score, infrastructure 4",
+    applies=lambda repo: any(_pushed(repo, workflow) for workflow in repo.workflows),
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    for workflow in repo.workflows:
+        ungated = [found for found in _pushed(repo, workflow) if not _gated(repo, *found)]
+        if not ungated or _after_tests(repo, workflow):
+            continue
+        last = ungated[-1]
+        order = [last, *(found for found in ungated if found is not last)]
+        yield Hit(
+            [found.site for _, _, found in order],
+            severity=_severity(repo, workflow, [job for job, _, _ in ungated]),
+            title=f"A push deploys ({', '.join(dict.fromkeys(d.what for _, _, d in ungated))}) "
+            "without a job that ran tests before",
+            anchor=workflow.file.path,
+        )
+
+
+def _pushed(repo: Repo, workflow: Workflow) -> list[tuple[Job, Step, Deployment]]:
+    """What the workflow ships when something is pushed."""
+    from ml_engineer.assessment.ci import deployments
+
+    if not set(workflow.triggers) - _BY_HAND - {"pull_request", "schedule"}:
+        return []
+    return [found for found in deployments(repo, workflow) if not found[0].manual]
+
+
+def _gated(repo: Repo, job: Job, step: Step, found: Deployment) -> bool:
+    from ml_engineer.assessment.ci import is_unknown, runs_tests, tests
+
+    for earlier in job.steps:
+        if earlier is step:
+            break
+        if tests(repo, earlier) or is_unknown(earlier):
+            return True
+    before = list(job.before())
+    return any(runs_tests(repo, other) is not None or any(map(is_unknown, other.steps)) for other in before)
+
+
+def _after_tests(repo: Repo, workflow: Workflow) -> bool:
+    """Whether it starts when another workflow that runs tests has ended."""
+    from ml_engineer.assessment.ci import tested_workflows
+
+    node = workflow.triggers.get("workflow_run")
+    listed = node.get("workflows") if node is not None else None
+    names = set(listed.strings()) if listed is not None else set()
+    for other in tested_workflows(repo):
+        name = other.root.get("name") if other.root is not None else None
+        if name is not None and name.text in names:
+            return True
+    return False
+
+
+def _severity(repo: Repo, workflow: Workflow, jobs: list[Job]) -> SeverityName:
+    """Medium where a person may stand between, or where tests run in another workflow at the same time."""
+    from ml_engineer.assessment.ci import tested_workflows
+
+    if all(job.environment is not None for job in jobs) or tested_workflows(repo):
+        return MEDIUM
+    push = workflow.triggers.get("push")
+    only_tags = push is not None and push.get("tags") is not None and push.get("branches") is None
+    return MEDIUM if only_tags else HIGH

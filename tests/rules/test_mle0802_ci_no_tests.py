@@ -1,0 +1,66 @@
+import pytest
+
+CI = """\
+on: [push]
+jobs:
+  build:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      - run: %s
+"""
+WHERE = ".github/workflows/ci.yml"
+
+
+@pytest.mark.parametrize(
+    "command", ["docker build .", "pip install pytest", "flake8 tests", "make lint"]
+)
+def test_a_pipeline_without_tests_is_reported_at_its_job(check, place, command):
+    files = {WHERE: CI % command, "Makefile": "lint:\n\truff check .\n", "a.py": ""}
+    (finding,) = check("MLE0802", files)
+    assert (place(finding), finding.severity.value) == ((WHERE, 3), "high")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "pytest -q",
+        "python -m pytest",
+        "coverage run -m pytest",
+        "poetry run pytest",
+        "make check",
+        "tox",
+        "nox -s tests",
+        "just test",
+        "bash scripts/ci.sh",
+        "python -m unittest discover",
+        "docker compose run app pytest",
+        "python tests/test_model.py",
+    ],
+)
+def test_tests_behind_a_task_or_a_script_count(check, command):
+    files = {
+        WHERE: CI % command,
+        "Makefile": "check: lint\n\tpython -m pytest tests\nlint:\n\truff check .\n",
+        "scripts/ci.sh": "set -e\npytest\n",
+        "tests/test_model.py": "def test():\n    assert 1\n",
+    }
+    assert check("MLE0802", files) == []
+
+
+def test_a_pipeline_kept_elsewhere_is_unknown(check):
+    text = "on: push\njobs:\n  a:\n    uses: org/shared/.github/workflows/python.yml@v1\n"
+    assert check("MLE0802", {WHERE: text}) == []
+
+
+def test_a_local_action_is_followed(check):
+    action = "runs:\n  using: composite\n  steps:\n    - run: pytest\n      shell: bash\n"
+    files = {
+        WHERE: (CI % "ls").replace("actions/checkout@v4", "./.github/actions/t"),
+        ".github/actions/t/action.yml": action,
+    }
+    assert check("MLE0802", files) == []
+
+
+def test_without_a_pipeline_another_rule_speaks(check):
+    assert check("MLE0802", {"a.py": ""}) == []

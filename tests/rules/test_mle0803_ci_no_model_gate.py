@@ -1,0 +1,33 @@
+import pytest
+
+CI = "on: [push]\njobs:\n  build:\n    steps:\n      - run: %s\n"
+WHERE = ".github/workflows/ci.yml"
+TRAIN = """\
+from sklearn.linear_model import LogisticRegression
+def fit(X, y):
+    model = LogisticRegression()
+    return model.fit(X, y)
+if __name__ == "__main__":
+    fit([[1]], [1])
+"""
+
+
+def test_a_pipeline_that_never_trains_is_reported(check, place):
+    files = {WHERE: CI % "pytest", "src/job.py": TRAIN, "tests/test_a.py": "def test():\n    assert 1\n"}
+    (finding,) = check("MLE0803", files)
+    assert place(finding) == (WHERE, 3)
+
+
+@pytest.mark.parametrize("command", ["python src/job.py", "dvc repro", "make train", "python -m src.job --sample"])
+def test_training_in_a_step_counts(check, command):
+    files = {WHERE: CI % command, "src/job.py": TRAIN, "Makefile": "train:\n\tpython src/job.py\n"}
+    assert check("MLE0803", files) == []
+
+
+def test_a_test_that_trains_counts(check):
+    test = "from src.job import fit\ndef test_fit():\n    assert fit([[1]], [1])\n"
+    assert check("MLE0803", {WHERE: CI % "pytest", "src/job.py": TRAIN, "tests/test_job.py": test}) == []
+
+
+def test_a_repository_that_trains_nothing_is_no_subject(check):
+    assert check("MLE0803", {WHERE: CI % "pytest", "a.py": "x = 1\n"}) == []

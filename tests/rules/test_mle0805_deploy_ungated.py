@@ -1,0 +1,61 @@
+import pytest
+
+WHERE = ".github/workflows/cd.yml"
+TEXT = """\
+name: cd
+on:
+  push:
+    branches: [main]
+jobs:
+  build:
+    steps:
+      - run: %s
+  deploy:
+    needs: build
+    steps:
+      - run: kubectl apply -f k8s/
+"""
+
+
+def test_a_deployment_that_waits_for_a_build_only(check, place):
+    (finding,) = check("MLE0805", {WHERE: TEXT % "docker build ."})
+    assert (place(finding), finding.severity.value) == ((WHERE, 12), "high")
+
+
+def test_a_push_of_the_image_is_a_second_place(check):
+    (finding,) = check("MLE0805", {WHERE: TEXT % "docker push x/y:latest"})
+    assert [e.line_start for e in finding.evidence] == [12, 8]
+
+
+def test_tests_before_it_gate_it(check):
+    assert check("MLE0805", {WHERE: TEXT % "pytest"}) == []
+
+
+def test_tests_in_the_same_job_before_it_gate_it(check):
+    text = "on: push\njobs:\n  a:\n    steps:\n      - run: pytest\n      - run: helm upgrade x ./c\n"
+    assert check("MLE0805", {WHERE: text}) == []
+
+
+def test_another_workflow_with_tests_makes_it_medium(check):
+    other = "name: tests\non: [push, pull_request]\njobs:\n  t:\n    steps:\n      - run: pytest\n"
+    (finding,) = check("MLE0805", {WHERE: TEXT % "ls", ".github/workflows/t.yml": other})
+    assert finding.severity.value == "medium"
+    chained = (TEXT % "ls").replace("push:\n    branches: [main]", "workflow_run:\n    workflows: [tests]")
+    assert check("MLE0805", {WHERE: chained, ".github/workflows/t.yml": other}) == []
+
+
+def test_an_environment_may_ask_a_person(check):
+    text = (TEXT % "ls").replace("    needs: build\n", "    needs: build\n    environment: production\n")
+    (finding,) = check("MLE0805", {WHERE: text})
+    assert finding.severity.value == "medium"
+
+
+@pytest.mark.parametrize("trigger", ["workflow_dispatch:", "release: {types: [published]}", "pull_request:"])
+def test_a_person_starts_it_or_it_is_no_push(check, trigger):
+    text = (TEXT % "ls").replace("push:\n    branches: [main]", trigger)
+    assert check("MLE0805", {WHERE: text}) == []
+
+
+def test_building_without_a_push_is_no_deployment(check):
+    text = "on: push\njobs:\n  a:\n    steps:\n      - uses: docker/build-push-action@v6\n        with: {push: false}\n"
+    assert check("MLE0805", {WHERE: text}) == []
