@@ -7,6 +7,7 @@ stop at slashes, `**` does not, `{a,b}` stands for either (in patterns, not in .
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
@@ -32,6 +33,22 @@ def normalise(glob: str) -> str:
 def matcher(glob: str) -> re.Pattern[str]:
     """Matches relative paths of files, with `fullmatch`."""
     return re.compile("|".join(to_regex(plain) for plain in expand_braces(normalise(glob))), re.DOTALL)
+
+
+def selector(glob: str) -> Callable[[str], bool]:
+    """Whether a relative path of a file is selected. "!pattern" selects all but what it matches, folders included."""
+    if not glob.startswith("!"):
+        wanted = matcher(glob).fullmatch
+        return lambda path: wanted(path) is not None
+    plain = glob.removeprefix("!").removeprefix("./")
+    unwanted = re.compile("|".join(to_regex(one.removesuffix("/")) for one in expand_braces(plain)), re.DOTALL)
+    itself = not plain.endswith("/")
+
+    def outside(path: str) -> bool:
+        parts = path.split("/")
+        return not any(unwanted.fullmatch("/".join(parts[:end])) for end in range(1, len(parts) + itself))
+
+    return outside
 
 
 def to_regex(glob: str) -> str:

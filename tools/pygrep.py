@@ -74,10 +74,9 @@ def compile_pattern(query: Query) -> re.Pattern[str]:
 
 
 def list_files(workspace: Workspace, path: str, glob: str) -> Listing:
-    excluding = glob.startswith("!")
-    wanted = globs.matcher(glob.removeprefix("!")).fullmatch
+    selected = globs.selector(glob)
     skip = 0 if path == "." else len(path) + 1
-    found = [entry for entry in _walk(workspace, path) if (wanted(entry[1][skip:]) is None) == excluding]
+    found = [entry for entry in _walk(workspace, path) if selected(entry[1][skip:])]
     return Listing([file for _, file in sorted(found, key=lambda entry: (-entry[0], entry[1]))])
 
 

@@ -82,11 +82,12 @@ def _glob_rules(glob: str | None, inner: str) -> list[str]:
     if glob is None:
         return []
     excluding = glob.startswith("!")
+    plain = glob.removeprefix("!").removeprefix("./") if excluding else globs.normalise(glob)
     rules = []
-    for plain in globs.expand_braces(globs.normalise(glob.removeprefix("!"))):
-        anchored = "/" in plain
+    for one in globs.expand_braces(plain):
+        anchored = "/" in one.rstrip("/")
         place = f"/{globs.escape(inner)}/" if anchored and inner else "/" if anchored else ""
-        rules.append(f"{'' if excluding else '!'}{place}{plain.removeprefix('/')}")
+        rules.append(f"{'' if excluding else '!'}{place}{one.removeprefix('/')}")
     return rules if excluding else ["*", "!*/", *rules]
 
 
@@ -94,10 +95,9 @@ def _matching(paths: list[str], folder: str, glob: str | None) -> list[str]:
     """Those that `glob` matches: a .gitignore file that says "!name" brings back a name that was not asked for."""
     if glob is None or globs.normalise(glob) in ("**", "**/*"):
         return paths
-    wanted = globs.matcher(glob.removeprefix("!")).fullmatch
-    excluding = glob.startswith("!")
+    selected = globs.selector(glob)
     skip = 0 if folder == "." else len(folder) + 1
-    return [path for path in paths if (wanted(path[skip:]) is None) == excluding]
+    return [path for path in paths if selected(path[skip:])]
 
 
 def _as_asked(hits: Hits, query: Query, incomplete: str) -> Hits:
