@@ -20,7 +20,7 @@ _SILENT = frozenset(
     "bitsandbytes sentencepiece tiktoken accelerate safetensors hf-transfer kaleido pandas-stubs mkl "
     "numexpr bottleneck s3fs gcsfs adlfs fsspec pysocks tornado watchdog websockets httptools uvloop "
     "itsdangerous jinja2 markupsafe werkzeug click pytz six typing-extensions importlib-metadata scipy pillow "
-    "graphviz pydot tzdata pyopenssl ruamel-yaml mypy-extensions".split()
+    "psutil pynvml nvidia-ml-py azure-cli r graphviz pydot tzdata pyopenssl ruamel-yaml mypy-extensions".split()
 )
 _SILENT_PREFIXES = (
     "types-",
@@ -51,6 +51,11 @@ _SILENT_PREFIXES = (
     "build",
     "azureml-",
 )
+# Packages that many others bring along: not surely missing where a declared package is one we know nothing of.
+_COMMON = frozenset(
+    "numpy pandas scipy requests pyyaml tqdm six packaging click typing-extensions pydantic jinja2 protobuf psutil "
+    "joblib pytz python-dateutil attrs urllib3 cloudpickle filelock fsspec rich nbformat markupsafe werkzeug".split()
+)
 MANY = 40  # a list this long was written by a tool: what it names is not asked for directly
 
 
@@ -72,7 +77,7 @@ def check(repo: Repo) -> Iterator[Hit]:
 
 def _undeclared(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.distributions import providers
-    from ml_engineer.assessment.releases import brought_by
+    from ml_engineer.assessment.releases import BRINGS, brought_by
 
     dependencies = repo.dependencies
     everywhere = {d.name for d in dependencies.declared if d.kind != "notebook"}
@@ -88,6 +93,8 @@ def _undeclared(repo: Repo) -> Iterator[Hit]:
             continue
         carrier = next(filter(None, (brought_by(name, direct) for name in names)), None)
         severity = _severity(repo, uses, carrier)
+        if severity == HIGH and names[0] in _COMMON and not direct <= BRINGS.keys():
+            severity = MEDIUM
         title = f"{names[0]} is imported but not declared"
         if carrier:
             title = f"{names[0]} is imported but only comes along with {carrier}"
@@ -148,6 +155,7 @@ def _unused(repo: Repo) -> Iterator[Hit]:
     dependencies = repo.dependencies
     used = {name for target in dependencies.third_party for name in providers(target)}
     used |= {name for module in repo.modules for item in module.imports if item.top for name in providers(item.target)}
+    used |= {name for a in repo.artefacts for item in a.globals for name in providers(item)}
     programs = {command.program for command in repo.commands}
     by_file: dict[str, list[Site]] = {}
     counts: dict[str, int] = {}

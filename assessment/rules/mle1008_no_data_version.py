@@ -1,0 +1,101 @@
+"""M10-08: training reads data that no version names."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import MEDIUM, Hit, Site, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Call
+    from ml_engineer.assessment.repo import Repo
+
+READERS = (
+    "pandas.read_*", "polars.read_*", "dask.dataframe.read_*", "numpy.load", "numpy.loadtxt", "numpy.genfromtxt",
+    "torchvision.datasets.ImageFolder", "torchvision.datasets.DatasetFolder", "*.flow_from_directory",
+    "*.image_dataset_from_directory", "tensorflow.data.TFRecordDataset", "scipy.io.loadmat", "scipy.io.arff.loadarff",
+    "csv.reader", "open", "cv2.imread", "pyarrow.parquet.read_table", "h5py.File", "os.listdir", "glob.glob",
+)  # fmt: skip
+_DATA_NAME = re.compile(
+    r"\.(csv|tsv|json|jsonl|parquet|feather|npy|npz|mat|arff|xlsx?|data|h5|hdf5|txt|pkl|tfrecord)$|(^|/)(data|dataset|"
+    r"datasets|input|inputs|images?|train|raw|corpus)(/|$)",
+    re.I,
+)
+_VERSIONED = re.compile(
+    r"\b(dvc|lakefs|deltalake|delta\.|pachyderm|quilt3|git-lfs|sha256|md5|checksum|hashlib)\b", re.I
+)
+
+
+@rule(
+    id="MLE1008",
+    name="no-data-version",
+    step=10,
+    severity=MEDIUM,
+    title="Training data has no version",
+    why="Nobody can say which data a model came from, so a result cannot be reproduced or traced back.",
+    remedy="Track the data with DVC or LFS, or record a checksum and the source of the version that was used.",
+    source="MLOps maturity model level 2; mllint",
+    applies=lambda repo: bool(repo.closure("train")),
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    if _has_versions(repo):
+        return
+    sites: list[tuple[Site, str]] = []
+    for call in repo.closure("train").calls(*READERS):
+        path = _path(repo, call)
+        if (
+            path
+            and "test" not in call.module.file.roles
+            and _DATA_NAME.search(path)
+            and not _is_tracked(repo, call, path)
+        ):
+            sites.append((call.site(), path))
+    if sites:
+        need, path = sites[0]
+        patterns = ("*.dvc", "dvc.yaml", "git lfs", "lakeFS, Delta, Quilt", "checksums in code")
+        yield Hit(
+            [repo.missing(need, patterns)],
+            title=f"Training data has no version ({path})",
+            anchor=f"data version {need.path}",
+        )
+
+
+def _has_versions(repo: Repo) -> bool:
+    if repo.glob("*.dvc", "dvc.yaml", ".dvc/config") or any(
+        "filter=lfs" in f.text for f in repo.glob(".gitattributes")
+    ):
+        return True
+    modules = repo.closure("train").modules
+    return any(_VERSIONED.search(module.file.text) for module in modules if not module.is_notebook)
+
+
+def _path(repo: Repo, call: Call) -> str | None:
+    from ml_engineer.assessment.values import constant
+
+    if not call.node.args:
+        return None
+    value = constant(repo, call.module, call.node.args[0])
+    if not isinstance(value, str) or "://" in value or not value.strip():
+        return None
+    value = value.replace("\\", "/")
+    if call.name == "open":
+        mode = call.module.literal(call.argument(1, "mode"))
+        if isinstance(mode, str) and set(mode) & set("wax"):
+            return None
+    return value
+
+
+def _is_tracked(repo: Repo, call: Call, path: str) -> bool:
+    """Whether the data, or anything in that folder, is part of the repository."""
+    if path.startswith(("/", "~")) or re.match(r"[A-Za-z]:", path):
+        return False
+    ending = posixpath.normpath(path).lstrip("./").rstrip("/*")
+    folder = call.module.file.folder
+    for base in dict.fromkeys((folder, "", posixpath.dirname(folder))):
+        full = posixpath.normpath(posixpath.join(base, path.rstrip("/*"))).lstrip("./")
+        if full in repo.files or any(p.startswith(f"{full}/") for p in repo.files):
+            return True
+    return bool(ending) and any(p == ending or p.endswith(f"/{ending}") or f"/{ending}/" in f"/{p}" for p in repo.files)

@@ -1,0 +1,157 @@
+"""M10-10: secrets in the repository. The secret itself is never shown: a quote ends where its value begins."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.files import BINARY_SUFFIXES
+from ml_engineer.assessment.rule import CRITICAL, HIGH, Hit, Site, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.files import File
+    from ml_engineer.assessment.repo import Repo
+
+MAX_BYTES = 1_000_000
+MAX_LINE = 4_000
+_MIN_ENTROPY = 3.0  # bits for each character, of a value that only its name makes suspicious
+
+# Shapes that are a key by themselves. Group 1 is the secret.
+_SHAPES = (
+    ("AWS access key", r"\b((?:AKIA|ASIA)[0-9A-Z]{16})\b"),
+    ("GitHub token", r"\b(gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{60,})\b"),
+    ("Hugging Face token", r"\b(hf_[A-Za-z]{34})\b"),
+    ("Anthropic key", r"\b(sk-ant-[A-Za-z0-9_-]{32,})"),
+    ("OpenAI key", r"\b(sk-(?:proj-)?[A-Za-z0-9_-]{32,})"),
+    ("Slack token", r"\b(xox[abpr]-[0-9A-Za-z-]{20,})"),
+    ("Google API key", r"\b(AIza[0-9A-Za-z_-]{35})\b"),
+    ("GitLab token", r"\b(glpat-[0-9A-Za-z_-]{20,})"),
+    ("private key", r"-----BEGIN ((?:RSA |EC |DSA |OPENSSH |ENCRYPTED )?PRIVATE KEY-----)"),
+    ("Azure storage key", r"AccountKey=([A-Za-z0-9+/]{86}==)"),
+    (
+        "password in a connection string",
+        r"\b(?:postgres(?:ql)?|mysql|mongodb(?:\+srv)?|redis|amqp)(?:\+\w+)?://[^\s:/@'\"]*:([^\s@'\"/]{4,})@",
+    ),
+)
+_SHAPE_PATTERNS = tuple((name, re.compile(pattern)) for name, pattern in _SHAPES)
+_ANY_SHAPE = re.compile("|".join(pattern for _, pattern in _SHAPES))
+_NAMED = re.compile(
+    r"(?P<name>[\w.-]*(?:passw(?:or)?d|passwd|\bpwd|secret|api_?key|access_?key|auth_?token|access_?token|private_?key|"
+    r"client_?secret|account_?key|connection_?string|[_-]token|^token|_key_id|credentials?))[\"']?\s*(?::\s*str\s*)?[:=]\s*"
+    r"(?P<quote>[\"'])(?P<value>[^\"'\n]{6,200})(?P=quote)",
+    re.I,
+)
+_ENV_LINE = re.compile(
+    r"^\s*(?:export\s+|ENV\s+|ARG\s+)?(?P<name>\w*(?:PASSWORD|PASSWD|SECRET|API_?KEY|ACCESS_KEY|TOKEN|PRIVATE_KEY)\w*)"
+    r"[= ](?P<value>[^\s\"'#]{8,200}|\"[^\"]{8,200}\"|'[^']{8,200}')\s*$"
+)
+_PLACEHOLDER = re.compile(
+    r"example|sample|dummy|placeholder|change_?me|replace|your|xxx|\*\*\*|\.\.\.|<[^>]*>|\$\{?\w|\{\{|\{[\w.]*\}|"
+    r"%\(|%s|todo|fake|test|insert|redacted|secret_?key$|os\.environ|getenv|environ|secrets\.|"
+    r"^(none|null|true|false|admin|user|password|passwd|secret|string|token|root|guest|postgres|mysql|mlflow|minio\w*|"
+    r"airflow|changeit|123456\w*|abc\w*|foo\w*|bar\w*)$|^(https?|file|arn|projects|/|\./)|_token$|password$|api[_-]?key$",
+    re.I,
+)
+_NO_SECRET_NAME = re.compile(r"(path|file|name|url|uri|header|prefix|field|length|type|policy)s?$", re.I)
+_IGNORED_SUFFIXES = frozenset(".lock .svg .csv .tsv .ipynb_checkpoints .map .min.js .css .html .jsonl .txt".split())
+_ENV_FILE = re.compile(r"(^|/)\.env(\.(?!example|sample|template|dist|test)[\w.-]+)?$|(^|/)kaggle\.json$")
+
+
+@rule(
+    id="MLE1010",
+    name="secret",
+    step=10,
+    severity=CRITICAL,
+    title="A secret is in the repository",
+    why="Whoever can read the repository, or any copy of its history, can use it.",
+    remedy="Revoke it now, then read it from the environment or a secret store; taking it out of git is not enough.",
+    source="detect-secrets; bandit B105",
+    peers=("security-auditor",),
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    for file in repo.files.values():
+        if file.roles & {"vendored", "template", "test"} or file.tracked is False or file.size > MAX_BYTES:
+            continue
+        if file.suffix in BINARY_SUFFIXES or file.suffix in _IGNORED_SUFFIXES or file.name.endswith(".min.js"):
+            continue
+        found = list(_in_file(repo, file))
+        if found:
+            what = found[0][0]
+            shown = what if len(found) == 1 else f"{what} and {len(found) - 1} more"
+            sites = [s for _, s in found]
+            yield Hit(sites, title=f"A secret is in the repository ({shown})", anchor=f"secret {file.path}")
+        elif _ENV_FILE.search(file.path) and file.tracked and _assigns(file):
+            yield Hit(
+                [Site(file.path, 1, 1, "", None, file.path)],
+                severity=HIGH,
+                title=f"{file.name} is tracked by git",
+                anchor=f"env {file.path}",
+            )
+
+
+def _in_file(repo: Repo, file: File) -> Iterator[tuple[str, Site]]:
+    if file.suffix == ".ipynb":
+        module = repo.by_path.get(file.path)
+        if module is None:
+            return
+        for number, line in enumerate(module.source.lines, 1):
+            for what, start in _secrets(line, env=False):
+                yield what, _masked(module.source.site(number), start)
+        return
+    env = file.name.startswith(".env") or file.suffix in (".env", ".sh", ".tfvars") or "ockerfile" in file.name
+    manifest = {s.file.path for s in repo.compose} | {o.file.path for o in repo.kubernetes}  # M9-08 judges their fields
+    for number, line in enumerate(file.lines, 1):
+        for what, start in _secrets(line, env=env, named=file.path not in manifest):
+            yield what, _masked(file.site(number), start, line)
+
+
+def _masked(site: Site, start: int, line: str | None = None) -> Site:
+    """The site with its quote cut before the secret."""
+    text = site.quote if line is None else line
+    return Site(site.path, site.line, site.line, text[:start], site.cell, text[:start].strip())
+
+
+def _secrets(line: str, env: bool, named: bool = True) -> Iterator[tuple[str, int]]:
+    """What kind of secret a line holds, and the column where it begins. At most one for a line."""
+    if len(line) > MAX_LINE:
+        return
+    if _ANY_SHAPE.search(line):
+        for name, pattern in _SHAPE_PATTERNS:
+            match = pattern.search(line)
+            if match and not _is_placeholder(match[1]):
+                yield name, match.start(1)
+                return
+    if not named:
+        return
+    for match in [_NAMED.search(line), _ENV_LINE.match(line) if env else None]:
+        if match is not None and _is_secret(match["name"], match["value"].strip("\"'")):
+            yield match["name"].strip("-.").lower(), match.start("value")
+            return
+
+
+def _is_secret(name: str, value: str) -> bool:
+    if _is_placeholder(value) or re.search(r"\s", value.strip()) or _NO_SECRET_NAME.search(name):
+        return False
+    password = re.search(r"passw|pwd", name, re.I)
+    if password:
+        return (len(value) >= 6 and not value.isalpha()) or len(value) >= 10
+    mixed = sum(bool(re.search(kind, value)) for kind in ("[a-z]", "[A-Z]", r"\d"))
+    return (
+        len(value) >= 16 and mixed >= 2 and _entropy(value) >= _MIN_ENTROPY and not re.fullmatch(r"[a-z_.-]+\d?", value)
+    )
+
+
+def _is_placeholder(value: str) -> bool:
+    return _PLACEHOLDER.search(value) is not None or len(set(value)) < 4
+
+
+def _entropy(value: str) -> float:
+    counts = Counter(value)
+    return -sum(n / len(value) * math.log2(n / len(value)) for n in counts.values())
+
+
+def _assigns(file: File) -> bool:
+    return any(re.match(r"^\s*[\"']?\w+[\"']?\s*[=:]\s*\S+", line) for line in file.lines)

@@ -1,0 +1,52 @@
+"""M10-12: a saved model that does not say what it was made from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import LOW, Hit, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Call
+    from ml_engineer.assessment.repo import Repo
+
+SAVERS = (
+    "pickle.dump", "cPickle.dump", "dill.dump", "cloudpickle.dump", "joblib.dump", "sklearn.externals.joblib.dump",
+    "torch.save", "*.save_model", "*.save_weights", "*.save_pretrained", "*keras*.save", "skops.io.dump",
+    "tensorflow.saved_model.save", "torch.jit.save", "*.to_onnx", "torch.onnx.export",
+)  # fmt: skip
+_TRACKERS = ("mlflow", "wandb", "neptune", "comet_ml", "clearml", "aim", "dvclive", "sagemaker", "azureml", "kfp",
+             "vertexai", "zenml", "metaflow", "bentoml", "dagshub", "guild", "sacred", "polyaxon")  # fmt: skip
+_LINEAGE = re.compile(
+    r"rev-parse|git\.Repo\(|GIT_COMMIT|GIT_SHA|GITHUB_SHA|CI_COMMIT_SHA|commit_(hash|id|sha)|git_(hash|sha|commit|rev)|"
+    r"data_(hash|version|sha\w*|md5)|dataset_(hash|version|sha\w*)",
+    re.I,
+)
+
+
+def _saves(repo: Repo) -> list[Call]:
+    return [call for call in repo.closure("train").calls(*SAVERS) if "test" not in call.module.file.roles]
+
+
+@rule(
+    id="MLE1012",
+    name="no-lineage",
+    step=10,
+    severity=LOW,
+    title="The saved model does not say what it was made from",
+    why="A model in production cannot be traced to the code, data and parameters that made it.",
+    remedy="Save the commit, a hash of the data and the parameters beside the model, or log them with MLflow.",
+    source="ML Test Score Infra-1",
+    applies=lambda repo: bool(_saves(repo)),
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    closure = repo.closure("train")
+    if closure.imports(*_TRACKERS) or repo.glob("dvc.lock", "MLproject"):
+        return
+    if any(_LINEAGE.search(module.file.text) for module in closure.modules):
+        return
+    saves = _saves(repo)
+    patterns = ("git commit in the code", "hash of the data", *_TRACKERS[:5], "dvc.lock")
+    yield Hit([repo.missing(saves[0].site(), patterns, closure.modules)], anchor="lineage")
