@@ -29,7 +29,6 @@ from ml_engineer.assessment.module import Call, Function, Module
 from ml_engineer.assessment.rule import Missing, Site
 
 if TYPE_CHECKING:
-    from ml_engineer.assessment.artefacts import Artefact
     from ml_engineer.assessment.callgraph import Closure
     from ml_engineer.assessment.commands import Commands
     from ml_engineer.assessment.compose import Service
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.entrypoints import Entry, Route
     from ml_engineer.assessment.kubernetes import Object
     from ml_engineer.assessment.manifests import Parsed
+    from ml_engineer.assessment.savedfiles import Artefact
     from ml_engineer.assessment.workflows import Workflow
 
 MAX_SEARCHED_FILES = 12
@@ -258,7 +258,7 @@ class Repo:
     @cached_property
     def artefacts(self) -> list[Artefact]:
         """Saved models, read without loading them: globals, versions, problems."""
-        from ml_engineer.assessment.artefacts import find_artefacts
+        from ml_engineer.assessment.savedfiles import find_artefacts
 
         return find_artefacts(self)
 
