@@ -48,6 +48,7 @@ _TORCH_MODELS = (
     "efficientnet_pytorch.EfficientNet.from_*()", "transformers.*.from_pretrained()",
     "torch.jit.script()", "torch.compile()", "*.load_from_checkpoint()",
 )  # fmt: skip
+_STATE = re.compile(r"(?:fastapi|starlette)\b.*?\.state\.(\w+)")
 _MODEL_NAME = re.compile(r"model|net|encoder|decoder|classifier|detector|generator|backbone|bert", re.I)
 _NO_TORCH = re.compile(r"transformers\.(\w*Tokenizer\w*|\w*Processor\w*|\w*Extractor\w*|\w*Config|TF\w+|Flax\w+)\.")
 _CALLED_MODELS = (
@@ -79,6 +80,10 @@ def origin(repo: Repo, name: str) -> str:
 
 
 def _hop(repo: Repo, name: str) -> str | None:
+    state = _STATE.match(name)
+    if state:
+        kept = _kept_states(repo).get(state[1])
+        return kept + name[state.end() :] if kept is not None else None
     for match in re.finditer(r"\(\)", name):
         plain, rest = name[: match.start()].replace("()", ""), name[match.end() :]
         function = repo.functions.get(plain)
@@ -94,6 +99,23 @@ def _hop(repo: Repo, name: str) -> str | None:
             if field and held and not held.startswith("?"):
                 return held + rest[field.end() :]
     return None
+
+
+def _kept_states(repo: Repo) -> dict[str, str]:
+    """What start-up code keeps on an application: the resolved value of `app.state.name = value`, by name."""
+    found: dict[str, str] | None = repo.__dict__.get("_kept_states_cache")
+    if found is None:
+        found = {}
+        for module in repo.modules:
+            if ".state." not in module.file.text or "test" in module.file.roles:
+                continue
+            for node in ast.walk(module.tree):
+                if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
+                    owner = node.targets[0].value
+                    if isinstance(owner, ast.Attribute) and owner.attr == "state":
+                        found.setdefault(node.targets[0].attr, module.resolve(node.value))
+        repo.__dict__["_kept_states_cache"] = found
+    return found
 
 
 def _returned(function: Function, rest: str) -> str | None:

@@ -181,3 +181,25 @@ def test_a_setting_of_another_module_or_class_is_a_constant(repo):
     found = [values.constant(opened, module, node.value) for node in module.tree.body[2:]]
     assert found[:3] == ["bert-base-uncased", "cuda", "bert-base-uncased"]
     assert not isinstance(found[3], str)
+
+
+def test_what_start_up_keeps_on_the_application_is_found_in_the_handler(repo):
+    opened = repo({
+        "main.py": """
+            from fastapi import FastAPI
+            from service import Service
+            app = FastAPI()
+            def start(app):
+                app.state.model = Service()
+            """,
+        "routes.py": """
+            from fastapi import APIRouter, Request
+            router = APIRouter()
+            @router.post("/p")
+            def p(request: Request, x: float):
+                return request.app.state.model.run(x)
+            """,
+        "service.py": "class Service:\n    def run(self, x):\n        return self.net.predict(x)\n",
+    })  # fmt: skip
+    (handler,) = serving.handlers(opened)
+    assert [f.dotted for f in handler.functions] == ["routes.p", "service.Service.run"]

@@ -1,0 +1,56 @@
+"""M7-01: a web application that serves a model emits no metrics."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import MEDIUM, Hit, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.repo import Repo
+
+LIBRARIES = (
+    "prometheus_client", "prometheus_fastapi_instrumentator", "starlette_exporter", "prometheus_flask_exporter",
+    "starlette_prometheus", "opentelemetry", "statsd", "datadog", "ddtrace", "newrelic", "elasticapm", "arize",
+    "aioprometheus", "aws_embedded_metrics", "aws_lambda_powertools", "opencensus", "applicationinsights", "logfire",
+    "sanic_prometheus", "django_prometheus", "graphite", "influxdb_client", "flask_monitoringdashboard", "whylogs",
+)  # fmt: skip
+_LAUNCHERS = re.compile(r"opentelemetry-instrument|ddtrace-run|newrelic-admin")
+_STARTS = ("Dockerfile*", "Procfile", "*.sh", "*compose*.y*ml", "gunicorn*.py")
+
+
+def _serves(repo: Repo) -> bool:
+    from ml_engineer.assessment.serving import serves_model
+
+    return serves_model(repo)
+
+
+@rule(
+    id="MLE0701",
+    name="no-metrics",
+    step=7,
+    severity=MEDIUM,
+    title="The service emits no metrics",
+    why="Errors, latency and load of the model are seen by nobody until users complain.",
+    remedy="Expose /metrics (prometheus-fastapi-instrumentator, prometheus_client) or send OpenTelemetry.",
+    source="ML Test Score monitor-6",
+    peers=("sre-engineer",),
+    applies=_serves,
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    from ml_engineer.assessment.serving import served_app, serving_modules
+
+    app = served_app(repo)
+    if app is None or repo.closure("serve").imports(*LIBRARIES):
+        return
+    around = [module for module in repo.modules if module.file.folder == app.call.module.file.folder]
+    if any(item.top in LIBRARIES for module in around if not module.is_notebook for item in module.imports):
+        return
+    if any("metrics" in (route.path or "") for route in repo.routes):
+        return
+    if any(_LAUNCHERS.search(f.text) for f in repo.glob(*_STARTS)):
+        return
+    patterns = ("prometheus_client", "opentelemetry", "statsd", "datadog", "a route /metrics")
+    yield Hit([repo.missing(app.site, patterns, serving_modules(repo))])

@@ -1,0 +1,81 @@
+"""M7-02: predictions leave no record."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import MEDIUM, Hit, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Call
+    from ml_engineer.assessment.repo import Repo
+
+_LOGS = re.compile(r"(.*\.)?(debug|info|log|bind|msg|log_prediction\w*)$")
+_STORES = re.compile(
+    r".*\.(insert\w*|put_record\w*|put_item|put_object|produce|publish|send|send_message|writerow\w*|add|execute|to_sql|"
+    r"log_metrics?|log_table|create|xadd|rpush|lpush|capture|track|append_row)$"
+)
+_STORE_OWNERS = re.compile(
+    r"(csv|sqlite3|psycopg\w*|sqlalchemy|pymongo|redis|kafka|confluent_kafka|boto3|google|azure|elasticsearch|mlflow|wandb|"
+    r"requests|httpx|whylogs|evidently|pika|aio\w+|motor|clickhouse\w*|influxdb\w*|arize)\b"
+)
+_NAMED = re.compile(
+    r"(log|record|store|save|audit|emit|track|persist)_?\w*(prediction|inference|request|event|feedback|result)", re.I
+)
+_DATA_CAPTURE = ("ModelMonitor", "DataCaptureConfig", "enable_data_capture", "collect_model_data")
+
+
+def _has_model_route(repo: Repo) -> bool:
+    from ml_engineer.assessment.serving import web_handlers
+
+    return bool(web_handlers(repo))
+
+
+@rule(
+    id="MLE0702",
+    name="no-prediction-log",
+    step=7,
+    severity=MEDIUM,
+    title="Predictions leave no record",
+    why="Without what was asked and answered there is no audit, no drift check and no feedback to learn from.",
+    remedy="Write one structured event for each prediction: hashed input, output, model version, latency, request id.",
+    source="ML Test Score monitor-7",
+    peers=("data-engineer",),
+    applies=_has_model_route,
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    from ml_engineer.assessment.serving import web_handlers
+
+    handlers = web_handlers(repo)
+    silent = [handler for handler in handlers if not any(_records(call) for call in handler.calls)]
+    if len(silent) < len(handlers):  # some route shows how it is done here
+        return
+    files = {function.module for handler in handlers for function in handler.functions}
+    if any(word in module.file.text for module in files for word in _DATA_CAPTURE):
+        return
+    patterns = ("logger calls that carry values", "inserts, messages and rows written by the handler")
+    yield Hit([repo.missing(silent[0].function.site(), patterns, files)])
+
+
+def _records(call: Call) -> bool:
+    """Whether a call writes something of the prediction, not only a fixed text or the error of a failed one."""
+    module, name = call.module, call.name
+    if module.enclosing(call.node, ast.ExceptHandler) is not None:
+        return False
+    if _NAMED.search(ast.unparse(call.node.func).rpartition(".")[2]):
+        return True
+    if _STORES.match(name) and _STORE_OWNERS.match(name):
+        return True
+    receiver = ast.unparse(call.node.func.value) if isinstance(call.node.func, ast.Attribute) else ""
+    is_logger = name.startswith(("logging.", "loguru.", "structlog.")) or re.search(r"log(ger)?\b", receiver, re.I)
+    if not (is_logger and _LOGS.match(name)):
+        return False
+    values = [*call.node.args, *(k.value for k in call.node.keywords if k.arg not in ("exc_info", "stack_info"))]
+    return any(_varies(value) for value in values)
+
+
+def _varies(value: ast.expr) -> bool:
+    return any(isinstance(node, ast.Name | ast.Attribute | ast.Call) for node in ast.walk(value))

@@ -1,0 +1,87 @@
+"""M7-04: training keeps no picture of its data beside the model."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import LOW, MEDIUM, Hit, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Call
+    from ml_engineer.assessment.repo import Repo
+
+_TABULAR = ("pandas", "sklearn", "xgboost", "lightgbm", "catboost", "polars", "pyspark", "statsmodels")
+_PROFILERS = (
+    "whylogs", "evidently", "ydata_profiling", "pandas_profiling", "great_expectations", "tensorflow_data_validation",
+    "pandera", "deepchecks", "nannyml", "popmon",
+)  # fmt: skip
+_WRITES = (
+    "*.to_csv", "*.to_parquet", "*.to_json", "*.to_feather", "json.dump", "json.dumps", "yaml.dump", "yaml.safe_dump",
+    "joblib.dump", "pickle.dump", "*.write_text", "mlflow.log_dict", "mlflow.log_artifact", "mlflow.log_table",
+    "mlflow.log_input", "numpy.save", "numpy.savez*", "*.write_parquet", "*.write_csv",
+)  # fmt: skip
+_REFERENCE = re.compile(
+    r"reference|baseline|describe\(|profile|statistic|\bstats\b|_stats\b|quantile|histogram|schema|feature_(ranges|names|"
+    r"means|distribution)|min_max|expectation|\branges\b|infer_signature|\bbins\b",
+    re.I,
+)
+_SCALERS = re.compile(r".*(Scaler|PowerTransformer|QuantileTransformer|Pipeline|ColumnTransformer)\(\)")
+
+
+def _ships_a_table_model(repo: Repo) -> bool:
+    from ml_engineer.assessment.artefacts import is_put_to_use, model_writes
+
+    if not model_writes(repo) or not is_put_to_use(repo):
+        return False
+    return repo.closure("train").imports(*_TABULAR)
+
+
+@rule(
+    id="MLE0704",
+    name="no-reference",
+    step=7,
+    severity=MEDIUM,
+    title="Training keeps no reference of its data beside the model",
+    why="Drift can only be measured against something: without a profile of the training data there is no baseline.",
+    remedy="Save a profile (ranges, quantiles, category shares) or a sample of the training rows with the model.",
+    source="ML Test Score data-1",
+    peers=("data-engineer",),
+    applies=_ships_a_table_model,
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    from ml_engineer.assessment.artefacts import model_writes
+
+    closure = repo.closure("train")
+    if closure.imports(*_PROFILERS):
+        return
+    if any(_keeps_reference(call) for call in closure.calls(*_WRITES)):
+        return
+    if any(call.keyword("signature") or call.keyword("input_example") for call in closure.calls("mlflow.*.log_model")):
+        return
+    writes = model_writes(repo)
+    scaled = any(_writes_scaler(repo, call) for call in writes)
+    patterns = ("describe, quantile, profile, schema or reference written by training", *_PROFILERS[:4])
+    deep = closure.imports("torch", "tensorflow", "keras", "transformers")
+    yield Hit(
+        [repo.missing(writes[0].site(), patterns, closure.modules)],
+        severity=LOW if scaled else MEDIUM,
+        confidence="low" if deep else "high",  # pictures and text have no table of feature ranges
+        anchor="reference",
+    )
+
+
+def _keeps_reference(call: Call) -> bool:
+    """Whether a call writes something that its own text, or the value it writes, calls a reference."""
+    if _REFERENCE.search(ast.unparse(call.node)):
+        return True
+    given = call.module.value(call.node.args[0]) if call.node.args else None
+    return given is not None and bool(_REFERENCE.search(ast.unparse(given)[:2000]))
+
+
+def _writes_scaler(repo: Repo, call: Call) -> bool:
+    from ml_engineer.assessment.values import origin
+
+    return any(_SCALERS.match(origin(repo, call.module.resolve(argument))) for argument in call.node.args)

@@ -1,0 +1,38 @@
+import pytest
+
+APP = """
+import joblib
+from fastapi import FastAPI
+app = FastAPI()
+model = joblib.load("m")
+@app.get("/p")
+def p(x: float):
+    return model.predict([[x]])
+"""
+
+
+def test_a_service_that_nobody_watches(check, place):
+    (finding,) = check("MLE0703", {"app.py": APP})
+    assert place(finding) == ("app.py", 4)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"jobs/check.py": "from evidently.report import Report\n"},
+        {"jobs/check.py": "from scipy.stats import ks_2samp\nprint(ks_2samp(a, b))\n"},
+        {"jobs/check.py": "def population_stability_index(a, b):\n    return 0\n"},
+        {"infra/monitor.tf": 'resource "aws_sagemaker_monitoring_schedule" "drift" {}\n'},
+    ],
+)
+def test_a_drift_job_counts(check, files):
+    assert check("MLE0703", {"app.py": APP, **files}) == []
+
+
+def test_an_import_in_a_notebook_or_a_test_does_not(check):
+    notebook = (
+        '{"cells": [{"cell_type": "code", "source": ["import evidently"], "outputs": [], "metadata": {}, '
+        '"execution_count": 1}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
+    )
+    files = {"app.py": APP, "explore.ipynb": notebook, "tests/test_drift.py": "import evidently\n"}
+    assert len(check("MLE0703", files)) == 1

@@ -1,0 +1,37 @@
+TRAIN = """
+import json, joblib
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+df = pd.read_csv("d.csv")
+scaler = StandardScaler()
+model = LogisticRegression()
+model.fit(scaler.fit_transform(df[["a"]]), df["y"])
+joblib.dump(model, "m.joblib")
+"""
+SERVE = "import joblib\nm = joblib.load('m.joblib')\nprint(m.predict(X))\n"
+
+
+def test_a_model_without_a_profile_of_its_data(check, place):
+    (finding,) = check("MLE0704", {"train.py": TRAIN, "score.py": SERVE})
+    assert (finding.severity.value, place(finding)) == ("medium", ("train.py", 10))
+
+
+def test_a_dumped_scaler_is_half_of_a_reference(check):
+    (finding,) = check("MLE0704", {"train.py": TRAIN + "joblib.dump(scaler, 's.joblib')\n", "score.py": SERVE})
+    assert finding.severity.value == "low"
+
+
+def test_a_profile_a_schema_or_a_signature_is_a_reference(check):
+    lines = [
+        "df.describe().to_json('profile.json')\n",
+        "reference = df.sample(100)\nreference.to_parquet('sample.parquet')\n",
+        "stats = {'a': df['a'].mean()}\njson.dump(stats, open('stats.json', 'w'))\n",
+        "import mlflow\nmlflow.sklearn.log_model(model, 'm', input_example=df[:2])\n",
+    ]
+    for line in lines:
+        assert check("MLE0704", {"train.py": TRAIN + line, "score.py": SERVE}) == []
+
+
+def test_a_model_that_nobody_uses_needs_none(check):
+    assert check("MLE0704", {"train.py": TRAIN}) == []
