@@ -61,6 +61,7 @@ _UNSUPERVISED = re.compile(
     r"TSNE|AutoEncoder|NearestNeighbors|KernelDensity|AgglomerativeClustering|GaussianMixture|Apriori|BERTopic)\(",
     re.I,
 )
+_NO_METRIC = re.compile(r"pairwise|similarity|distances|make_scorer|get_scorer")
 _GENERATIVE = re.compile(r"\b(gan|dcgan|cyclegan|discriminator|generator_loss|netG|netD|vae|ddpm|diffusion)\b", re.I)
 
 
@@ -123,6 +124,8 @@ def is_generative(closure: Closure) -> bool:
 def metric_calls(calls: Iterable[Call]) -> Iterator[Call]:
     """Calls that compute a metric of quality."""
     for call in calls:
+        if _NO_METRIC.search(call.name):
+            continue
         if matches(call.name, "sklearn.metrics.*", "torchmetrics.*", "*.evaluate", "*.score", "evaluate.load*"):
             yield call
 

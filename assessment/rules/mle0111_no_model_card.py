@@ -54,7 +54,7 @@ def check(repo: Repo) -> Iterator[Hit]:
         present.add("licence")
     if len(present) < ENOUGH:
         lacking = [name for name in _FIELDS if name not in present]
-        searched = [f for f in files if f.name.lower().startswith("readme")] or ["README", "MODEL_CARD.md"]
+        searched = [f.path for f in files if f.name.lower().startswith("readme")] or ["README", "MODEL_CARD.md"]
         yield Hit(
             [repo.missing(saved.site(), ("MODEL_CARD*", *lacking), searched)],
             title=f"No model card: nothing on {', '.join(lacking)}",
@@ -66,10 +66,16 @@ def _saved(repo: Repo) -> Call | None:
     from ml_engineer.assessment.learning import LOADERS, SAVERS, trainings
 
     savers = tuple(name for name in SAVERS if "dumps" not in name and name not in ("*.export", "*Trainer().train"))
-    reached = repo.closure("train")
-    first = next(reached.calls(*savers), None) or next(repo.calls(*savers, tests=False), None)
-    if first is not None:
-        return first if trainings(repo) or _shipped(repo) else None
+    saved = list(repo.calls(*savers, tests=False))
+    if saved:
+        fitted = {call.module for call in trainings(repo)}
+        reached = repo.closure("train")
+
+        def rank(call: Call) -> tuple[bool, bool, bool]:
+            """A script that trains before a notebook, what training reaches before the rest."""
+            return call.module not in fitted, not reached.covers(call.module, call.node), call.module.is_notebook
+
+        return min(saved, key=rank) if fitted or _shipped(repo) else None
     return next(repo.calls(*LOADERS, tests=False), None) if _shipped(repo) else None
 
 

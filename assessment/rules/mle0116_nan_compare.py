@@ -36,7 +36,8 @@ def check(repo: Repo) -> Iterator[Hit]:
                 if any(_is_nan(module, side) for side in [node.left, *node.comparators]):
                     sites.append(module.site(node))
         if sites:
-            yield Hit(sorted(sites, key=lambda site: (site.cell or 0, site.line)))
+            sites.sort(key=lambda site: (site.cell or 0, site.line))
+            yield Hit(sites)
 
 
 def _mentions_nan(module: Module) -> bool:
