@@ -72,7 +72,7 @@ def _result(call: GrepInput, query: Query, hits: Hits) -> ToolResult:
     if not total:
         return ToolResult(f"No match for {call.pattern} in {_where(call)}.", data | {"shown": 0})
     if call.offset >= total:
-        raise ToolError(f"There are {_count(total, noun)}; offset {call.offset} is past the end. Use a smaller one.")
+        raise ToolError(f"Only {_count(total, noun)} found; offset {call.offset} is past the end. Use a smaller one.")
     match call.output_mode:
         case "files_with_matches":
             page = hits.files[call.offset : call.offset + call.head_limit]

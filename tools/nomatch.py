@@ -19,8 +19,11 @@ _CURLY = str.maketrans("‘’“”\u00a0–—", "''\"\" --")
 
 def explain(text: str, old: str, new: str) -> str:
     """One or two sentences and, where there is one, the nearest region. `old` does not occur in `text`."""
+    carriage_returns = "\r" in old
     text, old, new = (part.replace("\r\n", "\n") for part in (text, old, new))
-    lines, wanted = text.split("\n"), old.split("\n")
+    if carriage_returns and old in text:
+        return "It differs only in line endings. Send plain line breaks (\\n): they match whatever the file has."
+    lines, wanted = text.removesuffix("\n").split("\n"), old.split("\n")
     if len(_NUMBERED.findall(old)) == len([line for line in wanted if line]):
         return "old_string begins its lines with line numbers, as Read shows them. Send the text after the tab only."
     if new.strip() and text.count(new) == 1 and len(new) > 3:
