@@ -83,7 +83,23 @@ def commands_of(repo: Repo, step: Step, *, expand: bool = True) -> list[Command]
     own = [c for c in _by_path(repo).get(step.file.path, []) if c.site.line in lines]
     if not expand:
         return own
-    return [inner for command in own for inner in repo.commands.expand(command)]
+    found = [inner for command in own for inner in repo.commands.expand(command)]
+    return found + [inner for command in found for inner in _submitted(repo, command)]
+
+
+def _submitted(repo: Repo, command: Command) -> Iterator[Command]:
+    """Commands that a job description given to a scheduler names: `… submit job.yaml` with an entrypoint in it."""
+    from ml_engineer.assessment.commands import Command as Found
+    from ml_engineer.assessment.shell import simple
+
+    for word in command.arguments:
+        file = repo.files.get(word.removeprefix("./")) if word.endswith((".yaml", ".yml")) else None
+        for document in repo.yaml(file).documents if file is not None else ():
+            for key, node in document.walk():
+                if key in ("entrypoint", "command", "run", "script", "cmd") and node.kind == "scalar":
+                    for item in simple(node.text):
+                        job = Found(node.text, item, node.site(), "ci", "", command.name)
+                        yield from repo.commands.expand(job)
 
 
 def _by_path(repo: Repo) -> dict[str, list[Command]]:
@@ -127,6 +143,8 @@ def is_test(repo: Repo, command: Command) -> bool:
         return any(w in _RUNNERS or "pytest" in w for w in arguments)
     if program in ("setup.py", "manage.py") or any(w.endswith(("setup.py", "manage.py")) for w in words[:2]):
         return "test" in arguments or "test" in words
+    if "pytest" in words and not {"install", "add"} & set(words):
+        return True
     return any("test" in repo.files[path].roles for path in repo.commands.runs(command) if path in repo.files)
 
 

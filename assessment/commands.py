@@ -32,6 +32,7 @@ MAX_EXPANDED = 400
 MAX_SCRIPT_BYTES = 300_000
 START_ORIGINS = ("docker-cmd", "procfile", "compose", "kubernetes", "systemd")  # what starts a service for real
 
+_EXPRESSION = re.compile(r"\$\{\{.*?\}\}")  # filled in by the CI service before the shell reads the line
 _SHEBANG = re.compile(rb"^#!.*\b(ba|z|da|k)?sh\b")
 _FENCE = re.compile(r"^(\s*)(```+|~~~+)\s*\{?\.?([\w+-]*)")
 _SHELL_BLOCKS = frozenset(
@@ -116,7 +117,8 @@ class Commands:
             for job in workflow.jobs:
                 for step in job.steps:
                     folder = step.folder.strip("./") if "$" not in step.folder else ""
-                    yield from _commands(step.file, step.lines, "ci", folder, job.name)
+                    lines = [(number, _EXPRESSION.sub("$EXPRESSION", text)) for number, text in step.lines]
+                    yield from _commands(step.file, lines, "ci", folder, job.name)
         for task in self._tasks:
             yield from self._of_task(task)
         for file in self._scripts.values():

@@ -81,7 +81,8 @@ def _severity(repo: Repo, workflow: Workflow, jobs: list[Job]) -> SeverityName:
     """Medium where a person may stand between, or where tests run in another workflow at the same time."""
     from ml_engineer.assessment.ci import tested_workflows
 
-    if all(job.environment is not None for job in jobs) or tested_workflows(repo):
+    elsewhere = [w for w in tested_workflows(repo) if w is not workflow]
+    if all(job.environment is not None for job in jobs) or (elsewhere and workflow not in tested_workflows(repo)):
         return MEDIUM
     push = workflow.triggers.get("push")
     only_tags = push is not None and push.get("tags") is not None and push.get("branches") is None

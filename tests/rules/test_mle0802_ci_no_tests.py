@@ -12,9 +12,7 @@ jobs:
 WHERE = ".github/workflows/ci.yml"
 
 
-@pytest.mark.parametrize(
-    "command", ["docker build .", "pip install pytest", "flake8 tests", "make lint"]
-)
+@pytest.mark.parametrize("command", ["docker build .", "pip install pytest", "flake8 tests", "make lint"])
 def test_a_pipeline_without_tests_is_reported_at_its_job(check, place, command):
     files = {WHERE: CI % command, "Makefile": "lint:\n\truff check .\n", "a.py": ""}
     (finding,) = check("MLE0802", files)
@@ -36,6 +34,8 @@ def test_a_pipeline_without_tests_is_reported_at_its_job(check, place, command):
         "python -m unittest discover",
         "docker compose run app pytest",
         "python tests/test_model.py",
+        "uv run --python=${{ matrix.python }} --group test -- pytest",
+        "scheduler submit jobs/check.yaml --wait",
     ],
 )
 def test_tests_behind_a_task_or_a_script_count(check, command):
@@ -43,6 +43,7 @@ def test_tests_behind_a_task_or_a_script_count(check, command):
         WHERE: CI % command,
         "Makefile": "check: lint\n\tpython -m pytest tests\nlint:\n\truff check .\n",
         "scripts/ci.sh": "set -e\npytest\n",
+        "jobs/check.yaml": "name: check\nentrypoint: bash scripts/ci.sh\n",
         "tests/test_model.py": "def test():\n    assert 1\n",
     }
     assert check("MLE0802", files) == []

@@ -59,3 +59,9 @@ def test_a_person_starts_it_or_it_is_no_push(check, trigger):
 def test_building_without_a_push_is_no_deployment(check):
     text = "on: push\njobs:\n  a:\n    steps:\n      - uses: docker/build-push-action@v6\n        with: {push: false}\n"
     assert check("MLE0805", {WHERE: text}) == []
+
+
+def test_a_test_job_in_the_same_workflow_that_is_not_waited_for_is_high(check):
+    text = (TEXT % "ls").replace("  deploy:\n", "  test:\n    steps:\n      - run: pytest\n  deploy:\n")
+    (finding,) = check("MLE0805", {WHERE: text})
+    assert finding.severity.value == "high"
