@@ -13,6 +13,7 @@ was tried and why it failed is in `refused`.
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -26,6 +27,9 @@ from ml_engineer.tools.launch import SHELL, Launch, LaunchError, Limits, clean_e
 from ml_engineer.tools.sandbox_view import View
 
 _SELF_TEST_SECONDS = 20
+# What root keeps without a user namespace: to work on files of other users, as in a container with a mounted folder
+# (CHOWN, DAC_OVERRIDE, FOWNER, FSETID), and to change to another user (SETGID, SETUID).
+_KEPT_CAPABILITIES = (0, 1, 3, 4, 6, 7)
 
 
 class Level(StrEnum):
@@ -57,13 +61,13 @@ PROMISES = {
     ),
     Level.LANDLOCK: Promise(
         "Commands write only in the workspace and in folders of their own, read no home folder, make no sockets at all "
-        "and cannot touch processes outside.",
-        "The workspace's .git can be changed, file modes and times outside can be changed, file names outside can be "
-        "seen, and programs that need sockets (a server under test, multiprocessing managers) fail.",
+        "and cannot look into processes outside.",
+        "The workspace's .git can be changed, modes and times of files outside can be changed, before Linux 6.12 other "
+        "processes can be signalled, and programs that need sockets (a server under test, data loader workers) fail.",
         _GET_BWRAP,
     ),
     Level.NETWORK_ONLY: Promise(
-        "Commands make no sockets at all and cannot trace other processes.",
+        "Commands make no sockets at all, cannot trace other processes, and have lost most rights of root.",
         "Files are not confined: a command can read and write all that the user can.",
         _GET_BWRAP + " Where namespaces are refused (gVisor, Docker's default), a kernel with Landlock does.",
     ),
@@ -142,6 +146,8 @@ class Sandbox:
         options.append(f"seccomp={sandbox_seccomp.program(sockets=network or namespaced).hex()}")
         if namespaced:
             options.append("seccomp_fd=1")
+        else:
+            options += [f"keep_caps={capability}" for capability in _KEPT_CAPABILITIES]
         if self.level is Level.LANDLOCK:
             options.append(f"landlock={sandbox_landlock.kernel_abi() or 0}")
             options += [f"read={path}" for path in sandbox_landlock.read_paths(self.view)]
@@ -187,11 +193,13 @@ def self_test(sandbox: Sandbox) -> str | None:
     missing = _missing(sandbox.level)
     if missing is not None:
         return missing
-    with tempfile.TemporaryDirectory(dir=sandbox.view.home.parent) as outside, socket.socket() as listener:
+    view = sandbox.view
+    with tempfile.TemporaryDirectory(dir=view.home.parent) as outside, socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        probe = _PROBE.format(outside=outside, own=sandbox.view.temporary, port=listener.getsockname()[1])
-        launch = sandbox.prepare(f"exec {sys.executable} -I -S -c '{probe}'", cwd=sandbox.view.workspace)
+        values = [outside, str(view.temporary), str(listener.getsockname()[1]), str(view.workspace)]
+        probe = shlex.join([sys.executable, "-I", "-S", "-c", _PROBE, *values])
+        launch = sandbox.prepare(f"exec {probe}", cwd=view.workspace)
         try:
             done = subprocess.run(
                 launch.argv, env=launch.env, cwd=launch.cwd, capture_output=True, text=True,
@@ -204,17 +212,21 @@ def self_test(sandbox: Sandbox) -> str | None:
     could = set(done.stdout.split())
     if "write_inside" not in could:
         return "in the self-test a command could not write in its own folder"
+    if view.writable and os.access(view.workspace, os.W_OK) and "write_workspace" not in could:
+        return "a command could not write in the workspace, which belongs to another user"
     wrong = sorted(could & _FORBIDDEN[sandbox.level])
     return f"in the self-test a command could {' and '.join(wrong)}" if wrong else None
 
 
-# Each line names what it has managed to do. Written without quotes of the kind that the shell's command is put in.
+# Each function tries one thing; the names of those that succeeded are printed.
 _PROBE = """
-import os, socket
-def write_inside(): open("{own}/probe", "w").close()
-def write_outside(): open("{outside}/probe", "w").close()
-def connect(): socket.create_connection(("127.0.0.1", {port}), 2)
-for act in (write_inside, write_outside, connect):
+import os, socket, sys
+outside, own, port, workspace = sys.argv[1:]
+def write_inside(): open(own + "/probe", "w").close()
+def write_outside(): open(outside + "/probe", "w").close()
+def write_workspace(): os.access(workspace, os.W_OK) or os.close(-1)
+def connect(): socket.create_connection(("127.0.0.1", int(port)), 2).close()
+for act in (write_inside, write_outside, write_workspace, connect):
     try: act()
     except OSError: continue
     print(act.__name__)

@@ -13,6 +13,8 @@ from pathlib import Path
 from ml_engineer.tools.sandbox_supervisor import FILTER_FD
 from ml_engineer.tools.sandbox_view import View
 
+# A fresh /proc lets root write these, although it is root of a user namespace only: the kernel compares the real user.
+_KERNEL_SETTINGS = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi")
 _GPU_DEVICES = ("nvidia*", "nvidia-caps", "kfd", "dri")
 
 
@@ -31,6 +33,10 @@ def find_bwrap() -> Path | None:
 def arguments(bwrap: Path, view: View, *, cwd: Path, network: bool) -> list[str]:
     """bubblewrap's command line up to `--`. Order matters: a later mount covers an earlier one."""
     line = [str(bwrap), "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+    for setting in _KERNEL_SETTINGS:
+        line += ["--ro-bind-try", setting, setting]
+    if Path("/proc/kcore").exists():
+        line += ["--ro-bind", "/dev/null", "/proc/kcore"]
     for pattern in _GPU_DEVICES:
         for device in sorted(Path("/dev").glob(pattern)):
             line += ["--dev-bind-try", str(device), str(device)]

@@ -6,10 +6,11 @@ It is a program of its own for three reasons. Nothing has to run between fork an
 the tool is killed, this still ends the command. And the kernel's limit on processes exempts root and counts the whole
 user, so that only a watcher can bound one command.
 
-Keys, all optional: `as cpu fsize nofile nproc` (rlimits), `processes`, `memory` (bytes; both over the whole tree of
-processes), `seccomp` (a filter, in hex), `seccomp_fd=1` (hand the filter to bwrap on descriptor 9 and don't load it
-here), `landlock` (its ABI), `read` and `write` (paths, repeatable). Exit code: the command's; 128 + n for signal n;
-137 when a limit of the tree was passed; 126 when the command could not be confined (it has not run then).
+Keys: `processes`, `memory` (bytes; both over the whole tree of processes), and optionally `as cpu fsize nofile nproc`
+(rlimits), `seccomp` (a filter, in hex), `seccomp_fd=1` (hand the filter to bwrap on descriptor 9, don't load it),
+`landlock` (its ABI), `read` and `write` (paths, repeatable), `keep_caps` (numbers, repeatable; all others are dropped).
+Exit code: the command's; 128 + n for signal n; 137 when a limit of the tree was passed; 126 when the command could not
+be confined (it has not run then).
 
 Only the standard library's C modules are imported: start-up is paid by every command.
 """
@@ -32,7 +33,7 @@ _RLIMITS = {
     "nofile": resource.RLIMIT_NOFILE,
     "nproc": resource.RLIMIT_NPROC,
 }
-_PR_SET_NO_NEW_PRIVS, _PR_SET_CHILD_SUBREAPER, _PR_SET_SECCOMP = 38, 36, 22
+_PR_SET_NO_NEW_PRIVS, _PR_SET_CHILD_SUBREAPER, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 38, 36, 22, 24
 _PAGE = resource.getpagesize()
 
 # Landlock rights by the ABI that brought them: a bit the kernel does not know is an error.
@@ -69,11 +70,14 @@ def main(arguments: list[str]) -> int:
 def _become(command: list[str], options: dict[str, list[str]]) -> None:
     """Confines this process and turns it into `command`. Never returns: what fails here must not run unconfined."""
     try:
+        os.setsid()  # groups of its own: all of a group is ended at one stroke, however fast it forks
         with open("/proc/self/oom_score_adj", "w") as score:
             score.write("1000")  # when memory runs out, the kernel takes the command and not the tool
         _set_limits(options)
         if "landlock" in options:
             _landlock(int(options["landlock"][0]), options.get("read", []), options.get("write", []))
+        if "keep_caps" in options:
+            _drop_capabilities({int(kept) for kept in options["keep_caps"]})
         if "seccomp" in options:
             _filter_calls(bytes.fromhex(options["seccomp"][0]), hand_on="seccomp_fd" in options)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
@@ -92,6 +96,16 @@ def _set_limits(options: dict[str, list[str]]) -> None:
             value = int(options[name][0])
             value = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.setrlimit(which, (value, value))
+
+
+def _drop_capabilities(kept: set[int]) -> None:
+    """Takes rights of root away. What is not in the bounding set is not given to a program that root starts."""
+    if os.geteuid() != 0:
+        return  # nobody else has any, and no_new_privs keeps set-user-id programs from giving some
+    with open("/proc/sys/kernel/cap_last_cap") as file:
+        last = int(file.read())
+    for capability in set(range(last + 1)) - kept:
+        _prctl(_PR_CAPBSET_DROP, capability)
 
 
 def _filter_calls(program: bytes, *, hand_on: bool) -> None:
@@ -178,9 +192,7 @@ def _watch(child: int, parent: int, processes: int, memory: int) -> int:
 
 
 def _stopped(reason: str) -> int:
-    """Stops the tree first, so that it cannot grow while it is being killed."""
     os.write(2, f"sandbox: stopped, {reason}\n".encode())
-    _signal_tree(signal.SIGSTOP)
     _signal_tree(signal.SIGKILL)
     return 128 + signal.SIGKILL
 
@@ -210,7 +222,6 @@ def end_all() -> None:
         _reap(0)
     deadline += _PATIENCE
     while (left := descendants(os.getpid())) and time.monotonic() < deadline:
-        _signal_tree(signal.SIGSTOP)
         _signal_tree(signal.SIGKILL)
         time.sleep(0.002)
         _reap(0)
@@ -219,11 +230,19 @@ def end_all() -> None:
 
 
 def _signal_tree(number: int) -> None:
-    for pid in descendants(os.getpid()):
+    """Signals every process group that a descendant is in. None of them can be in ours, which is another session."""
+    for group in set(map(_group, descendants(os.getpid()))) - {0}:
         try:
-            os.kill(pid, number)
+            os.killpg(group, number)
         except (ProcessLookupError, PermissionError):
             continue  # it ended meanwhile, or became another user's by a set-user-id program; end_all tells of those
+
+
+def _group(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
 
 
 def descendants(root: int) -> list[int]:
