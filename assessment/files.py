@@ -55,6 +55,8 @@ class File:
     path: str
     size: int
     tracked: bool | None = None  # None: there is no git to ask
+    mtime_ns: int = 0
+    executable: bool | None = None  # whether its owner may run it; None: not known
 
     @property
     def name(self) -> str:
@@ -181,7 +183,7 @@ def _add(listing: Listing, path: str) -> None:
     elif not stat.S_ISREG(status.st_mode):
         listing.skipped.append((path, "not a regular file"))
     else:
-        listing.files[path] = File(listing.root, path, status.st_size, tracked)
+        listing.files[path] = File(listing.root, path, status.st_size, tracked, bool(status.st_mode & stat.S_IXUSR))
 
 
 def _walk(root: Path, listing: Listing) -> list[str]:

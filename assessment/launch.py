@@ -11,7 +11,7 @@ from ml_engineer.assessment.shell import is_python
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.commands import Command, Commands
-    from ml_engineer.assessment.docker import Copy
+    from ml_engineer.assessment.docker import Copy, Dockerfile
     from ml_engineer.assessment.files import File
     from ml_engineer.assessment.repo import Repo
 
@@ -141,24 +141,30 @@ def console_scripts(repo: Repo) -> dict[str, str]:
 def in_image(repo: Repo, dockerfile: str, workdir: str, path: str, files: dict[str, File]) -> File | None:
     """The file of the repository that a path inside an image comes from: through COPY and ADD, else by a unique
     ending."""
-    absolute = posixpath.normpath(posixpath.join(workdir or "/", path))
     docker = next((d for d in repo.dockerfiles if d.path == dockerfile), None)
-    if docker is not None and docker.final is not None:
-        stages = [docker.final]
-        while stages[-1].parent is not None:
-            stages.append(stages[-1].parent)
-        for stage in stages:
-            for copy in reversed(stage.copies):
-                if copy.stage is not None or "$" in copy.destination:
-                    continue
-                for context in docker.contexts or ("",):
-                    for source in copy.sources:
-                        found = _copied(context, source, copy, absolute, files)
-                        if found is not None:
-                            return found
+    if docker is not None:
+        found = copied(docker, posixpath.normpath(posixpath.join(workdir or "/", path)), files)
+        if found is not None:
+            return found
     ending = path.lstrip("/")
     same = [f for p, f in files.items() if p == ending or p.endswith(f"/{ending}")]
     return same[0] if len(same) == 1 else None
+
+
+def copied(docker: Dockerfile, absolute: str, files: dict[str, File]) -> File | None:
+    """The file that COPY and ADD of the final stage, and of those it is built upon, put at an absolute path."""
+    stage = docker.final
+    while stage is not None:
+        for copy in reversed(stage.copies):
+            if copy.stage is not None or "$" in copy.destination:
+                continue
+            for context in docker.contexts or ("",):
+                for source in copy.sources:
+                    found = _copied(context, source, copy, absolute, files)
+                    if found is not None:
+                        return found
+        stage = stage.parent
+    return None
 
 
 def _copied(context: str, source: str, copy: Copy, absolute: str, files: dict[str, File]) -> File | None:

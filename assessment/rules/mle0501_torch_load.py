@@ -1,0 +1,68 @@
+"""M5-01: torch.load that unpickles, by its argument or by the torch that the repository asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.grouping import per_file
+from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, Site, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Call
+    from ml_engineer.assessment.repo import Repo
+
+SAFE_SINCE = "2.6"  # weights_only is True from here on unless it is set
+
+
+@rule(
+    id="MLE0501",
+    name="torch-load",
+    step=5,
+    severity=HIGH,
+    title="torch.load unpickles the file",
+    why="A checkpoint is a pickle: loading one that was tampered with runs its code.",
+    remedy="Pass weights_only=True and load a state_dict, or ship the weights as safetensors; require torch 2.6.",
+    source="bandit B614; PyTorch 2.6 release notes",
+    peers=("security-auditor",),
+    applies=lambda repo: repo.uses("torch"),
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    explicit: list[Site] = []
+    by_default: list[Site] = []
+    unknown_version: list[Site] = []
+    for call in repo.calls("torch.load", tests=False):
+        weights_only = call.keyword("weights_only")
+        if weights_only is not None:
+            if call.module.literal(weights_only) is False:
+                explicit.append(call.site())
+        elif not call.has_unpacked_keywords:
+            severity = _by_version(repo, call)
+            if severity == HIGH:
+                by_default.append(call.site())
+            elif severity == MEDIUM:
+                unknown_version.append(call.site())
+    for sites in per_file(explicit):
+        yield Hit(sites, title="torch.load unpickles the file (weights_only=False)", anchor=f"explicit {sites[0].path}")
+    for sites in per_file(by_default):
+        yield Hit(
+            sites,
+            title=f"torch.load unpickles the file: a torch before {SAFE_SINCE} may be installed",
+            anchor=f"default {sites[0].path}",
+        )
+    for sites in per_file(unknown_version):
+        yield Hit(
+            sites,
+            severity=MEDIUM,
+            title=f"torch.load unpickles the file unless torch is {SAFE_SINCE} or later, which nothing asks for",
+            anchor=f"default {sites[0].path}",
+        )
+
+
+def _by_version(repo: Repo, call: Call) -> str | None:
+    """How bad the default is: by the declarations of torch that are closest to the file."""
+    declared = [d for d in repo.dependencies.of("torch", near=call.module.path) if d.kind != "notebook"]
+    older = repo.dependencies.may_be_below("torch", SAFE_SINCE, near=call.module.path)
+    if not declared or not any(d.bounded for d in declared):
+        return MEDIUM
+    return HIGH if older else None

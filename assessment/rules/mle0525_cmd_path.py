@@ -1,0 +1,144 @@
+"""M5-25: what starts the service names a file or module that is not there."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import HIGH, Hit, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.commands import Command
+    from ml_engineer.assessment.docker import Dockerfile
+    from ml_engineer.assessment.repo import Repo
+
+_SERVERS = frozenset("gunicorn uvicorn hypercorn daphne".split())
+_APP = re.compile(r"^([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)(\(.*\))?$")
+_PLACEHOLDER = re.compile(r"[<>{}$*\[\]]|your|path/to|example|script\.py$|my_|file\.py$|xxx", re.I)
+
+
+@rule(
+    id="MLE0525",
+    name="cmd-path",
+    step=5,
+    severity=HIGH,
+    title="The start command names a file that does not exist",
+    why="The container or process exits at once.",
+    remedy="Name the file where it really lies, or copy it there.",
+    source="observed in public repositories",
+    applies=lambda repo: bool(repo.commands.of("docker-cmd", "procfile", "compose", "readme")),
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    for command in repo.commands.of("docker-cmd"):
+        docker = next((d for d in repo.dockerfiles if d.path == command.site.path), None)
+        wanted = _wanted(command)
+        if docker is not None and wanted and _all_known(docker) and not _in_image(repo, docker, command, wanted):
+            yield Hit([command.site], title=f"The image starts {wanted[0]}, which is not in it", anchor=docker.path)
+        elif docker is not None and (script := _not_executable(repo, docker, command)) is not None:
+            yield Hit([command.site], title=f"The image starts {script}, which may not be executed", anchor=docker.path)
+    for command in repo.commands.of("procfile", "compose"):
+        wanted = _wanted(command)
+        if command.origin == "procfile" and wanted and not _in_tree(repo, command, wanted):
+            yield Hit([command.site], title=f"{command.name} starts {wanted[0]}, which does not exist")
+    yield from _documented(repo)
+
+
+def _documented(repo: Repo) -> Iterator[Hit]:
+    """Start commands of the README at the top that name a file of which there is no trace."""
+    for command in repo.commands.of("readme"):
+        if "/" in command.site.path or not command.site.path.lower().startswith("readme"):
+            continue
+        wanted = _wanted(command)
+        if not wanted or _PLACEHOLDER.search(wanted[0]) or "git clone" in repo.files[command.site.path].text:
+            continue
+        names = {posixpath.basename(path) for path in wanted}
+        if not any(posixpath.basename(path) in names for path in (*repo.files, *(p for p, _ in repo.skipped))):
+            if not _in_tree(repo, command, wanted):
+                yield Hit([command.site], title=f"The README starts {wanted[0]}, which does not exist")
+
+
+def _wanted(command: Command) -> list[str]:
+    """Paths of which one has to exist for the command to run; empty where it names none or it cannot be told."""
+    from ml_engineer.assessment.shell import is_python
+
+    words = command.words
+    if any("$" in word for word in words[:3]):
+        return []
+    if command.program in _SERVERS:
+        if command.simple.option("--chdir", "--app-dir", "--pythonpath", "--factory", "-c", "--config") is not None:
+            return []
+        targets = [match for word in command.arguments if (match := _APP.match(word))]
+        if not targets:
+            return []
+        path = targets[0][1].replace(".", "/")
+        return [f"{path}.py", f"{path}/__init__.py", f"src/{path}.py", f"src/{path}/__init__.py"]
+    if is_python(words[0]) and not command.simple.module:
+        script = next((w for w in command.arguments if not w.startswith("-")), "")
+        taken = any(w in ("-c", "-") for w in command.arguments[:2])
+        return [script] if script.endswith(".py") and not taken else []
+    if command.program == "streamlit" and command.arguments[:1] == ("run",) and len(command.arguments) > 1:
+        return [command.arguments[1]] if command.arguments[1].endswith(".py") else []
+    if re.fullmatch(r"(?:\./|/)[\w./-]+\.(sh|py)", words[0]):
+        return [words[0]]
+    if re.fullmatch(r"(?:.*/)?(ba|da|z)?sh", words[0]) and len(words) > 1 and words[1].endswith(".sh"):
+        return [words[1]]
+    return []
+
+
+def _in_tree(repo: Repo, command: Command, wanted: list[str]) -> bool:
+    known = {**repo.files, **{path: None for path, _ in repo.skipped}}
+    for path in wanted:
+        for base in dict.fromkeys((command.folder, posixpath.dirname(command.site.path), "")):
+            if posixpath.normpath(posixpath.join(base, path)) in known:
+                return True
+    return False
+
+
+def _all_known(docker: Dockerfile) -> bool:
+    """Whether everything in the image's working folder is seen to come from the build context."""
+    final = docker.final
+    if final is None or not docker.contexts or final.image.base not in ("python", "miniconda3", "ubuntu", "debian"):
+        return False
+    if "$" in final.workdir:
+        return False
+    copies = [c for c in final.copies if c.stage is None]
+    if not copies or any("$" in c.destination or any("$" in s for s in c.sources) for c in copies):
+        return False
+    ran = " ".join(i.script for i in final.inherited("RUN"))
+    brought = re.search(
+        r"\b(git clone|wget|curl|unzip|tar |mv |cp |ln |pip install (-e )?\.|poetry install|uv sync)", ran
+    )
+    return brought is None and all(c.stage is None for c in final.copies) and final.parent is None
+
+
+def _in_image(repo: Repo, docker: Dockerfile, command: Command, wanted: list[str]) -> bool:
+    from ml_engineer.assessment.launch import copied
+
+    roots = [command.folder or "/"]
+    path = command.env.get("PYTHONPATH", "")
+    roots.extend(root for root in path.split(":") if root.startswith("/"))
+    for root in roots:
+        for item in wanted:
+            absolute = posixpath.normpath(posixpath.join(root, item))
+            if copied(docker, absolute, repo.files) is not None:
+                return True
+    return False
+
+
+def _not_executable(repo: Repo, docker: Dockerfile, command: Command) -> str | None:
+    """The script that is started by its own name and lacks its run bit, with nothing that sets it."""
+    from ml_engineer.assessment.launch import copied
+
+    start = docker.final.entrypoint or docker.final.cmd if docker.final is not None else None
+    if start is None or not start.exec_form or not command.text.split() or docker.final is None:
+        return None
+    first = command.text.split()[0]
+    if not re.fullmatch(r"[\w./-]*/[\w.-]+|[\w.-]+\.sh", first) or "/bin/" in first:
+        return None
+    file = copied(docker, posixpath.normpath(posixpath.join(command.folder or "/", first)), repo.files)
+    if file is None or file.executable is not False:
+        return None
+    text = docker.file.text
+    return None if re.search(r"chmod|install -m", text) else first
