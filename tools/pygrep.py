@@ -1,8 +1,8 @@
 """The search without ripgrep: the same results for the common regular expressions, only slower.
 
-A pattern that Python and ripgrep would read differently is refused, not searched with another meaning. What differs:
-a byte that is no UTF-8 is matched here by a dot or a negated class, and a file with a NUL byte far from its beginning is
-passed over here, where ripgrep searches it up to that byte.
+A pattern that Python and ripgrep read differently is refused, not searched with another meaning. What differs: a byte
+that is no UTF-8 is matched here by a dot or a negated class; a file with a NUL byte far from its beginning is passed
+over here, where ripgrep searches it up to that byte.
 """
 
 from __future__ import annotations
