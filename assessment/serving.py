@@ -66,6 +66,7 @@ _CONTENT = re.compile(
 _CONTENT_NAMES = frozenset("json form args files data body POST FILES GET post read text query forms get_json".split())
 _UNTYPED = re.compile(r"^(dict|Dict|list|List|Any|object|bytes|Mapping|Json|JSON)\b|^(typing|t)\.(Dict|Any|List)\b")
 _PREDICTING_NAME = re.compile(r"(^|_)(predict|infer|inference|classify|prediction|forward|generate_text)(_|$)", re.I)
+_MODEL_NAME = re.compile(r"(^|_)(model|net|network|classifier|regressor|predictor|pipe|pipeline|learner)$", re.I)
 _REJECTING = re.compile(r"HTTP_4(00|13|15|22)|BAD_REQUEST|UNPROCESSABLE")
 
 
@@ -127,11 +128,7 @@ class Handler:
     def model_calls(self) -> list[Call]:
         """Calls that make a model answer; failing that, calls of local functions whose name says that they do."""
         found = [call for call in self.calls if values.is_model_call(self.repo, call)]
-        return found or [
-            call
-            for call in values.calls_in(self.function)
-            if _PREDICTING_NAME.search(call.name.rpartition(".")[2]) and not call.name.startswith(("logging", "print"))
-        ]
+        return found or [call for call in values.calls_in(self.function) if _sounds_like_model(call)]
 
     @cached_property
     def reads(self) -> list[Read]:
@@ -247,6 +244,16 @@ def _is_maker(function: Function) -> bool:
     makers = ("classmethod", "staticmethod")
     return function.node.name in ("__init__", "__new__", "setup") or any(
         isinstance(decorator, ast.Name) and decorator.id in makers for decorator in function.node.decorator_list
+    )
+
+
+def _sounds_like_model(call: Call) -> bool:
+    """Whether a call that cannot be resolved is that of a model by its name: `predict_price(x)`, `model(x)`."""
+    if call.name.startswith(("logging.", "print", "flask.", "fastapi.")):
+        return False
+    called = ast.unparse(call.node.func).rpartition(".")[2]
+    return bool(
+        _PREDICTING_NAME.search(called) or (_MODEL_NAME.search(called) and (call.node.args or called == "model"))
     )
 
 

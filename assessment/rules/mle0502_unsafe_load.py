@@ -21,6 +21,7 @@ _PICKLES = (
 )  # fmt: skip
 _SAFE_YAML = re.compile(r"yaml\.(C?SafeLoader|C?BaseLoader|C?FullLoader)|.*\.C?SafeLoader|ruamel|strictyaml")
 _HASHED = re.compile(r"\b(hashlib|hmac)\.|\b(verify|check|validate)_(sha\w*|hash|checksum|digest|signature)", re.I)
+_DOWNLOADS = re.compile(r"(requests|httpx|urllib3)\.|urllib\.request\.urlopen|aiohttp\.")
 _ORDER: dict[SeverityName, int] = {CRITICAL: 0, HIGH: 1, MEDIUM: 2, LOW: 3}
 
 
@@ -69,7 +70,7 @@ def _judge(repo: Repo, call: Call) -> tuple[SeverityName, str]:
     found = taint(repo, call.module, call.node.args[0] if call.node.args else None)
     if "request" in found:
         return CRITICAL, f"{loader} loads what the request names or contains"
-    if "url" in found:
+    if _is_downloaded(repo, call):
         return CRITICAL, f"{loader} loads a download"
     if _is_hash_checked(call):
         return LOW, f"{loader} loads an artefact whose hash is checked"
@@ -80,6 +81,14 @@ def _judge(repo: Repo, call: Call) -> tuple[SeverityName, str]:
     if call.name.startswith("numpy."):
         return MEDIUM, "numpy.load with allow_pickle=True runs code from the file"
     return MEDIUM, f"{loader} loads an artefact in a format that can run code"
+
+
+def _is_downloaded(repo: Repo, call: Call) -> bool:
+    """Whether the bytes, or the file object, come straight from a web request of this program."""
+    from ml_engineer.assessment.dataflow import sources
+
+    given = call.node.args[0] if call.node.args else None
+    return any(_DOWNLOADS.match(step.name) for step in sources(repo, call.module, given))
 
 
 def _is_hash_checked(call: Call) -> bool:

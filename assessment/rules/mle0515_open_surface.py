@@ -11,6 +11,7 @@ from ml_engineer.assessment.rule import MEDIUM, Hit, Site, rule
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Call
     from ml_engineer.assessment.repo import Repo
+    from ml_engineer.assessment.serving import Handler
 
 _AUTH = re.compile(
     r"authoriz|authentic|\bauth_|api[_-]?key|x-api-key|bearer|oauth|\bjwt\b|login_required|permission_classes|"
@@ -21,6 +22,10 @@ _GATEWAYS = re.compile(
     r"auth_basic|auth_request|auth-url|auth-type|oauth2-proxy|authorizer|jwt|api_?key_?required: *true|basicauth|"
     r"forwardauth|cognito|iap:|AuthorizationPolicy",
     re.I,
+)
+
+_GATEWAY_EVENT = re.compile(
+    r"^\s*-?\s*(httpApi|http):|Type:\s*(Http)?Api\b|AWS::Serverless::(Http)?Api|aws_apigateway(v2)?_api"
 )
 
 
@@ -75,25 +80,30 @@ def _unknown_callers(repo: Repo) -> Iterator[Hit]:
         return
     if any(_GATEWAYS.search(file.text) for file in repo.glob("*.conf", "*.y*ml", "*.tf", "Caddyfile", "*.json")):
         return
-    published = next(_published(repo), None)
-    if published is None:
-        return
-    handler = handlers[0]
-    need = handler.routes[0].site
-    patterns = (
-        "authorization header, API key, token, login_required, security dependency",
-        "gateway with authentication",
-    )
-    missing = repo.missing(need, patterns, modules)
-    yield Hit([missing, published], title="Anyone who reaches the published port can ask the model", anchor="no-auth")
+    for handler in handlers:
+        published = next(_published(repo, handler), None)
+        if published is not None:
+            patterns = ("authorization header, API key, token, login_required", "gateway with authentication")
+            yield Hit(
+                [repo.missing(handler.routes[0].site, patterns, modules), published],
+                title="Anyone who reaches the published port can ask the model",
+                anchor="no-auth",
+            )
+            return
 
 
 def _is_prose(line: str) -> bool:
     return line.lstrip().startswith("#")
 
 
-def _published(repo: Repo) -> Iterator[Site]:
-    """Where the service is opened to the outside: a service type, an ingress, a published port."""
+def _published(repo: Repo, handler: Handler) -> Iterator[Site]:
+    """Where the handler's service is opened to the outside: an API gateway, a service type, a published port."""
+    from ml_engineer.assessment.serving import SERVERLESS
+
+    if handler.framework in SERVERLESS:
+        for file in repo.glob("serverless.y*ml", "template.y*ml", "*.tf", "samconfig.toml"):
+            yield from (file.site(line, note="the gateway in front of it") for line, _ in file.find(_GATEWAY_EVENT))
+        return
     for thing in repo.kubernetes:
         kind = thing.node.get("spec", "type")
         if thing.kind == "Service" and kind is not None and kind.text in ("LoadBalancer", "NodePort"):
@@ -101,8 +111,12 @@ def _published(repo: Repo) -> Iterator[Site]:
         elif thing.kind in ("Ingress", "Gateway", "HTTPRoute", "VirtualService", "Route"):
             yield thing.site()
     for service in repo.compose:
+        context = service.build_context
+        if context is None or not (context in ("", ".") or handler.module.path.startswith(f"{context}/")):
+            continue
         for port in service.ports:
             if port.published is not None and port.host not in ("127.0.0.1", "localhost", "::1"):
                 yield port.node.site(note="published here")
     for file in repo.glob("Procfile", "app.yaml", "render.yaml", "fly.toml", "app.json", "vercel.json"):
-        yield file.site(1, note="a public platform")
+        if handler.module.path.startswith(f"{file.folder}/".lstrip("/")):
+            yield file.site(1, note="a public platform")

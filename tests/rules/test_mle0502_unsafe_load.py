@@ -78,3 +78,15 @@ def test_other_loaders_that_run_code(check, line):
 
 def test_tests_are_no_subject(check):
     assert check("MLE0502", {"tests/test_a.py": "import pickle\nm = pickle.load(open('m.pkl', 'rb'))\n"}) == []
+
+
+def test_an_address_among_the_settings_is_no_download(check):
+    text = """
+        import pickle
+        from mlflow.tracking import MlflowClient
+        client = MlflowClient(tracking_uri="http://127.0.0.1:5000")
+        path = client.download_artifacts("run", "model.bin")
+        model = pickle.load(open(path, "rb"))
+        """
+    (finding,) = check("MLE0502", {"a.py": text})
+    assert finding.severity.value == "medium"

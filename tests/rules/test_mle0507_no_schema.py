@@ -60,3 +60,16 @@ def test_a_lambda_handler_is_a_route(check, place):
         """
     (finding,) = check("MLE0507", {"handler.py": text})
     assert place(finding) == ("handler.py", 5)
+
+
+def test_a_model_that_cannot_be_resolved_is_known_by_its_name(check, place):
+    text = """
+        from fastapi import FastAPI
+        from weights import model
+        app = FastAPI()
+        @app.post("/predict")
+        def predict(data: dict):
+            return model(data["x"])
+        """
+    (finding,) = check("MLE0507", {"app.py": text})
+    assert place(finding) == ("app.py", 6)

@@ -44,3 +44,20 @@ def test_an_api_key_in_the_code_or_authentication_at_the_gateway_is_enough(check
     keyed = APP + "def key(request):\n    return request.headers['X-API-Key']\n"
     assert check("MLE0515", {"app.py": keyed, "docker-compose.yml": COMPOSE}) == []
     assert check("MLE0515", {"app.py": APP, "nginx.conf": "location / { auth_basic on; }\n"}) == []
+
+
+def test_a_published_port_of_another_service_is_not_the_models(check):
+    other = "services:\n  db:\n    image: postgres\n    ports:\n      - '5432:5432'\n"
+    assert check("MLE0515", {"app.py": APP, "docker-compose.yml": other}) == []
+    elsewhere = COMPOSE.replace("build: .", "build: ./web")
+    assert check("MLE0515", {"api/app.py": APP, "docker-compose.yml": elsewhere, "app.py": ""}) == []
+
+
+def test_an_api_gateway_without_authorizer(check, place):
+    text = "import joblib\nmodel = joblib.load('m')\n"
+    text += "def handler(event, context):\n    return model.predict([event['x']])\n"
+    gateway = "functions:\n  predict:\n    handler: app.handler\n    events:\n      - httpApi: '*'\n"
+    (finding,) = check("MLE0515", {"app.py": text, "serverless.yml": gateway})
+    assert (place(finding), finding.evidence[1].line_start) == (("app.py", 3), 5)
+    closed = gateway + "provider:\n  httpApi:\n    authorizers:\n      jwt: {}\n"
+    assert check("MLE0515", {"app.py": text, "serverless.yml": closed}) == []
