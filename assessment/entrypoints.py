@@ -67,6 +67,10 @@ _APPS = {
     "chalice.Chalice()": "chalice",
     "flask_restx.Namespace()": "flask",
     "flask_restx.Api()": "flask",
+    "flask_restx.Api().namespace()": "flask",
+    "flask_restplus.Namespace()": "flask",
+    "flask_restplus.Api()": "flask",
+    "flask_restplus.Api().namespace()": "flask",
     "flask_restful.Api()": "flask",
     "flask_openapi3.OpenAPI()": "flask",
     "apiflask.APIFlask()": "flask",
@@ -130,6 +134,7 @@ def find_routes(repo: Repo) -> list[Route]:
             routes.extend(_registered(repo, call))
         for name in module.classes:
             routes.extend(_service_class(repo, f"{module.dotted}.{name}"))
+            routes.extend(_decorated_class(repo, module, name))
     return sorted(routes, key=lambda route: (route.module.path, route.site.cell or 0, route.site.line))
 
 
@@ -147,6 +152,22 @@ def _decorated(repo: Repo, module: Module, function: Function) -> Iterator[Route
         if owner in _APPS:
             call = module.call_of(decorator)
             yield Route(_APPS[owner], _path(call), _methods(call, verb), function, module.site(decorator))
+
+
+def _decorated_class(repo: Repo, module: Module, name: str) -> Iterator[Route]:
+    """Methods of a resource that a decorator registers: `@namespace.route("/predict") class Predict(Resource)`."""
+    for decorator in module.classes[name].decorator_list:
+        if not isinstance(decorator, ast.Call):
+            continue
+        owner, _, verb = module.resolve(decorator.func).rpartition(".")
+        framework = _APPS.get(values.origin(repo, owner)) if verb == "route" else None
+        if framework is None:
+            continue
+        for method in _VERBS:
+            handler = callgraph.method(repo, f"{module.dotted}.{name}", method)
+            if handler is not None:
+                path = _path(module.call_of(decorator))
+                yield Route(framework, path, (method.upper(),), handler, module.site(decorator))
 
 
 def _path(call: Call) -> str | None:

@@ -203,3 +203,23 @@ def test_what_start_up_keeps_on_the_application_is_found_in_the_handler(repo):
     })  # fmt: skip
     (handler,) = serving.handlers(opened)
     assert [f.dotted for f in handler.functions] == ["routes.p", "service.Service.run"]
+
+
+def test_a_resource_class_that_a_namespace_registers_is_a_route(repo):
+    opened = repo({
+        "api.py": """
+            from flask import request
+            from flask_restx import Api, Resource
+            api = Api()
+            ns = api.namespace("models")
+            @ns.route("/predict")
+            class Predict(Resource):
+                def post(self):
+                    return model.predict(request.json)
+            class Forgotten(Resource):
+                def post(self):
+                    return {}
+            """,
+    })  # fmt: skip
+    (route,) = opened.routes
+    assert (route.path, route.methods, route.handler.qualname) == ("/predict", ("POST",), "Predict.post")
