@@ -124,7 +124,8 @@ class Sandbox:
             raise LaunchError(f"{cwd} is outside the workspace {self.view.workspace}; give a folder inside it")
         env = clean_environment(os.environ, home=self.view.home, network=network)
         env["TMPDIR"] = "/tmp" if self.level is Level.BWRAP else str(self.view.temporary)
-        argv = [sys.executable, "-I", "-S", sandbox_supervisor.__file__, *self._options(network=network), "--"]
+        watcher = [sys.executable, "-I", "-S", "-c", sandbox_supervisor.BOOT, str(Path(__file__).resolve().parent)]
+        argv = [*watcher, *self._options(network=network), "--"]
         if self.level is Level.BWRAP:
             argv += [*sandbox_bwrap.arguments(_bwrap(), self.view, cwd=cwd, network=network), "--"]
         return Launch([*argv, *SHELL, command], env, cwd, None, str(self.level))

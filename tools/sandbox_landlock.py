@@ -9,6 +9,7 @@ Landlock only adds rights, path by path: what is hidden is left out, and so its 
 from __future__ import annotations
 
 import ctypes
+from functools import cache
 from pathlib import Path
 
 from ml_engineer.tools.sandbox_view import View
@@ -26,11 +27,12 @@ def kernel_abi() -> int | None:
     return abi if abi > 0 else None
 
 
-def read_paths(view: View) -> list[Path]:
+@cache
+def read_paths(view: View) -> tuple[Path, ...]:
     """Everything but the hidden folders, and inside those only the toolchains."""
     closed = (*view.hidden, Path("/tmp"), Path("/dev"))
     paths = _around(Path("/"), closed)
-    return [*paths, *view.readable, view.workspace, Path("/dev/null")]
+    return (*paths, *view.readable, view.workspace)
 
 
 def write_paths(view: View) -> list[Path]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import platform
 import struct
+from functools import cache
 
 # struct sock_filter {u16 code; u8 jt; u8 jf; u32 k}
 _LOAD, _AND, _JUMP_EQ, _JUMP_GE, _JUMP_SET, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
@@ -84,6 +85,7 @@ _MKNOD, _MKNODAT, _SOCKET, _CLONE, _CLONE3, _IOCTL = (
 _S_IFMT, _S_IFBLK, _S_IFCHR = 0xF000, 0x6000, 0x2000
 
 
+@cache
 def program(*, sockets: bool, machine: str | None = None) -> bytes:
     """The filter for `machine` (default: this one). Raises OSError on an architecture without a table."""
     machine = machine or platform.machine()

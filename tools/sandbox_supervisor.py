@@ -1,6 +1,6 @@
 """The process that stands between the tool and a command: sets limits, confines, watches, and leaves nobody behind.
 
-    python -I -S sandbox_supervisor.py [key=value …] -- argv…
+    python -I -S -c BOOT folder [key=value …] -- argv…
 
 It is a program of its own for three reasons. Nothing has to run between fork and exec of a process with threads. When
 the tool is killed, this still ends the command. And the kernel's limit on processes exempts root and counts the whole
@@ -12,15 +12,22 @@ Keys: `processes`, `memory` (bytes; both over the whole tree of processes), and 
 Exit code: the command's; 128 + n for signal n; 137 when a limit of the tree was passed; 126 when the command could not
 be confined (it has not run then).
 
-Only the standard library's C modules are imported: start-up is paid by every command.
+Start-up is paid by every command, so only C modules are imported (`signal` alone would cost a third of it), ctypes only
+where it is needed, and BOOT imports this file instead of running it, which uses the compiled form.
 """
 
 import os
 import resource
-import signal
 import sys
 import time
 
+TYPE_CHECKING = False  # `typing` would cost more than all that is imported here
+if TYPE_CHECKING:
+    import signal
+else:
+    import _signal as signal
+
+BOOT = "import sys; sys.path.append(sys.argv[1]); import sandbox_supervisor; sandbox_supervisor.main(sys.argv[2:])"
 FILTER_FD = 9
 GRACE = 0.2  # seconds between asking the tree to end and killing it
 _PATIENCE = 5.0  # seconds for killing: a process in the middle of disk access dies late
@@ -44,7 +51,8 @@ _FILE_RIGHTS = 0b111 | 1 << 14 | 1 << 15
 _NET, _SCOPE = 0b11, 0b11  # TCP bind and connect (ABI 4); abstract sockets and signals (ABI 6)
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str]) -> None:
+    """Runs the command and exits as it did."""
     split = arguments.index("--")
     options: dict[str, list[str]] = {}
     for argument in arguments[:split]:
@@ -61,7 +69,7 @@ def main(arguments: list[str]) -> int:
         _become(command, options)
     status = _watch(child, parent, int(options["processes"][0]), int(options["memory"][0]))
     end_all()
-    return status
+    os._exit(status)
 
 
 # --- the command's side -----------------------------------------------------------------------------------------------
@@ -283,7 +291,3 @@ def _proportional(pid: int) -> int:
             return next(int(line.split()[1]) << 10 for line in file if line.startswith("Pss:"))
     except (OSError, StopIteration):
         return _resident(pid)
-
-
-if __name__ == "__main__":
-    os._exit(main(sys.argv[1:]))

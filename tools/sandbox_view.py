@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 # Parts of a home folder that hold programs and no secrets. `.cargo` and `.config` as a whole would hold both.
@@ -35,26 +36,29 @@ _ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")  # a folder with one of these 
 
 @dataclass(frozen=True)
 class View:
-    """All paths are absolute and resolved. `home` and `temporary` are the command's own HOME and /tmp."""
+    """All paths are absolute and resolved. `home` and `temporary` are the command's own HOME and /tmp.
+
+    What depends on the machine is looked up once; `protected` each time, because a command may make a repository.
+    """
 
     workspace: Path
     home: Path
     temporary: Path
     writable: bool = True
 
-    @property
+    @cached_property
     def real_homes(self) -> tuple[Path, ...]:
         """The user's home, and the folder of everybody's."""
         user = Path(os.environ.get("HOME") or "~").expanduser().resolve()
         return tuple(path for path in dict.fromkeys((Path("/home"), Path("/root"), user)) if path.is_dir())
 
-    @property
+    @cached_property
     def hidden(self) -> tuple[Path, ...]:
         """Folders that look empty from inside: homes (keys, tokens) and /run (sockets of agents and daemons)."""
         closed = (*self.real_homes, Path("/run"), Path("/var/tmp"))
         return tuple(path for path in closed if path.is_dir() and path != Path("/"))
 
-    @property
+    @cached_property
     def readable(self) -> tuple[Path, ...]:
         """Programs inside hidden folders that commands need: toolchains, environments on PATH, git's history."""
         found = [home / name for home in self.real_homes for name in _TOOLCHAINS]
