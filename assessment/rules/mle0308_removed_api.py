@@ -1,0 +1,155 @@
+"""M3-08: a call that the declared, or the newest, version of its library no longer has."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import HIGH, LOW, MEDIUM, Hit, SeverityName, Site, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Call, Module
+    from ml_engineer.assessment.removed import Removed
+    from ml_engineer.assessment.repo import Repo
+
+_NO_FRAME = re.compile(r"\.(tolist|to_list|to_dict|keys|items|values|columns|index|split|unique|get|pop)\b|\[\]\[\]")
+_SAME_PACKAGE = {"pytorch-lightning": "lightning", "tensorflow": "tensorflow-cpu tensorflow-gpu"}
+
+
+@rule(
+    id="MLE0308",
+    name="removed-api",
+    step=3,
+    severity=HIGH,
+    title="The code uses what its library has removed",
+    why="The next fresh installation brings a version without it, and the code fails where it is used.",
+    remedy="Use what took its place, or pin the library below the version that removed it.",
+    source="torchfix; release notes of the libraries",
+    applies=lambda repo: bool(repo.dependencies.third_party),
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    for module in repo.modules:
+        if "test" in module.file.roles:
+            continue
+        groups: dict[str, list[tuple[Removed, ast.AST]]] = {}
+        for entry, node in _uses(repo, module):
+            groups.setdefault(entry.family or f"{entry.name}{entry.keyword}", []).append((entry, node))
+        for key, found in groups.items():
+            found.sort(key=lambda use: (getattr(use[1], "lineno", 0), getattr(use[1], "col_offset", 0)))
+            yield from _judge(repo, module, key, found)
+
+
+def _judge(repo: Repo, module: Module, key: str, found: list[tuple[Removed, ast.AST]]) -> Iterator[Hit]:
+    """One finding for one API in one file. Which version may be installed decides how bad it is."""
+    entry = found[0][0]
+    library, version = entry.since[0]
+    sites: list[Site] = list({(s.cell, s.line): s for _, node in found for s in [module.site(node)]}.values())
+    shown = entry.family or _shown(entry, found[0][1])
+    severity: SeverityName = LOW
+    if entry.state == "deprecated":
+        told = f"{shown} is deprecated since {library} {version}"
+    elif _may_lack(repo, module, entry):
+        severity = HIGH if entry.state == "removed" else MEDIUM
+        told = f"{shown} is gone since {library} {version}, which may be installed"
+    else:
+        told = f"{shown} is gone since {library} {version}: the pinned version still has it"
+    yield Hit(
+        sites,
+        severity=severity,
+        title=told,
+        remedy=f"Use {entry.instead}." if entry.instead else None,
+        anchor=f"{module.path} {key}",
+    )
+
+
+def _shown(entry: Removed, node: ast.AST) -> str:
+    """The API in the words of the code where the entry is a pattern."""
+    written = ast.unparse(node.func) if isinstance(node, ast.Call) else entry.name
+    if entry.keyword:
+        return f"{entry.keyword}= of {written}"
+    method = entry.name.rpartition(".")[2]
+    return f"DataFrame.{method}" if entry.name.startswith("pandas.*") else entry.name.replace("*", "…")
+
+
+def _may_lack(repo: Repo, module: Module, entry: Removed) -> bool:
+    """Whether every declaration near the file that decides the version allows one without it; undeclared is open."""
+    for library, version in entry.since:
+        for name in (library, *_SAME_PACKAGE.get(library, "").split()):
+            if repo.dependencies.may_be_at_least(name, version, near=module.path) is False:
+                return False
+    return True
+
+
+def _uses(repo: Repo, module: Module) -> Iterator[tuple[Removed, ast.AST]]:
+    from ml_engineer.assessment import removed
+
+    by_name = {entry.name: entry for entry in removed.NAMES}
+    tops = {name.partition(".")[0] for name in by_name} | {"imblearn", "lightgbm", "gensim"}
+    imported = {item.top for item in module.imports}
+    if not imported & tops and not repo.uses("keras", "tensorflow"):
+        return
+    for item in module.imports:
+        entry = _lookup(by_name, item.target)
+        if entry is not None and not item.guarded:
+            yield entry, item.node
+    last = {name.rpartition(".")[2] for name in by_name}
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Attribute) and node.attr in last and not _guarded(module, node):
+            entry = by_name.get(module.raw(node))
+            if entry is not None:
+                yield entry, node
+    keras = repo.uses("keras", "tensorflow")
+    for call in module.calls:
+        found = _by_call(call, keras)
+        if found is not None and not _guarded(module, call.node):
+            yield found, call.node
+
+
+def _lookup(by_name: dict[str, Removed], target: str) -> Removed | None:
+    parts = target.split(".")
+    for length in range(len(parts), 1, -1):
+        entry = by_name.get(".".join(parts[:length]))
+        if entry is not None:
+            return entry
+    return None
+
+
+def _by_call(call: Call, keras: bool) -> Removed | None:
+    from ml_engineer.assessment import removed
+    from ml_engineer.assessment.repo import matches
+
+    for entry in removed.KEYWORDS if call.node.keywords else ():
+        given = call.keyword(entry.keyword)
+        if given is None or not matches(call.name, entry.name):
+            continue
+        if entry.value is None or call.module.literal(given) == entry.value:
+            return entry
+    if not isinstance(call.node.func, ast.Attribute):
+        return None
+    method = call.node.func.attr
+    for entry in removed.METHODS:
+        if method != entry.name.rpartition(".")[2]:
+            continue
+        if matches(call.name, entry.name) and not _NO_FRAME.search(call.name):
+            return entry
+        if method == "append" and call.keyword("ignore_index") is not None:
+            return entry  # only a table's append takes it
+    if keras:
+        return next((entry for entry in removed.KERAS_METHODS if entry.name == method), None)
+    return None
+
+
+def _guarded(module: Module, node: ast.AST) -> bool:
+    """Whether it stands in a try block, or behind a test of the version or of the attribute."""
+    for parent in module.ancestors(node):
+        if isinstance(parent, ast.Try) and any(
+            handler.type is None
+            or re.search(r"ImportError|AttributeError|Exception|TypeError", ast.unparse(handler.type))
+            for handler in parent.handlers
+        ):
+            return any(node is n for part in parent.body for n in ast.walk(part))
+        if isinstance(parent, ast.If) and re.search(r"version|hasattr", ast.unparse(parent.test)):
+            return True
+    return False
