@@ -1,0 +1,120 @@
+"""Where training data is read, and whether anything checks it before a model is fitted on it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.dataflow import Step, sources
+from ml_engineer.assessment.judging import read_paths
+from ml_engineer.assessment.learning import entry_closure, fit_data, train_entries, trainings
+from ml_engineer.assessment.module import Call, Module
+from ml_engineer.assessment.repo import matches
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.repo import Repo
+
+FRAME_READS = (
+    "pandas.read_csv", "pandas.read_excel", "pandas.read_json", "pandas.read_parquet", "pandas.read_table",
+    "pandas.read_sql*", "pandas.read_feather", "pandas.read_hdf", "pandas.read_pickle", "polars.read_*",
+    "dask.dataframe.read_*", "numpy.loadtxt", "numpy.genfromtxt", "sklearn.datasets.fetch_*", "*.read.csv",
+    "*.read.parquet", "*.read.json", "*.read.table", "pyspark.sql.*.sql", "geopandas.read_file",
+)  # fmt: skip
+_FILE_READS = ("json.load", "csv.reader", "csv.DictReader", "json.loads")
+_NO_DATA = re.compile(
+    r"config|conf\b|param|setting|vocab|label_?map|class_?names|token|args|meta|checkpoint|model|state|log|mapping|"
+    r"schema|secret|credential|metric|result|history|index|template|prompt",
+    re.I,
+)
+VALIDATORS = (
+    "pandera", "great_expectations", "tensorflow_data_validation", "tfdv", "deepchecks", "evidently", "cerberus",
+    "jsonschema", "pydantic", "marshmallow", "voluptuous", "soda", "whylogs", "patito", "dataframely", "pydeequ",
+    "cleanlab", "frictionless", "ydata_quality",
+)  # fmt: skip
+_CHECKS_DATA = re.compile(
+    r"isnull|isna|notnull|notna|dtypes?\b|columns|\.shape|\.empty|len\(|\.min\(|\.max\(|\.between|\.isin|duplicated|nunique|"
+    r"isfinite|isnan|set\(|label|\bdf\b|\bdata\b|frame|rows"
+)
+_CHECK_NAME = re.compile(
+    r"validat(e|ion)|check_(data|schema|column|quality|input|frame|null|missing)|sanity|data_quality|expect_"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A read of training data. `proven`: it was seen to flow into a fit; otherwise it is read by a training program."""
+
+    call: Call
+    proven: bool
+
+
+def training_reads(repo: Repo) -> list[Read]:
+    """Reads of data by training programs, scripts before notebooks, the proven first. Kept for the review."""
+    found: list[Read] | None = repo.__dict__.get("_training_reads")
+    if found is None:
+        found = sorted(_training_reads(repo), key=lambda r: (r.call.module.is_notebook, not r.proven))
+        repo.__dict__["_training_reads"] = found
+    return found
+
+
+def _training_reads(repo: Repo) -> Iterator[Read]:
+    fitted = {id(step.node) for call in trainings(repo) for step in _behind_fit(repo, call)}
+    seen: set[ast.Call] = set()
+    for entry in train_entries(repo):
+        closure = entry_closure(repo, entry)
+        for call in closure.calls(*FRAME_READS, *_FILE_READS, "datasets.load_dataset"):
+            if call.node in seen or (call.name == "datasets.load_dataset" and not _reads_own_files(call)):
+                continue
+            seen.add(call.node)
+            proven = id(call.node) in fitted
+            framed = call.name == "datasets.load_dataset" or matches(call.name, *FRAME_READS)
+            if framed or _is_data_file(repo, call, proven):
+                yield Read(call, proven)
+
+
+def _behind_fit(repo: Repo, call: Call) -> Iterator[Step]:
+    data = fit_data(call)[0]
+    if data is not None and not call.name.endswith("backward"):
+        yield from sources(repo, call.module, data)
+
+
+def _reads_own_files(call: Call) -> bool:
+    """`load_dataset("json", data_files=…)`: own files, not a published data set."""
+    return call.module.literal(call.argument(0, "path")) in ("json", "csv", "parquet", "text")
+
+
+def _is_data_file(repo: Repo, call: Call, proven: bool) -> bool:
+    """Whether an opened file holds data: by its literal path, or because it flows into a fit."""
+    first = call.node.args[0] if call.node.args else None
+    paths = read_paths(repo, call.module, first)
+    if any(_NO_DATA.search(path) for path in paths):
+        return False
+    return proven or any(path.lower().endswith((".json", ".csv", ".jsonl", ".tsv", ".txt")) for path in paths)
+
+
+def checks_data(modules: Iterable[Module]) -> bool:
+    """Whether something in these modules checks data: a schema library, an assertion, a raise behind a test, types."""
+    for module in modules:
+        if any(item.target.split(".")[0] in VALIDATORS for item in module.imports):
+            return True
+        for node in ast.walk(module.tree):
+            match node:
+                case ast.Assert(test=test) if _CHECKS_DATA.search(ast.unparse(test)):
+                    return True
+                case ast.If(test=test, body=body) if any(isinstance(n, ast.Raise) for n in body):
+                    if _CHECKS_DATA.search(ast.unparse(test)):
+                        return True
+                case ast.Call(func=ast.Attribute(attr="isnull" | "isna" | "notnull" | "duplicated")):
+                    return True
+                case ast.FunctionDef(name=name) if _CHECK_NAME.search(name) and "cross" not in name:
+                    if any(isinstance(n, ast.Raise | ast.Assert | ast.Return) for n in ast.walk(node)):
+                        if re.search(r"data|schema|column|frame|input|quality|null|missing|expect", name):
+                            return True
+                case ast.keyword(arg="dtype", value=ast.Dict() | ast.Name()):
+                    parent = module.parent(node)
+                    if isinstance(parent, ast.Call) and "read_" in module.resolve(parent.func):
+                        return True
+    return False

@@ -1,0 +1,106 @@
+"""M4-13: training data is fetched from an address whose content may change."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import MEDIUM, Hit, Site, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Call, Module
+    from ml_engineer.assessment.repo import Repo
+
+_FETCHERS = (
+    "pandas.read_*", "urllib.request.urlretrieve", "urllib.request.urlopen", "urllib.urlretrieve", "requests.get",
+    "wget.download", "gdown.download*", "*keras.utils.get_file", "*keras.utils.data_utils.get_file", "polars.read_*",
+    "torch.hub.download_url_to_file", "torchvision.datasets.utils.download_*", "opendatasets.download",
+    "kagglehub.dataset_download", "sklearn.datasets.fetch_openml", "*.download_file", "httpx.get",
+    "six.moves.urllib.request.urlretrieve", "numpy.genfromtxt", "numpy.loadtxt",
+)  # fmt: skip
+_ADDRESS = re.compile(r"^(https?|s3|gs|ftp|abfss?|wasbs?|hdfs)://", re.I)
+_PINNED = re.compile(r"[0-9a-f]{40}|/v?\d+\.\d+(\.\d+)?/|[?&](versionId|generation)=|zenodo\.org/records?/\d+", re.I)
+_MODEL = re.compile(
+    r"\.(pt|pth|ckpt|bin|onnx|safetensors|h5|hdf5|pb|tflite|joblib)\b|weights|checkpoint|pretrained", re.I
+)
+_DIGEST = re.compile(r"hashlib|sha256|sha1|md5|file_hash|known_hash|checksum|digest", re.I)
+
+
+@rule(
+    id="MLE0413",
+    name="unpinned-data-fetch",
+    step=4,
+    severity=MEDIUM,
+    title="Training data is fetched without a version or checksum",
+    why="The file behind the address can change or vanish: the same code then trains another model, or none.",
+    remedy="Keep the file under DVC or in versioned storage, or compare its hash after the download.",
+    source="ML Test Score, Infrastructure 1; bandit B615",
+    applies=lambda repo: any(True for _ in _fetches(repo)),
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    sites: dict[str, list[Site]] = {}
+    for call, address in _fetches(repo):
+        if _PINNED.search(address) or _verifies(call):
+            continue
+        sites.setdefault(call.module.path, []).append(call.site())
+    for found in sites.values():
+        yield Hit(found)
+
+
+def _fetches(repo: Repo) -> Iterator[tuple[Call, str]]:
+    """Fetches of data outside the serving code, with their address."""
+    served = repo.closure("serve")
+    trained = repo.closure("train")
+    for call in repo.calls(*_FETCHERS, tests=False):
+        if served.covers(call.module, call.node) and not trained.covers(call.module, call.node):
+            continue
+        if call.module.file.roles & {"docs"}:
+            continue
+        if call.name.endswith("fetch_openml"):
+            if call.keyword("version") is None and call.keyword("data_id") is None:
+                yield call, "openml"
+            continue
+        if call.name in ("opendatasets.download", "kagglehub.dataset_download"):
+            yield call, "kaggle"
+            continue
+        address = _address(call)
+        if address is None or _MODEL.search(address):
+            continue
+        if trained.covers(call.module, call.node) or _names_data(call.module, address):
+            yield call, address
+
+
+def _address(call: Call) -> str | None:
+    """The literal address that a call is given, through names and f-strings."""
+    for argument in [*call.node.args[:2], *(k.value for k in call.node.keywords if k.arg in ("url", "origin"))]:
+        node = call.module.value(argument)
+        parts = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant)] if node is not None else []
+        names = [call.module.value(n) for n in ast.walk(node) if isinstance(n, ast.Name)] if node is not None else []
+        parts += [n.value for n in names if isinstance(n, ast.Constant)]
+        text = "".join(part for part in parts if isinstance(part, str))
+        found = next((p for p in parts if isinstance(p, str) and _ADDRESS.match(p)), None)
+        if found is not None:
+            return text if text.startswith(found[:8]) else found
+    return None
+
+
+def _names_data(module: Module, address: str) -> bool:
+    """A fetch outside training is one of its data where the file or the address says so."""
+    file = re.search(r"\.(csv|tsv|zip|tar|tgz|gz|json|jsonl|parquet|txt|npz|npy|xlsx?|arff|data)\b", address, re.I)
+    return bool(file) and bool(re.search(r"data|fetch|download|ingest|prepare|train|etl", module.path, re.I))
+
+
+def _verifies(call: Call) -> bool:
+    """Whether the function (or the script) compares a digest."""
+    if any(
+        k.arg in ("file_hash", "md5_hash", "known_hash", "md5", "hash_prefix", "storage_options")
+        for k in call.node.keywords
+    ):
+        return True
+    scope = call.scope.node if call.scope is not None else call.module.tree
+    return any(
+        (isinstance(n, ast.Attribute) and _DIGEST.search(n.attr)) or (isinstance(n, ast.Name) and _DIGEST.search(n.id))
+        for n in ast.walk(scope)
+    )

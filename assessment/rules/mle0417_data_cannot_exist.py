@@ -1,0 +1,106 @@
+"""M4-17: a training program reads a file that nothing in the repository makes, brings or mentions."""
+
+from __future__ import annotations
+
+import ast
+import posixpath
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import HIGH, Hit, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Call
+    from ml_engineer.assessment.repo import Repo
+
+_BRINGS = re.compile(
+    r"kaggle|wget|gdown|curl\b|urlretrieve|download|get_file|requests\.get|boto3|s3://|gs://|dvc (pull|get|import)|"
+    r"git lfs|load_dataset|unzip|opendatasets|azcopy|gsutil|drive\.google|dataset",
+    re.I,
+)
+
+
+def _applies(repo: Repo) -> bool:
+    return any(True for _ in _literal_reads(repo))
+
+
+@rule(
+    id="MLE0417",
+    name="data-cannot-exist",
+    step=4,
+    severity=HIGH,
+    title="Training reads a file that cannot exist",
+    why="Nothing in the repository makes, fetches or documents the file: training stops at once on any other machine.",
+    remedy="Add the step that makes or fetches it (script, DVC, README), or correct the path.",
+    source="observed in labelled repositories",
+    applies=_applies,
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    texts = _texts(repo)
+    if any(_BRINGS.search(text) for text in texts):
+        return  # data may come from outside
+    ignored = "\n".join(f.text for f in repo.glob(".gitignore", ".dvcignore", "*.dvc", "dvc.yaml", "Makefile"))
+    for call, path in _literal_reads(repo):
+        name = posixpath.basename(path)
+        if _in_tree(repo, call, path) or name in ignored or any(name in text for text in texts):
+            continue
+        if not _written(repo, call, name):
+            searched = sorted(
+                f.path for f in repo.files.values() if f.name == name or f.suffix == f".{name.rpartition('.')[2]}"
+            )
+            yield Hit(
+                [repo.missing(call.site(), (path, f"a step that writes or fetches {name}"), searched)],
+                title=f"Training reads {path!r}, which cannot exist",
+            )
+
+
+def _literal_reads(repo: Repo) -> Iterator[tuple[Call, str]]:
+    """Reads of training data from a relative path that is written in the code."""
+    from ml_engineer.assessment.ingestion import training_reads
+
+    for read in training_reads(repo):
+        first = read.call.node.args[0] if read.call.node.args else None
+        path = read.call.module.literal(first)
+        if isinstance(path, str) and re.fullmatch(r"[\w./ -]+\.\w{2,8}", path) and not path.startswith("/"):
+            yield read.call, path
+
+
+def _texts(repo: Repo) -> list[str]:
+    """What documents and commands say."""
+    documents = [
+        f.text for f in repo.glob("*.md", "*.rst", "*.txt", "*.sh", "Makefile", "Dockerfile*") if f.size < 300_000
+    ]
+    return [*documents, *(magic for module in repo.modules for _, magic in module.source.magics)]
+
+
+def _in_tree(repo: Repo, call: Call, path: str) -> bool:
+    """Whether the path exists from the root, or from the program's folder or one above it."""
+    folder = call.module.file.folder
+    while True:
+        if posixpath.normpath(posixpath.join(folder, path)) in repo.files:
+            return True
+        if not folder:
+            return any(p == path or p.endswith("/" + posixpath.basename(path)) for p in repo.files)
+        folder = posixpath.dirname(folder)
+
+
+def _written(repo: Repo, read: Call, name: str) -> bool:
+    """Whether another place in the code names the same file, or a name is put together that could be it."""
+    stem = name.rpartition(".")[0]
+    for module in repo.modules:
+        if module.is_notebook is False and name not in module.file.text and stem not in module.file.text:
+            continue
+        for node in ast.walk(module.tree):
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and (name in node.value or node.value == stem)
+            ):
+                if not any(node is inner for inner in ast.walk(read.node)) and not _is_read(module.parent(node)):
+                    return True
+    return False
+
+
+def _is_read(parent: ast.AST | None) -> bool:
+    return isinstance(parent, ast.Call) and "read" in ast.unparse(parent.func)

@@ -1,0 +1,88 @@
+"""Where figures of quality go: to a tracker, to a file, or only to the screen."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.learning import TRACKERS
+from ml_engineer.assessment.module import Call, Module
+from ml_engineer.assessment.repo import matches
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.repo import Repo
+
+# Trainers that log by default, and callbacks that write a log.
+_LOGGING = (
+    "transformers.*Trainer", "trl.*Trainer", "*lightning.Trainer", "*lightning.*.Trainer", "*CSVLogger",
+    "*TensorBoard*", "*SummaryWriter", "ultralytics.YOLO", "logging.FileHandler", "*RotatingFileHandler",
+    "dvc.api.*", "*.log_metric*", "*.log_evaluation", "sagemaker.*", "azureml.*", "google.cloud.aiplatform.*",
+    "fastai.*Learner*", "autogluon.*",
+)  # fmt: skip
+_WRITERS = (
+    "json.dump", "json.dumps", "yaml.dump", "yaml.safe_dump", "*.to_csv", "*.to_json", "*.to_parquet", "numpy.save*",
+    "csv.writer", "csv.DictWriter", "*.writerow*", "*.write", "*.write_text", "*.writelines", "pickle.dump",
+    "joblib.dump", "torch.save", "open", "*.open",
+)  # fmt: skip
+_TRACKER_NAME = re.compile(
+    r"torch\.utils\.tensorboard|tensorboardX|SummaryWriter|\b(wandb|mlflow|comet_ml|neptune|clearml)\b"
+)
+_FIGURE = re.compile(
+    r"metric|score|history|\bhist\b|result|loss|\bacc\b|accuracy|eval|report|perf|rmse|\bmse\b|auc|f1|stats", re.I
+)
+
+
+def is_tracked(repo: Repo, modules: Iterable[Module]) -> bool:
+    """Whether these modules hand figures to a tracker or write them to a file."""
+    for module in modules:
+        if any(item.target.split(".")[0] in TRACKERS or "tensorboard" in item.target for item in module.imports):
+            return True
+        for call in module.calls:
+            if _trains_with_log(call) or (matches(call.name, *_WRITERS) and _writes_figures(call)):
+                return True
+            if call.name == "logging.basicConfig" and call.keyword("filename") is not None:
+                return True
+    return False
+
+
+def _trains_with_log(call: Call) -> bool:
+    if not matches(call.name, *_LOGGING):
+        return False
+    if call.name.endswith("Trainer"):
+        off = call.module.literal(call.keyword("logger"))
+        return off is not False or call.keyword("logger") is None
+    return True
+
+
+def _writes_figures(call: Call) -> bool:
+    """Whether a write has to do with figures, by what is written and where to. An open file must be open to write."""
+    if call.name in ("open",) or call.name.endswith(".open"):
+        mode = call.module.literal(call.argument(1 if call.name == "open" else 0, "mode"))
+        if not (isinstance(mode, str) and set(mode) & set("wax")):
+            return False
+    written = ast.unparse(call.node)
+    block = call.module.enclosing(call.node, ast.With)
+    if isinstance(block, ast.With):
+        written += " ".join(ast.unparse(item) for item in block.items)
+    if call.name in ("pickle.dump", "joblib.dump", "torch.save"):
+        return bool(re.search(r"metric|history|scores|results", written, re.I))
+    return bool(_FIGURE.search(written))
+
+
+def records_runs(repo: Repo) -> bool:
+    """Whether training or evaluation anywhere in the repository records its figures."""
+    modules = [m for m in repo.modules if "test" not in m.file.roles]
+    if any(item.target.split(".")[0] in TRACKERS for module in modules for item in module.imports):
+        return True
+    # A tracker that is imported by its name in a string, or chosen in a configuration file.
+    configured = [f for f in repo.glob("*.yaml", "*.yml") if f.size < 100_000 and "conf" in f.path]
+    if any(_TRACKER_NAME.search(file.text) for file in [*(m.file for m in modules), *configured]):
+        return True
+    return is_tracked(repo, repo.closure("train", "evaluate").modules) or keeps_metrics_in_pipeline(repo)
+
+
+def keeps_metrics_in_pipeline(repo: Repo) -> bool:
+    """Whether a pipeline file declares metrics or plots."""
+    return any(re.search(r"^\s*-?\s*(metrics|plots):", f.text, re.M) for f in repo.glob("dvc.yaml", "dvclive.yaml"))

@@ -1,0 +1,25 @@
+import pytest
+
+TRAIN = "from sklearn.svm import SVC\nm = SVC()\nm.fit(X, y)\nprint(m.score(a, b))\n"
+
+
+def test_a_run_that_only_prints(check, place):
+    (finding,) = check("MLE0408", {"t.py": TRAIN})
+    assert place(finding) == ("t.py", 3)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "import mlflow\nmlflow.autolog()\n",
+        "import json\njson.dump({'accuracy': m.score(a, b)}, open('metrics.json', 'w'))\n",
+        "with open('results.txt', 'w') as f:\n    f.write(str(m.score(a, b)))\n",
+        "from torch.utils.tensorboard import SummaryWriter\nw = SummaryWriter()\n",
+    ],
+)
+def test_a_tracker_or_a_file_is_enough(check, more):
+    assert check("MLE0408", {"t.py": TRAIN + more}) == []
+
+
+def test_reading_a_file_of_results_records_nothing(check):
+    assert len(check("MLE0408", {"t.py": TRAIN + "old = open('results.txt').read()\n"})) == 1

@@ -1,0 +1,56 @@
+import pytest
+
+TRAIN = """\
+import pandas as pd
+from sklearn.svm import SVC
+df = pd.read_csv("d.csv")
+df = df.dropna().astype(float)
+{check}
+SVC().fit(df[["a"]], df["b"])
+"""
+
+
+def test_what_is_read_is_fitted_unseen(check, place):
+    (finding,) = check("MLE0412", {"t.py": TRAIN.format(check="pass")})
+    assert place(finding) == ("t.py", 3)
+    assert finding.severity == "high" and finding.confidence == "high"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "assert df['a'].between(0, 1).all()",
+        "if df.isnull().any().any(): raise ValueError('missing values')",
+        "import pandera as pa; schema.validate(df)",
+        "if set(df.columns) != set(WANTED): raise ValueError('columns')",
+    ],
+)
+def test_any_check_is_enough(check, line):
+    assert check("MLE0412", {"t.py": TRAIN.format(check=line)}) == []
+
+
+def test_types_given_to_the_reader_are_a_check(check):
+    assert check("MLE0412", {"t.py": TRAIN.format(check="pass").replace('"d.csv"', '"d.csv", dtype=TYPES')}) == []
+
+
+def test_a_check_in_a_module_that_is_reached(check):
+    files = {
+        "load.py": "import pandas as pd\ndef load():\n    d = pd.read_csv('d.csv')\n    assert not d.empty\n    return d\n",
+        "t.py": "from load import load\nfrom sklearn.svm import SVC\nSVC().fit(load(), y)\n",
+    }
+    assert check("MLE0412", files) == []
+
+
+def test_a_json_of_data_in_a_torch_program(check, place):
+    code = (
+        "import json\nwith open('intents.json') as f:\n    intents = json.load(f)\n"
+        "with open('config.json') as f:\n    config = json.load(f)\nfor x in intents:\n    loss(x).backward()\n"
+    )
+    (finding,) = check("MLE0412", {"t.py": code})
+    assert place(finding) == ("t.py", 3)
+    assert len(finding.evidence) == 1
+
+
+def test_a_dataset_that_a_library_verifies_is_no_read(check):
+    code = "from torchvision import datasets\nd = datasets.MNIST('data')\nfor x in d:\n    f(x).backward()\n"
+    assert check("MLE0412", {"t.py": code}) == []

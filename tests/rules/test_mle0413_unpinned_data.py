@@ -1,0 +1,36 @@
+import pytest
+
+CODE = """\
+import pandas as pd
+from sklearn.svm import SVC
+URL = "{url}"
+df = pd.read_csv(URL)
+SVC().fit(df[["a"]], df["b"])
+"""
+
+
+def test_data_from_an_address(check, place):
+    (finding,) = check("MLE0413", {"t.py": CODE.format(url="https://example.org/wine.csv")})
+    assert place(finding) == ("t.py", 4)
+
+
+@pytest.mark.parametrize(
+    "url", ["data/wine.csv", f"https://example.org/{'a1' * 20}/wine.csv", "https://zenodo.org/record/123/wine.csv"]
+)
+def test_local_or_fixed_data(check, url):
+    assert check("MLE0413", {"t.py": CODE.format(url=url)}) == []
+
+
+def test_a_digest_that_is_compared(check):
+    code = (
+        "import urllib.request, hashlib\ndef fetch_data():\n"
+        "    urllib.request.urlretrieve('https://example.org/d.zip', 'd.zip')\n"
+        "    assert hashlib.sha256(open('d.zip', 'rb').read()).hexdigest() == WANTED\n"
+    )
+    assert check("MLE0413", {"download_data.py": code}) == []
+    assert len(check("MLE0413", {"download_data.py": code.rsplit("    assert", 1)[0]})) == 1
+
+
+def test_weights_are_another_rule(check):
+    code = "import urllib.request\nurllib.request.urlretrieve('https://example.org/model.pth', 'm.pth')\n"
+    assert check("MLE0413", {"download.py": code}) == []

@@ -1,0 +1,25 @@
+TRAIN = """\
+import pandas as pd
+from sklearn.svm import SVC
+df = pd.read_csv("data/sales.csv")
+SVC().fit(df[["a"]], df["b"])
+"""
+
+
+def test_a_file_that_nothing_makes_or_mentions(check, place):
+    (finding,) = check("MLE0417", {"t.py": TRAIN, "README.md": "Run t.py.\n"})
+    assert place(finding) == ("t.py", 3)
+    assert "data/sales.csv" in finding.title
+
+
+def test_a_tracked_file(check):
+    assert check("MLE0417", {"t.py": TRAIN, "data/sales.csv": "a,b\n1,2\n"}) == []
+
+
+def test_a_file_that_another_program_writes(check):
+    assert check("MLE0417", {"t.py": TRAIN, "make.py": "frame.to_csv('data/sales.csv')\n"}) == []
+
+
+def test_a_documented_step(check):
+    assert check("MLE0417", {"t.py": TRAIN, "README.md": "Put sales.csv into data/.\n"}) == []
+    assert check("MLE0417", {"t.py": TRAIN, "README.md": "Download the files from our share.\n"}) == []
