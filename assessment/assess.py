@@ -7,12 +7,14 @@ the score. It reads, and only reads: nothing of the target is imported, executed
 from __future__ import annotations
 
 import gc
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from ml_engineer.assessment import cache, engine, profile, score, suppress
 from ml_engineer.assessment import claims as field_claims
-from ml_engineer.assessment import engine, profile, score, suppress
 from ml_engineer.assessment.engine import Outcome
+from ml_engineer.assessment.files import BINARY_SUFFIXES, MAX_TEXT_BYTES
 from ml_engineer.assessment.record import Assessment
 from ml_engineer.assessment.repo import Repo
 from ml_engineer.assessment.rule import Rule, all_rules, rules_version
@@ -22,6 +24,7 @@ from ml_engineer.report.schema import (
 )
 
 MAX_SKIPPED_LISTED = 200
+CACHED_FROM_FILES = 300  # a smaller tree is assessed as fast as its cache entry could be checked
 
 
 def assess(root: Path, rules: Sequence[Rule] | None = None) -> Assessment:
@@ -31,11 +34,32 @@ def assess(root: Path, rules: Sequence[Rule] | None = None) -> Assessment:
     gc.disable()  # trees are large and acyclic where it matters: collecting them while they grow costs a fifth
     try:
         repo = Repo.open(root)
-        outcomes = engine.run_rules(repo, rules)
-        return _conclude(repo, rules, outcomes)
+        key = _tree_key(repo, rules) if len(repo.files) >= CACHED_FROM_FILES else None
+        known = cache.load_assessment(key) if key is not None else None
+        if known is not None:
+            return Assessment.model_validate_json(known)
+        _ = repo.facts  # children are forked for them: before anything large is in memory
+        assessment = _conclude(repo, rules, engine.run_rules(repo, rules))
+        if key is not None:
+            cache.store_assessment(key, assessment.model_dump_json().encode())
+        return assessment
     finally:
         if enabled:
             gc.enable()
+
+
+def _tree_key(repo: Repo, rules: Sequence[Rule]) -> str:
+    """Digest of everything an assessment depends on: the engine, the rules, git's facts and the bytes of every file.
+
+    Large and binary files count by size and time: only their heads are ever read.
+    """
+    digest = hashlib.sha256(f"{cache.engine_digest()} {rules_version(rules)} {repo.root}\n".encode())
+    digest.update(f"{repo.git.revision} {repo.git.staged} {repo.git.url} {repo.skipped}\n".encode())
+    for file in repo.files.values():
+        read = file.size <= MAX_TEXT_BYTES and file.suffix not in BINARY_SUFFIXES
+        content = hashlib.sha256(file.head(MAX_TEXT_BYTES)).hexdigest() if read else file.mtime_ns
+        digest.update(f"{file.path}\0{file.size}\0{file.tracked}\0{content}\n".encode())
+    return digest.hexdigest()
 
 
 def _conclude(repo: Repo, rules: Sequence[Rule], outcomes: list[Outcome]) -> Assessment:

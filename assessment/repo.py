@@ -41,6 +41,12 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.workflows import Workflow
 
 MAX_SEARCHED_FILES = 12
+LARGE_TREE = 1_000  # Python files; no prototype has as many, a library or a monorepo has
+_RELEVANT = re.compile(
+    rb"(?m)^\s*(?:from|import)\s+(?:torch|tensorflow|keras|sklearn|xgboost|lightgbm|catboost|jax|transformers|flask|"
+    rb"fastapi|bentoml|litserve|kserve|streamlit|gradio|mlflow|wandb|joblib|pickle|pandas|pyspark|airflow|prefect|"
+    rb"dagster|lightning|pytorch_lightning|onnxruntime|fastai|statsmodels)\b"
+)
 _T = TypeVar("_T")
 
 
@@ -92,13 +98,11 @@ class Repo:
     # --- Python --------------------------------------------------------------------------------------------------
 
     @cached_property
-    def modules(self) -> list[Module]:
-        """Python files and notebooks, without vendored ones and templates, by path."""
+    def all_modules(self) -> list[Module]:
+        """Every Python file and notebook, without vendored ones and templates, by path."""
         found = []
         for file in self.files.values():
             if file.suffix not in (".py", ".ipynb") or file.roles & {"vendored", "template"}:
-                continue
-            if ".ipynb_checkpoints/" in file.path:  # an editor's copy of a notebook that is listed itself
                 continue
             dotted = file.path.rsplit(".", 1)[0].replace("/", ".").removesuffix(".__init__")
             if dotted == "__init__":
@@ -107,12 +111,22 @@ class Repo:
         return found
 
     @cached_property
+    def modules(self) -> list[Module]:
+        """The modules that rules look at: all of them, or in a large tree those with a machine-learning import.
+
+        What these call is followed into every other module; the rest of a large tree is checked for syntax and imports.
+        """
+        if len(self.all_modules) <= LARGE_TREE:
+            return self.all_modules
+        return [m for m in self.all_modules if "test" not in m.file.roles and _RELEVANT.search(m.file.data)]
+
+    @cached_property
     def by_dotted(self) -> dict[str, Module]:
-        return {module.dotted: module for module in self.modules}
+        return {module.dotted: module for module in self.all_modules}
 
     @cached_property
     def by_path(self) -> dict[str, Module]:
-        return {module.path: module for module in self.modules}
+        return {module.path: module for module in self.all_modules}
 
     @cached_property
     def functions(self) -> Mapping[str, Function]:
@@ -143,13 +157,13 @@ class Repo:
     @cached_property
     def facts(self) -> dict[str, Facts]:
         """What every module imports and where it does not parse, by path."""
-        return of_files(module.file for module in self.modules)
+        return of_files(module.file for module in self.all_modules)
 
     @cached_property
     def imported(self) -> dict[str, list[tuple[Module, int]]]:
         """Top-level package -> modules that import it and the line (tests and local modules left out)."""
         found: dict[str, list[tuple[Module, int]]] = {}
-        for module in self.modules:
+        for module in self.all_modules:
             if "test" in module.file.roles:
                 continue
             for item in self.facts[module.path].imports:
@@ -172,7 +186,7 @@ class Repo:
     @cached_property
     def _local_names(self) -> frozenset[str]:
         """Every part of a module's dotted name: what the first part of a local name can be."""
-        return frozenset(part for module in self.modules for part in module.dotted.split("."))
+        return frozenset(part for module in self.all_modules for part in module.dotted.split("."))
 
     def _link(self, module: Module, name: str) -> str:
         """Rewrite a name as written in `module` to where it is defined in this repository, through re-exports."""
