@@ -1,8 +1,9 @@
-"""M8-09: CI, image and declarations ask for different versions of Python."""
+"""M8-09: the pipeline, the image and the declarations ask for different Pythons."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.rule import MEDIUM, Hit, rule
@@ -11,21 +12,9 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.declarations import PythonDeclared
     from ml_engineer.assessment.repo import Repo
 
-_NAMES = {
-    "ci": "CI", "dockerfile": "the image", "conda": "conda", "requires-python": "requires-python", "poetry": "poetry",
-    "pipfile": "the Pipfile", "runtime.txt": "runtime.txt", ".python-version": ".python-version",
-}  # fmt: skip
-
-
-def _top(repo: Repo) -> list[PythonDeclared]:
-    """Declarations about the whole repository: at its top, of its CI, or of an image built from the top."""
-    contexts = {d.path: d.contexts for d in repo.dockerfiles}
-    return [
-        p
-        for p in repo.dependencies.pythons
-        if "test" not in repo.files[p.source.path].roles
-        and (p.kind == "ci" or "/" not in p.source.path or "" in contexts.get(p.source.path, ()))
-    ]
+_MINORS = ("2.7", *(f"3.{minor}" for minor in range(4, 20)))
+# The order in which places are compared, and shown: what runs in production first.
+_KINDS = ("dockerfile", "runtime.txt", "ci", ".python-version", "conda", "pipfile", "poetry", "requires-python")
 
 
 @rule(
@@ -33,38 +22,37 @@ def _top(repo: Repo) -> list[PythonDeclared]:
     name="python-mismatch",
     step=8,
     severity=MEDIUM,
-    title="Different versions of Python are used",
-    why="What passes in CI is not what runs: syntax, wheels and pickles differ between versions of Python.",
-    remedy="Keep the version in one place, such as .python-version, and test on the one that is shipped.",
-    source="observed in public repositories",
-    applies=lambda repo: len({p.kind for p in _top(repo)}) > 1,
+    title="CI, image and declarations name different versions of Python",
+    why="What was tested is not what runs: wheels, pickles and syntax differ from one minor version to the next.",
+    remedy="Say the version once (requires-python or .python-version) and let CI and the image read it.",
+    source="seen in real repositories",
+    applies=lambda repo: len({declared.kind for declared in repo.dependencies.pythons}) > 1,
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    from ml_engineer.assessment.dependencies import compatible
+    by_kind: dict[str, list[PythonDeclared]] = {}
+    for declared in repo.dependencies.pythons:
+        file = repo.files[declared.source.path]
+        if "test" not in file.roles and (declared.kind == "ci" or "/" not in declared.source.path):
+            by_kind.setdefault(declared.kind, []).append(declared)
+    kinds = [kind for kind in _KINDS if kind in by_kind]
+    for one, other in combinations(kinds, 2):
+        first, second = _minors(by_kind[one]), _minors(by_kind[other])
+        if first and second and not first & second:
+            sites = [declared.source for kind in (one, other) for declared in by_kind[kind]]
+            yield Hit(
+                list(dict.fromkeys(sites)),
+                title=f"Python {by_kind[one][0].specifier} in {_name(one)}, "
+                f"{by_kind[other][0].specifier} in {_name(other)}",
+                anchor="python",
+            )
+            return
 
-    found = _top(repo)
-    tested = [p for p in found if p.kind == "ci"]
-    others = [p for p in found if p.kind != "ci"]
-    fixed = [p for p in others if p.kind not in ("requires-python", "poetry")]
-    ranges = [p for p in others if p.kind in ("requires-python", "poetry")]
-    clashes: list[tuple[PythonDeclared, PythonDeclared]] = []
-    for item in fixed:
-        if tested and not any(compatible(item.spec, t.spec) for t in tested):
-            clashes.append((tested[0], item))
-    for number, one in enumerate(fixed):
-        if one.kind == "dockerfile" and any(
-            compatible(one.spec, o.spec) for o in fixed if o.kind == "dockerfile" and o is not one
-        ):
-            continue
-        clashes.extend(
-            (one, two) for two in fixed[number + 1 :] if one.kind != two.kind and not compatible(one.spec, two.spec)
-        )
-    for item in ranges:
-        clashes.extend((p, item) for p in [*fixed, *tested] if not compatible(item.spec, p.spec))
-    if clashes:
-        one, two = clashes[0]
-        sites = list(dict.fromkeys(p.source for pair in clashes for p in pair))
-        told = (
-            f"{one.specifier} in {_NAMES.get(one.kind, one.kind)}, {two.specifier} in {_NAMES.get(two.kind, two.kind)}"
-        )
-        yield Hit(sites, title=f"Different versions of Python are used: {told}", anchor="python")
+
+def _minors(declared: list[PythonDeclared]) -> set[str]:
+    """Minor versions that one of the declarations allows."""
+    versions = [(minor, patch) for minor in _MINORS for patch in range(20)]
+    return {minor for item in declared for minor, patch in versions if item.spec.contains(f"{minor}.{patch}")}
+
+
+def _name(kind: str) -> str:
+    return {"dockerfile": "the image", "ci": "CI"}.get(kind, kind)
