@@ -64,6 +64,7 @@ _CONTENT = re.compile(
     r"(fastapi|starlette\.requests|starlette|fastapi\.requests)\.Request\(\)\.(json|body|form|query_params|stream)$"
 )
 _CONTENT_NAMES = frozenset("json form args files data body POST FILES GET post read text query forms get_json".split())
+_PASS_REQUEST = frozenset("django aiohttp sanic starlette azure-function cloud-function robyn tornado".split())
 _UNTYPED = re.compile(r"^(dict|Dict|list|List|Any|object|bytes|Mapping|Json|JSON)\b|^(typing|t)\.(Dict|Any|List)\b")
 _PREDICTING_NAME = re.compile(r"(^|_)(predict|infer|inference|classify|prediction|forward|generate_text)(_|$)", re.I)
 _MODEL_NAME = re.compile(r"(^|_)(model|net|network|classifier|regressor|predictor|pipe|pipeline|learner)$", re.I)
@@ -234,6 +235,8 @@ def reached(
 
 def _run_by(repo: Repo, name: str) -> Iterator[Function]:
     """Functions that a call runs. Calling an object that exists already neither makes it again nor makes another."""
+    if name.endswith("()") and name.replace("()", "") in repo.functions:
+        return  # the value that a function has returned, not the function
     for function in callgraph.callees(repo, name):
         if not (name.endswith("()") and _is_maker(function)):
             yield function
@@ -283,12 +286,19 @@ def _reads(handler: Handler, function: Function) -> Iterator[Read]:
     if own and handler.framework in ("fastapi", "litestar"):
         for parameter in function.parameters:
             if parameter.annotation is not None and _UNTYPED.match(ast.unparse(parameter.annotation)):
-                yield Read(module, parameter, "parameter")
+                if not _is_file(function, parameter):
+                    yield Read(module, parameter, "parameter")
+
+
+def _is_file(function: Function, parameter: ast.arg) -> bool:
+    """Whether FastAPI fills in a parameter from an uploaded file: `bytes = File(...)`."""
+    text = ast.unparse(function.node.args)
+    return re.search(rf"\b{parameter.arg}\b[^,]*\bFile\(", text) is not None
 
 
 def _request_parameter(handler: Handler) -> str | None:
     """Name of the handler's own request parameter, in frameworks that pass one without annotation."""
-    if handler.framework not in ("django", "aiohttp", "sanic", "azure-function", "cloud-function", "robyn", "tornado"):
+    if handler.framework not in _PASS_REQUEST:
         return None
     names = [parameter.arg for parameter in handler.function.parameters if parameter.arg != "self"]
     return names[0] if names else None

@@ -65,7 +65,7 @@ def _unbounded(repo: Repo, handler: Handler) -> list[Site]:
     found = [read.module.site(read.node) for read in handler.reads if read.kind in _BODY][:1]
     for parameter in handler.function.parameters:
         text = ast.unparse(parameter.annotation) if parameter.annotation is not None else ""
-        if "UploadFile" in text:
+        if "UploadFile" in text or text == "bytes":
             found.append(handler.module.site(parameter))
     for name in annotated_schemas(handler):
         found += _loose_fields(repo, name)

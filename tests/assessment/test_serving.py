@@ -223,3 +223,28 @@ def test_a_resource_class_that_a_namespace_registers_is_a_route(repo):
     })  # fmt: skip
     (route,) = opened.routes
     assert (route.path, route.methods, route.handler.qualname) == ("/predict", ("POST",), "Predict.post")
+
+
+def test_handing_over_a_model_does_not_run_the_function_that_made_it(repo):
+    opened = repo({
+        "app.py": """
+            from fastapi import FastAPI, File
+            from net import load, segment
+            app = FastAPI()
+            model = load()
+            @app.post("/p")
+            def p(file: bytes = File(...)):
+                return segment(model, file)
+            """,
+        "net.py": """
+            import torch
+            def load():
+                return torch.hub.load("a/b:v1", "net")
+            def segment(model, data):
+                return model(data)
+            """,
+    })  # fmt: skip
+    (handler,) = serving.handlers(opened)
+    assert [f.qualname for f in handler.functions] == ["p", "segment"]
+    assert handler.reads == []
+    assert [c.node.lineno for c in handler.model_calls] == [6]
