@@ -72,15 +72,22 @@ def _writes_figures(call: Call) -> bool:
 
 
 def records_runs(repo: Repo) -> bool:
-    """Whether training or evaluation anywhere in the repository records its figures."""
-    modules = [m for m in repo.modules if "test" not in m.file.roles]
-    if any(item.target.split(".")[0] in TRACKERS for module in modules for item in module.imports):
+    """Whether training or evaluation anywhere in the repository records its figures. Computed once for a repository."""
+    found: bool | None = repo.__dict__.get("_records_runs")
+    if found is None:
+        found = _names_a_tracker(repo) or is_tracked(repo, repo.closure("train", "evaluate").modules)
+        found = found or keeps_metrics_in_pipeline(repo)
+        repo.__dict__["_records_runs"] = found
+    return found
+
+
+def _names_a_tracker(repo: Repo) -> bool:
+    """A tracker that is imported, also by its name in a string, or chosen in a configuration file."""
+    if repo.uses(*TRACKERS):
         return True
-    # A tracker that is imported by its name in a string, or chosen in a configuration file.
+    scripts = [m.file for m in repo.modules if not m.is_notebook and "test" not in m.file.roles]
     configured = [f for f in repo.glob("*.yaml", "*.yml") if f.size < 100_000 and "conf" in f.path]
-    if any(_TRACKER_NAME.search(file.text) for file in [*(m.file for m in modules), *configured]):
-        return True
-    return is_tracked(repo, repo.closure("train", "evaluate").modules) or keeps_metrics_in_pipeline(repo)
+    return any(_TRACKER_NAME.search(file.text) for file in [*scripts, *configured])
 
 
 def keeps_metrics_in_pipeline(repo: Repo) -> bool:

@@ -41,7 +41,8 @@ def check(repo: Repo) -> Iterator[Hit]:
 
 
 def _mentions_nan(module: Module) -> bool:
-    return "nan" in module.file.text.lower() or "pd.N" in module.file.text
+    data = module.file.data
+    return any(word in data for word in (b"nan", b"NaN", b"NAN", b".NA"))
 
 
 def _is_nan(module: Module, node: ast.expr) -> bool:

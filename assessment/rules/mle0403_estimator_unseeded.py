@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,6 @@ def check(repo: Repo) -> Iterator[Hit]:
 
 def _seeded_in_grid(call: Call) -> bool:
     """Whether the module sets random_state later, by set_params or in a grid of parameters."""
-    return "numpy.random.seed" in call.module.call_names or any(
-        isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith("random_state")
-        for node in ast.walk(call.module.tree)
+    return (
+        bool(re.search(rb"random_state['\"\\]", call.module.file.data)) or "numpy.random.seed" in call.module.call_names
     )
