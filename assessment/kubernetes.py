@@ -36,6 +36,7 @@ LONG_RUNNING = frozenset("Deployment StatefulSet DaemonSet ReplicaSet Replicatio
 PROBES = ("readinessProbe", "livenessProbe", "startupProbe")
 _OBJECT = re.compile(r"^\s*(-\s+)?[\"']?apiVersion[\"']?\s*:", re.M)
 _KIND = re.compile(r"^\s*(-\s+)?[\"']?kind[\"']?\s*:", re.M)
+_PUT_IN = re.compile(r"\{\{-?\s*(toYaml|include|template|tpl)\b")
 _CONFIGURATION = frozenset("Kustomization Chart Config Values Profile Cluster".split())
 
 
@@ -158,6 +159,11 @@ class Object:
         """The pod's specification, or None for a kind that starts none."""
         path = _POD.get(self.kind)
         return self.node.get(*path) if path else None
+
+    @cached_property
+    def partial(self) -> bool:
+        """Whether a template puts in blocks that are not seen here."""
+        return self.templated and _PUT_IN.search(self.file.text) is not None
 
     def pod_setting(self, key: str) -> Node | None:
         return self.pod.get("securityContext", key) if self.pod is not None else None

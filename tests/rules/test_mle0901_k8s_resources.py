@@ -1,0 +1,46 @@
+import pytest
+
+TEXT = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: api}
+spec:
+  template:
+    spec:
+      containers:
+        - name: api
+          image: x/y:1
+          ports: [{containerPort: 8000}]
+%s"""
+FULL = "          resources: {requests: {cpu: 1, memory: 1Gi}, limits: {memory: 2Gi}}\n"
+
+
+def test_a_container_without_resources_is_reported_at_its_name(check, place):
+    (finding,) = check("MLE0901", {"k8s/d.yaml": TEXT % ""})
+    assert (place(finding), finding.severity.value) == (("k8s/d.yaml", 8), "medium")
+
+
+def test_requests_without_a_memory_limit_are_low(check):
+    (finding,) = check("MLE0901", {"d.yaml": TEXT % "          resources: {requests: {cpu: 1}}\n"})
+    assert finding.severity.value == "low"
+
+
+@pytest.mark.parametrize("resources", [FULL, "          resources: {limits: {memory: 2Gi, nvidia.com/gpu: 1}}\n"])
+def test_limits_are_enough(check, resources):
+    assert check("MLE0901", {"d.yaml": TEXT % resources}) == []
+
+
+def test_a_patch_or_a_limit_range_may_bring_them(check):
+    patch = (TEXT % FULL).replace("          image: x/y:1\n", "")
+    assert check("MLE0901", {"base/d.yaml": TEXT % "", "overlays/p.yaml": patch}) == []
+    limits = "apiVersion: v1\nkind: LimitRange\nmetadata: {name: l}\n"
+    assert check("MLE0901", {"base/d.yaml": TEXT % "", "l.yaml": limits}) == []
+
+
+def test_what_a_chart_does_not_say_is_unknown(check):
+    files = {
+        "c/Chart.yaml": "apiVersion: v2\nname: c\n",
+        "c/values.yaml": "a: 1\n",
+        "c/templates/d.yaml": TEXT % "          resources:\n            {{- toYaml .Values.resources | nindent 12 }}\n",
+    }
+    assert check("MLE0901", files) == []
