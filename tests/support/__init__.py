@@ -1,0 +1,1 @@
+"""Support for the tests and benchmarks. Not installed, and never called a model in the product's output."""
