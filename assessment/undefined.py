@@ -12,6 +12,8 @@ from __future__ import annotations
 import ast
 import builtins
 import re
+import symtable
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
 
 _MODULE_NAMES = frozenset(
-    "__file__ __name__ __doc__ __package__ __spec__ __loader__ __path__ __builtins__ __annotations__ __dict__ "
+    "get_ipython __IPYTHON__ _ profile PythonFinalizationError __file__ __name__ __doc__ __package__ __spec__ __loader__ __path__ __builtins__ __annotations__ __dict__ "
     "__class__ __module__ __qualname__ __debug__ __cached__ __version__ WindowsError reveal_type reveal_locals".split()
 )
 # What IPython, its hosted notebooks and their kernels put into a notebook.
@@ -33,8 +35,11 @@ _NOTEBOOK_NAMES = frozenset(
 )
 _HISTORY = re.compile(r"^_i?\d+$")
 _BRINGS_NAMES = re.compile(r"^%pylab\b|^%run\b|^%load\b|^%store\s+-r\b|^%autoreload\b.*\bfrom\b|^%%(?:cython|px|spark)")
-_OTHER_PYTHON = re.compile(r"version_info|hexversion|python_version|\bPY[23]\w*|\bpy[23]k?\b|\bsix\b|sys\.version", re.I)
+_OTHER_PYTHON = re.compile(
+    r"version_info|hexversion|python_version|\bPY[23]\w*|\bpy[23]k?\b|\bsix\b|sys\.version", re.I
+)
 _NAME_CHECKS = frozenset({"globals", "locals", "vars", "dir", "hasattr"})
+_NAME_MAKERS = re.compile(r"\b(globals|locals|vars|exec|execfile|eval_code|setattr)\s*\(|__dict__|builtins")
 _RUN_TIME_NAMES = frozenset({"exec", "execfile", "eval_code"})
 
 
@@ -62,6 +67,8 @@ def undefined(repo: Repo, module: Module) -> list[Undefined]:
 
 
 def _undefined(repo: Repo, module: Module) -> Iterator[Undefined]:
+    if not _is_suspect(module):
+        return
     scopes = scan(module.tree)
     candidates = [(read, later) for read in scopes.reads if (later := _late(module, read)) is not _FINE]
     if not candidates or _makes_names(module) or hides_names(module):
@@ -76,6 +83,56 @@ def _undefined(repo: Repo, module: Module) -> Iterator[Undefined]:
             yield Undefined(module, read.node, later, certain=not scopes.stars)
 
 
+def _is_suspect(module: Module) -> bool:
+    """Whether a closer look is worth its time. The compiler's own symbol table clears almost every file at once."""
+    if module.is_notebook:
+        return True
+    table = _symbols(module)
+    if table is None:
+        return True
+    known = top_names(module) | _MODULE_NAMES
+    stack = [table]
+    while stack:
+        scope = stack.pop()
+        stack.extend(scope.get_children())
+        for symbol in scope.get_symbols():
+            name = symbol.get_name()
+            if symbol.is_referenced() and name not in known and not hasattr(builtins, name):
+                if symbol.is_global() or scope is table:
+                    return True
+    return _reads_ahead(module.tree)
+
+
+def _reads_ahead(tree: ast.Module) -> bool:
+    """Whether a statement of the module's own level names something that no statement above it binds."""
+    bound: set[str] = set()
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            bound.add(statement.name)
+            continue
+        loads: set[str] = set()
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Name):
+                (loads if isinstance(node.ctx, ast.Load) else bound).add(node.id)
+            elif isinstance(node, ast.alias):
+                bound.add(node.asname or node.name.split(".")[0])
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                bound.add(node.name)
+        if any(name not in bound and not hasattr(builtins, name) and name not in _MODULE_NAMES for name in loads):
+            return True
+    return False
+
+
+def _symbols(module: Module) -> symtable.SymbolTable | None:
+    """The compiler's symbol table of a `.py` file, or None where it refuses the source."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return symtable.symtable(module.file.text, module.path, "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
 _FINE = ast.Pass()  # marks a read that has its binding
 
 
@@ -85,7 +142,7 @@ def _late(module: Module, read: Read) -> ast.AST | None:
     owner = read.scope.owner_of(name)
     if name in _MODULE_NAMES or hasattr(builtins, name):
         return _FINE
-    if module.is_notebook and (name in _NOTEBOOK_NAMES or _HISTORY.match(name)):
+    if _is_hosted(module) and (name in _NOTEBOOK_NAMES or _HISTORY.match(name)):
         return _FINE
     if owner is None:
         return None
@@ -95,6 +152,11 @@ def _late(module: Module, read: Read) -> ast.AST | None:
     return first if _comes_too_late(module, read.node, owner.bindings[name]) else _FINE
 
 
+def _is_hosted(module: Module) -> bool:
+    """Whether a notebook's kernel runs the code: a notebook, or one that Databricks keeps as a script."""
+    return module.is_notebook or module.file.text.startswith("# Databricks notebook source")
+
+
 def _comes_too_late(module: Module, read: ast.Name, bindings: list[ast.AST]) -> bool:
     """Whether code that runs once, from top to bottom, reads the name before any statement that binds it."""
     if module.is_notebook:
@@ -102,6 +164,8 @@ def _comes_too_late(module: Module, read: ast.Name, bindings: list[ast.AST]) -> 
         if cell is not None:
             places = [module.source.cell_at(_position(b)[0]) for b in bindings]
             return all(place is not None and place.index > cell.index for place in places)
+    if any(_position(b)[0] <= read.lineno for b in bindings):
+        return False
     if module.enclosing(read, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.If, ast.comprehension) is not None:
         return False
     statement = module.statement_of(read)
@@ -117,6 +181,8 @@ def _position(node: ast.AST) -> tuple[int, int]:
 
 def _makes_names(module: Module) -> bool:
     """Whether the program may make module names while it runs."""
+    if not _NAME_MAKERS.search(module.file.text):
+        return False
     for call in module.calls:
         function = call.node.func
         if isinstance(function, ast.Name) and function.id in _RUN_TIME_NAMES:
@@ -128,7 +194,8 @@ def _makes_names(module: Module) -> bool:
             if "sys.modules" in ast.unparse(call.node.args[0]) or "builtins" in ast.unparse(call.node.args[0]):
                 return True
     return any(
-        isinstance(node, ast.Assign) and any(isinstance(t, ast.Subscript) and _is_namespace(t.value) for t in node.targets)
+        isinstance(node, ast.Assign)
+        and any(isinstance(t, ast.Subscript) and _is_namespace(t.value) for t in node.targets)
         for node in ast.walk(module.tree)
     ) or any("builtins" in item.target for item in module.imports)
 
@@ -156,14 +223,19 @@ def _star_names(repo: Repo, module: Module, scopes: Scopes) -> frozenset[str] | 
 
 
 def exports(repo: Repo, module: Module, seen: set[Module]) -> frozenset[str] | None:
-    """Names that `from module import *` brings, or None where they cannot be known."""
+    """Names that `from module import *` brings, or None where they cannot be known. Computed once for a module."""
     if module in seen:
         return frozenset()
-    seen = seen | {module}
+    if "_exports" not in module.__dict__:
+        module.__dict__["_exports"] = _exports(repo, module, seen | {module})
+    found: frozenset[str] | None = module.__dict__["_exports"]
+    return found
+
+
+def _exports(repo: Repo, module: Module, seen: set[Module]) -> frozenset[str] | None:
     if module.source.errors or _makes_names(module):
         return None
-    scopes = scan(module.tree)
-    names = set(scopes.module.bindings)
+    names: set[str] = set(top_names(module))
     for item in module.imports:
         if item.star:
             found = repo.local(module, item.target) if item.target else None
@@ -171,9 +243,28 @@ def exports(repo: Repo, module: Module, seen: set[Module]) -> frozenset[str] | N
             if more is None:
                 return None
             names |= more
-    if "__getattr__" in names:
-        return None
-    return frozenset(names)
+    return None if "__getattr__" in names else frozenset(names)
+
+
+def top_names(module: Module) -> frozenset[str]:
+    """Names that the module's own code binds at its top level, or by `global` anywhere."""
+    if "_top_names" not in module.__dict__:
+        table = None if module.is_notebook else _symbols(module)
+        names = frozenset(scan(module.tree).module.bindings) if table is None else frozenset(_bound_at_top(table))
+        module.__dict__["_top_names"] = names
+    found: frozenset[str] = module.__dict__["_top_names"]
+    return found
+
+
+def _bound_at_top(table: symtable.SymbolTable) -> Iterator[str]:
+    stack = [table]
+    while stack:
+        scope = stack.pop()
+        stack.extend(scope.get_children())
+        for symbol in scope.get_symbols():
+            binds = symbol.is_assigned() or symbol.is_imported()
+            if binds and (scope is table or symbol.is_declared_global()):
+                yield symbol.get_name()
 
 
 def _hidden_words(module: Module) -> frozenset[str]:

@@ -41,9 +41,7 @@ def check(repo: Repo) -> Iterator[Hit]:
             yield Hit(
                 [_site(module, back[1], f"In [{back[1].execution_count}] below In [{back[0].execution_count}]")],
                 severity=HIGH if hidden else MEDIUM,
-                title="Cells ran out of order, and some need a name that a clean run does not have"
-                if hidden
-                else None,
+                title="Cells ran out of order, and some need a name that a clean run does not have" if hidden else None,
                 anchor=module.path,
             )
         elif ran and [cell.execution_count for cell in ran] != list(range(1, len(ran) + 1)):

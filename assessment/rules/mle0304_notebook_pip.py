@@ -72,7 +72,9 @@ def _unpinned(text: str) -> list[str]:
             continue
         if word in ("&&", "||", ";", "|", ">", ">>", "2>&1"):
             break
-        if word.startswith(("-", "$", "{", ".", "/", "git+", "http", ">", "~")) or re.search(r"[=<>@{}]|\.whl$|/", word):
+        if word.startswith(("-", "$", "{", ".", "/", "git+", "http", ">", "~")) or re.search(
+            r"[=<>@{}]|\.whl$|/", word
+        ):
             continue
         name = word.split("[")[0].rstrip(";,")
         if name and name.lower() not in _TOOLS and re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):

@@ -1,0 +1,185 @@
+"""M3-10: broad handlers that hide an error on the way of data, training or a request."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment import serving
+from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, SeverityName, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Module
+    from ml_engineer.assessment.repo import Repo
+
+_BROAD = re.compile(r"^(builtins\.)?(Base)?Exception$")
+# What ends the program, answers with an error, or tells the user.
+_LEAVES = re.compile(
+    r"(^|\.)(exit|_exit|abort|quit|fail|stop|send_error|set_status|set_code|set_details|HTTPException|flash|error|exception)$"
+)
+_LOGS = re.compile(
+    r"(^|\.)(print|pprint|debug|info|warning|warn|error|exception|critical|log|write|print_exc|echo|secho)$"
+)
+_CLEANUP = re.compile(
+    r"(^|\.)(remove|unlink|rmtree|rmdir|close|shutdown|terminate|kill|join|cleanup|empty_cache|disconnect|release|quit|"
+    r"makedirs|mkdir|title|show|savefig|finish|end_run|flush|sleep|cancel|set_start_method|use|font|setlocale|stop)$"
+)
+_TRACKING = re.compile(
+    r"^(wandb|mlflow|dvclive|neptune|comet_ml|clearml|matplotlib|seaborn|nltk\.download|sentry_sdk|IPython)\b"
+)
+_MADE_UP = re.compile(r"(synthetic|dummy|fake|mock|random|sample|demo|generate|make_|default|fallback)", re.I)
+_READS = re.compile(r"(^|\.)(read_\w+|load\w*|fetch\w*|get_data\w*|open|download\w*|query\w*)$")
+
+
+def _has_paths(repo: Repo) -> bool:
+    return bool(repo.closure("train", "serve", "predict", "evaluate"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    handler: ast.ExceptHandler
+    severity: SeverityName
+    title: str
+
+
+@rule(
+    id="MLE0310",
+    name="swallowed-error",
+    step=3,
+    severity=MEDIUM,
+    title="Any error is passed over in silence",
+    why="Whatever goes wrong here, the program goes on with missing or wrong data, and nobody learns of it.",
+    remedy="Catch the exception that is expected, log it, and re-raise or answer with an error for everything else.",
+    source="bandit B110, B112",
+    applies=_has_paths,
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    closure = repo.closure("train", "serve", "predict", "evaluate")
+    requests = {function for handler in serving.handlers(repo) for function in handler.functions}
+    for module in sorted(closure.modules, key=lambda m: m.path):
+        if module.is_notebook or "test" in module.file.roles or "except" not in module.file.text:
+            continue
+        cases = [
+            case
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.Try) and closure.covers(module, node)
+            for handler in node.handlers
+            if (case := _judge(module, node, handler, module.scope_of(node) in requests)) is not None
+        ]
+        if cases:
+            cases.sort(key=lambda case: (case.severity != HIGH, case.handler.lineno))
+            yield Hit(
+                [module.site(case.handler.lineno) for case in cases],
+                severity=cases[0].severity,
+                title=cases[0].title,
+                anchor=module.path,
+            )
+
+
+def _judge(module: Module, node: ast.Try, handler: ast.ExceptHandler, on_request: bool) -> _Case | None:
+    """What is wrong with a handler, or None where it is acceptable."""
+    if not _is_broad(module, handler) or _is_best_effort(module, node):
+        return None
+    if _switches_source(module, node, handler):
+        return _Case(handler, HIGH, "When reading fails, other data is used in silence")
+    statements = [s for s in handler.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
+    if all(isinstance(s, ast.Pass | ast.Continue) for s in statements):
+        if on_request:
+            return _Case(handler, HIGH, "Any error in a request is passed over in silence")
+        return _Case(handler, MEDIUM, "Any error is passed over in silence")
+    if not all(isinstance(s, ast.Pass | ast.Continue) or _is_log(module, s) for s in statements) or _leaves(
+        module, handler
+    ):
+        return None
+    if isinstance(module.enclosing(node, ast.While), ast.While) or node.orelse or _exits_after(module, node):
+        return None
+    if on_request:
+        return _Case(handler, HIGH, "The error is logged, and the request goes on as if nothing had happened")
+    return _Case(handler, MEDIUM, "The error is printed, and the program goes on as if nothing had happened")
+
+
+def _is_broad(module: Module, handler: ast.ExceptHandler) -> bool:
+    if handler.type is None:
+        return True
+    caught = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return any(_BROAD.match(module.resolve(item)) for item in caught)
+
+
+def _is_best_effort(module: Module, node: ast.Try) -> bool:
+    """Whether nothing that counts is tried: imports, cleaning up, tracking, drawing; or the object is going away."""
+    scope = module.scope_of(node)
+    if scope is not None and scope.node.name in ("__del__", "__exit__", "__aexit__", "close", "shutdown", "cleanup"):
+        return True
+    if any(isinstance(parent, ast.Try) and node in parent.finalbody for parent in module.ancestors(node)):
+        return True
+    if all(isinstance(s, ast.Import | ast.ImportFrom) or _is_flag(s) for s in node.body):
+        return True
+    calls = [module.resolve(n.func) for s in node.body for n in ast.walk(s) if isinstance(n, ast.Call)]
+    names = [n for n in calls if not _LOGS.search(n)]
+    return bool(calls) and all(_CLEANUP.search(name) or _TRACKING.match(name) for name in names)
+
+
+def _is_flag(statement: ast.stmt) -> bool:
+    """Whether a statement only probes for something and notes the answer."""
+    if isinstance(statement, ast.If):
+        return all(_is_flag(s) for s in [*statement.body, *statement.orelse])
+    return isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant)
+
+
+def _is_log(module: Module, statement: ast.stmt) -> bool:
+    if not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Call):
+        return False
+    return bool(_LOGS.search(_called(module, statement.value)))
+
+
+def _called(module: Module, call: ast.Call) -> str:
+    return module.resolve(call.func) if isinstance(call.func, ast.Name) else ast.unparse(call.func)
+
+
+def _leaves(module: Module, handler: ast.ExceptHandler) -> bool:
+    """Whether the handler ends what failed, or tells the user of an interface."""
+    for node in ast.walk(handler):
+        if isinstance(node, ast.Raise | ast.Return):
+            return True
+        if isinstance(node, ast.Call):
+            name = module.resolve(node.func)
+            if name.startswith(("streamlit.", "gradio.", "tkinter.", "typer.Exit", "click.")):
+                return True
+            if _LEAVES.search(name) and not _LOGS.search(name):
+                return True
+    return False
+
+
+def _exits_after(module: Module, node: ast.Try) -> bool:
+    """Whether the very next statement ends the block with an error: the way out is behind the handler."""
+    parent = module.parent(node)
+    for name in ("body", "orelse"):
+        block = getattr(parent, name, None)
+        if isinstance(block, list) and node in block:
+            following = block[block.index(node) + 1 : block.index(node) + 2]
+            return any(isinstance(s, ast.Raise) for s in following)
+    return False
+
+
+def _switches_source(module: Module, node: ast.Try, handler: ast.ExceptHandler) -> bool:
+    """Whether the handler fills a name that the read has failed to fill with data that is made up, without a word."""
+    if any(isinstance(n, ast.Raise) for n in ast.walk(handler)) or any(_is_log(module, s) for s in handler.body):
+        return False
+    wanted = {name for s in node.body for name, value in _assigned(s) if _reads(module, value)}
+    return any(
+        name in wanted and isinstance(value, ast.Call) and _MADE_UP.search(module.resolve(value.func))
+        for s in handler.body
+        for name, value in _assigned(s)
+    )
+
+
+def _assigned(statement: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
+    if isinstance(statement, ast.Assign):
+        yield from ((t.id, statement.value) for t in statement.targets if isinstance(t, ast.Name))
+
+
+def _reads(module: Module, value: ast.expr) -> bool:
+    return any(isinstance(n, ast.Call) and _READS.search(module.resolve(n.func)) for n in ast.walk(value))

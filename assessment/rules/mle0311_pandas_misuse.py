@@ -1,0 +1,136 @@
+"""M3-11: writes that change a copy, results that are thrown away, loops over rows; only on known DataFrames."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import LOW, MEDIUM, Hit, Site, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Call, Module
+    from ml_engineer.assessment.repo import Repo
+
+_FRAME = re.compile(
+    r"pandas\.(read_(csv|excel|parquet|json|sql\w*|table|feather|fwf|html|hdf|pickle|gbq|orc|stata|sas)|DataFrame(\.from_\w+)?|"
+    r"concat|merge|get_dummies|json_normalize|pivot_table|melt)\(\)(\[\])?"
+)
+_KEEPS = re.compile(
+    r"(\.(drop|dropna|fillna|drop_duplicates|rename|reset_index|set_index|sort_values|sort_index|copy|replace|astype|assign|"
+    r"merge|join|query|head|tail|sample|append|reindex|melt|pivot|pivot_table|ffill|bfill|interpolate|transform|"
+    r"filter|convert_dtypes|infer_objects|select_dtypes|to_frame|round|clip|agg|T|loc|iloc)(\(\))?(\[\])?)*"
+)
+# Methods that give a changed copy: as a statement of its own such a call does nothing.
+_RESULTS = frozenset(
+    "drop dropna fillna drop_duplicates rename reset_index set_index sort_values sort_index replace astype assign ffill "
+    "bfill interpolate reindex clip round convert_dtypes".split()
+)
+
+
+def _uses_pandas(repo: Repo) -> bool:
+    return repo.uses("pandas")
+
+
+@rule(
+    id="MLE0311",
+    name="pandas-misuse",
+    step=3,
+    severity=MEDIUM,
+    title="Chained assignment changes a copy, not the table",
+    why="The first selection gives a copy, so that the new values may never reach the table that is used afterwards.",
+    remedy="Write through one selection: `df.loc[rows, column] = value`.",
+    source="smells paper; Sonar S6734",
+    applies=_uses_pandas,
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    for module in repo.modules:
+        if "test" in module.file.roles or not any(item.top == "pandas" for item in module.imports):
+            continue
+        chained = list(_chained(module))
+        if chained:
+            yield Hit(chained, anchor=f"{module.path}\0chained")
+        dropped = [call for call in module.calls if _is_dropped(module, call)]
+        if dropped:
+            yield Hit(
+                [call.site() for call in dropped],
+                title=f"Result of `{dropped[0].name.rpartition('.')[2]}` is thrown away",
+                why="The method gives a changed copy and leaves the table as it was, so that the line does nothing.",
+                remedy="Assign the result: `df = df.method(...)`.",
+                anchor=f"{module.path}\0dropped",
+            )
+        rows = [call.site() for call in module.calls if _is_row_loop(module, call)]
+        if rows:
+            yield Hit(
+                rows,
+                severity=LOW,
+                title="Loop over the rows of a table",
+                why="Each row becomes a Series of its own: hundreds of times slower than whole columns.",
+                remedy="Work on columns, or use `itertuples` where a loop has to stay.",
+                anchor=f"{module.path}\0rows",
+            )
+
+
+def is_frame(name: str) -> bool:
+    """Whether a resolved name is a DataFrame, made by pandas and passed on by methods that keep it one."""
+    match = _FRAME.match(name)
+    return match is not None and not match[0].endswith("[]") and _KEEPS.fullmatch(name, match.end()) is not None
+
+
+def _chained(module: Module) -> Iterator[Site]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Assign | ast.AugAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            for target in targets:
+                if isinstance(target, ast.Subscript) and _selects_copy(module, target.value):
+                    yield module.site(node)
+
+
+def _selects_copy(module: Module, node: ast.expr) -> bool:
+    """`df[a]` or `df.loc[a]` of a known frame, to which a second selection is applied."""
+    if not isinstance(node, ast.Subscript):
+        return False
+    inner = node.value
+    if isinstance(inner, ast.Attribute) and inner.attr in ("loc", "iloc"):
+        inner = inner.value
+    if isinstance(inner, ast.Subscript):
+        return False
+    return is_frame(module.resolve(inner))
+
+
+def _is_dropped(module: Module, call: Call) -> bool:
+    owner, _, method = call.name.rpartition(".")
+    if method not in _RESULTS or not is_frame(owner):
+        return False
+    statement = module.parent(call.node)
+    if not isinstance(statement, ast.Expr) or _is_inplace(call):
+        return False
+    return not _is_shown(module, statement)
+
+
+def _is_inplace(call: Call) -> bool:
+    given = call.keyword("inplace")
+    return call.has_unpacked_keywords or (
+        given is not None and not (isinstance(given, ast.Constant) and given.value is False)
+    )
+
+
+def _is_shown(module: Module, statement: ast.Expr) -> bool:
+    """Whether a notebook prints the value: it is the last statement of its cell."""
+    cell = module.source.cell_at(statement.lineno)
+    if cell is None:
+        return False
+    below = (s for s in module.tree.body if s.lineno > statement.lineno)
+    following = next(below, None)
+    return following is None or module.source.cell_at(following.lineno) is not cell
+
+
+def _is_row_loop(module: Module, call: Call) -> bool:
+    if not call.name.endswith(".iterrows"):
+        return False
+    parent = module.parent(call.node)
+    looped = isinstance(parent, ast.For | ast.comprehension) or (
+        isinstance(parent, ast.Call) and isinstance(module.parent(parent), ast.For | ast.comprehension)
+    )
+    return looped and (is_frame(call.name.removesuffix(".iterrows")) or not call.name.startswith("?()"))

@@ -1,0 +1,101 @@
+"""M3-13: no test imports the code that builds, trains or loads the model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment import values
+from ml_engineer.assessment.callgraph import closure_of
+from ml_engineer.assessment.entrypoints import Entry, is_training_call
+from ml_engineer.assessment.learning import trainings
+from ml_engineer.assessment.rule import HIGH, Hit, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Call, Module
+    from ml_engineer.assessment.repo import Repo
+
+_TEST_FILE = re.compile(r"^(test_.*|.*_test|tests?|conftest)\.(py|ipynb)$")
+_STARTERS = re.compile(
+    r"subprocess|runpy|os\.system|importlib|CliRunner|papermill|sys\.executable|run_command|run_sh_command|monkeypatch"
+)
+
+
+def _model_calls(repo: Repo) -> list[Call]:
+    """Where `.py` files train the model, or failing that load it to answer with it."""
+    found = [call for call in trainings(repo) if not call.module.is_notebook]
+    if not found:
+        loads = repo.closure("serve", "predict").calls(*values.ARTEFACT_LOADERS)
+        found = [c for c in loads if not c.module.is_notebook and "test" not in c.module.file.roles]
+    return found
+
+
+def _has_model(repo: Repo) -> bool:
+    return bool(_model_calls(repo))
+
+
+@rule(
+    id="MLE0313",
+    name="model-untested",
+    step=3,
+    severity=HIGH,
+    title="No test reaches the code that makes or loads the model",
+    why="A change that breaks training, shapes or predictions is seen only in production.",
+    remedy="Test output shapes, that one batch can be overfitted, and a prediction on a known input.",
+    source="ML Test Score Infra-2, Data-7; mllint",
+    peers=("test-automator",),
+    applies=_has_model,
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    calls = _model_calls(repo)
+    subjects = _subjects(repo, calls)
+    tests = [m for m in repo.modules if "test" in m.file.roles and _is_test(m)]
+    reached = closure_of(repo, [Entry("evaluate", module, None, module.site(1)) for module in tests]).modules
+    if subjects & reached or any(_runs(test, subjects) for test in tests):
+        return
+    need = min(calls, key=lambda call: (_rank(call), call.module.path.count("/")))
+    searched: list[Module | str] = [*tests] if tests else ["test_*.py", "*_test.py", "tests/**"]
+    yield Hit(
+        [repo.missing(need.site(), ["a test whose imports lead here"], searched)],
+        title=None if tests else "There is no test of the model's code",
+        anchor="model",
+    )
+
+
+def _rank(call: Call) -> int:
+    """0 for the file that is named after training, the likeliest place for the training that counts."""
+    name = call.module.file.name.lower()
+    return 0 if "train" in name else 1 if re.match(r"main|run|model|fit|app", name) else 2
+
+
+def _subjects(repo: Repo, calls: Iterable[Call]) -> set[Module]:
+    """Modules that build, train or load the model."""
+    found = {call.module for call in calls}
+    for module in repo.modules:
+        if "test" in module.file.roles or module.is_notebook:
+            continue
+        if any(is_training_call(call) for call in module.calls) or any(
+            values.is_torch_class(repo, f"{module.dotted}.{name}") for name in module.classes
+        ):
+            found.add(module)
+    found |= {call.module for call in repo.closure("serve", "predict").calls(*values.ARTEFACT_LOADERS)}
+    return {module for module in found if "test" not in module.file.roles}
+
+
+def _is_test(module: Module) -> bool:
+    """Whether a test runner collects it: named so and with a test in it, or a file of fixtures."""
+    if not _TEST_FILE.match(module.file.name) and not module.is_notebook:
+        return False
+    return any(f.node.name.startswith("test") for f in module.functions.values()) or module.file.name == "conftest.py"
+
+
+def _runs(test: Module, subjects: set[Module]) -> bool:
+    """Whether a test starts one of the files by its name, or has a framework start it."""
+    text = test.file.text
+    if not _STARTERS.search(text):
+        return False
+    return any(
+        re.search(rf"(?<!\w){re.escape(module.file.name)}\b", text) or (module.dotted and module.dotted in text)
+        for module in subjects
+    )
