@@ -9,6 +9,7 @@ Landlock only adds rights, path by path: what is hidden is left out, and so its 
 from __future__ import annotations
 
 import ctypes
+import os
 from functools import cache
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def write_paths(view: View) -> list[Path]:
 def _around(folder: Path, closed: tuple[Path, ...]) -> list[Path]:
     """The entries below `folder` that neither are nor contain a closed one."""
     found: list[Path] = []
+    if not os.access(folder, os.R_OK):
+        return found  # what cannot be listed cannot be opened to commands either
     for entry in sorted(folder.iterdir()):
         if entry in closed or entry.is_symlink():
             continue

@@ -66,10 +66,10 @@ class View:
             folder = Path(entry)
             if not folder.is_absolute():
                 continue
-            environment = any((folder.parent / mark).exists() for mark in _ENVIRONMENT_MARKS)
+            environment = any(os.access(folder.parent / mark, os.R_OK) for mark in _ENVIRONMENT_MARKS)
             found.append(folder.parent if environment else folder)
         found += [Path(sys.prefix), Path(sys.base_prefix), *_git_folders(self.workspace)]
-        return tuple(path for path in dict.fromkeys(found) if path.exists() and self._in_hidden(path))
+        return tuple(path for path in dict.fromkeys(found) if os.access(path, os.R_OK) and self._in_hidden(path))
 
     @property
     def protected(self) -> tuple[Path, ...]:
