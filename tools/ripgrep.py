@@ -21,7 +21,7 @@ from ml_engineer.tools.search import MAX_OUTPUT, TIMEOUT, Hits, Listing, Query, 
 from ml_engineer.tools.workspace import Workspace
 
 _ONLY_GITIGNORE = ("--no-require-git", "--no-ignore-parent", "--no-ignore-global", "--no-ignore-exclude")
-_ALWAYS = ("--no-config", "--hidden", *_ONLY_GITIGNORE, "--no-ignore-dot", "--no-messages", "--color=never", "--null")
+_ALWAYS = ("--no-config", "--hidden", *_ONLY_GITIGNORE, "--no-ignore-dot", "--glob=!.git", "--no-messages", "--null")
 _MODES = {
     "content": ("--no-heading", "--with-filename", "--line-number"),
     "files_with_matches": ("--files-with-matches",),
@@ -43,22 +43,22 @@ def find(program: str, workspace: Workspace, query: Query, *, is_file: bool) -> 
         return _as_asked(_parse(output, mode, lambda _: query.path), replace(query, glob=None), incomplete)
     arguments += [f"--type-add=wanted:{name}" for name in query.names] + (["--type=wanted"] if query.names else [])
     with _started_in(workspace, query.path, query.glob) as (cwd, rules, prefix):
-        output, incomplete = _run([*arguments, f"--ignore-file={rules}", "./"], cwd=cwd)
+        output, incomplete = _run([*arguments, *rules, "./"], cwd=cwd)
     hits = _parse(output, mode, lambda name: prefix + os.fsdecode(name).removeprefix("./"))
     return _as_asked(hits, query, incomplete)
 
 
 def list_files(program: str, workspace: Workspace, path: str, glob: str) -> Listing:
     with _started_in(workspace, path, glob) as (cwd, rules, prefix):
-        command = [program, *_ALWAYS, "--files", "--sortr=modified", f"--ignore-file={rules}", "./"]
+        command = [program, *_ALWAYS, "--files", "--sortr=modified", *rules, "./"]
         output, incomplete = _run(command, cwd=cwd)
     names = os.fsdecode(output).removeprefix("./").removesuffix("\0").split("\0./")
     return Listing(_matching([prefix + name for name in names if name], path, glob), incomplete)
 
 
 @contextlib.contextmanager
-def _started_in(workspace: Workspace, path: str, glob: str | None) -> Iterator[tuple[str, str, str]]:
-    """Working directory, file of ignore rules, and what to put before the paths that come back."""
+def _started_in(workspace: Workspace, path: str, glob: str | None) -> Iterator[tuple[str, list[str], str]]:
+    """Working directory, the argument with the ignore rules, and what to put before the paths that come back."""
     ignored = path != "." and is_ignored(workspace, path)
     start = path if ignored else "."
     inner = "" if ignored or path == "." else path
@@ -67,11 +67,12 @@ def _started_in(workspace: Workspace, path: str, glob: str | None) -> Iterator[t
         above = "".join(f"/{globs.escape(name)}" for name in PurePosixPath(inner).parts[:depth])
         lines += [f"{above}/*", f"!{above}/{globs.escape(part)}"]
     with workspace.directory(start) as fd, tempfile.NamedTemporaryFile("w", suffix=".ignore") as rules:
-        rules.write("\n".join([*lines, ".git", ""]))
+        rules.write("\n".join([*lines, ""]))
         rules.flush()
         by_descriptor = f"/proc/self/fd/{fd}"
         fallback = start if start.startswith("/") else str(workspace.root / start)
-        yield by_descriptor if Path(by_descriptor).exists() else fallback, rules.name, f"{path}/" if ignored else ""
+        cwd = by_descriptor if Path(by_descriptor).exists() else fallback
+        yield cwd, [f"--ignore-file={rules.name}"] if lines else [], f"{path}/" if ignored else ""
 
 
 def _glob_rules(glob: str | None, inner: str) -> list[str]:
