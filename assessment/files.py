@@ -183,7 +183,8 @@ def _add(listing: Listing, path: str) -> None:
     elif not stat.S_ISREG(status.st_mode):
         listing.skipped.append((path, "not a regular file"))
     else:
-        listing.files[path] = File(listing.root, path, status.st_size, tracked, bool(status.st_mode & stat.S_IXUSR))
+        runs = bool(status.st_mode & stat.S_IXUSR)
+        listing.files[path] = File(listing.root, path, status.st_size, tracked, status.st_mtime_ns, runs)
 
 
 def _walk(root: Path, listing: Listing) -> list[str]:

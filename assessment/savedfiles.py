@@ -110,7 +110,8 @@ def _is_text(head: bytes) -> bool:
 
 
 def _looks_pickled(head: bytes) -> bool:
-    return (head[:1] == b"\x80" and head[1:2] <= b"\x05") or (head[:1] in b"(c" and b"\n" in head)
+    """Whether bytes begin as a pickle does: with a protocol mark, or in the old protocols with a container."""
+    return (head[:1] == b"\x80" and head[1:2] <= b"\x05") or head[:1] in (b"(", b"c", b"]", b"}")
 
 
 @contextmanager
