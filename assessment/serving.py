@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment import callgraph, values
+from ml_engineer.assessment.entrypoints import Entry
 from ml_engineer.assessment.module import Call, Function, Module
 from ml_engineer.assessment.repo import matches
 from ml_engineer.assessment.rule import Site
@@ -63,10 +65,16 @@ _CONTENT = re.compile(
     rf"(flask|quart|bottle)\.request\.({_FLASK_CONTENT}|forms|query|params|body)$|"
     r"(fastapi|starlette\.requests|starlette|fastapi\.requests)\.Request\(\)\.(json|body|form|query_params|stream)$"
 )
-_CONTENT_NAMES = frozenset("json form args files data body POST FILES GET post read text query forms get_json".split())
+_CONTENT_NAMES = frozenset(
+    "json form args files data body POST FILES GET post read text query forms get_json get_data values stream params "
+    "query_params".split()
+)
 _PASS_REQUEST = frozenset("django aiohttp sanic starlette azure-function cloud-function robyn tornado".split())
 _UNTYPED = re.compile(r"^(dict|Dict|list|List|Any|object|bytes|Mapping|Json|JSON)\b|^(typing|t)\.(Dict|Any|List)\b")
 _PREDICTING_NAME = re.compile(r"(^|_)(predict|infer|inference|classify|prediction|forward|generate_text)(_|$)", re.I)
+_CONSTRUCTORS = ("__init__", "__new__", "__post_init__", "model_post_init")
+_CALLED = ("__call__", "forward", "call")
+MAX_REACHED = 1_000
 _MODEL_NAME = re.compile(r"(^|_)(model|net|network|classifier|regressor|predictor|pipe|pipeline|learner)$", re.I)
 _REJECTING = re.compile(r"HTTP_4(00|13|15|22)|BAD_REQUEST|UNPROCESSABLE")
 
@@ -182,13 +190,28 @@ def apps(repo: Repo) -> list[App]:
 
 
 def served_app(repo: Repo) -> App | None:
-    """The application object of the routes that make a model answer: the first one in their framework."""
+    """The application object of the routes that make a model answer."""
+    if "_served_app" not in repo.__dict__:
+        repo.__dict__["_served_app"] = _find_served_app(repo)
+    found: App | None = repo.__dict__["_served_app"]
+    return found
+
+
+def _find_served_app(repo: Repo) -> App | None:
     for handler in web_handlers(repo):
         own = [app for app in apps(repo) if app.framework == handler.framework]
         own.sort(key=lambda app: app.call.module is not handler.module)
+        if len(own) > 1 and own[0].call.module is not handler.module:
+            own.sort(key=lambda app: not _leads_to(repo, app, handler.module))
         if own:
             return own[0]
     return None
+
+
+def _leads_to(repo: Repo, app: App, module: Module) -> bool:
+    """Whether the module that makes an application imports another one, directly or not."""
+    entry = Entry("serve", app.call.module, app.call.scope, app.site)
+    return module in callgraph.closure_of(repo, [entry]).modules
 
 
 def serves_model(repo: Repo) -> bool:
@@ -212,42 +235,49 @@ def reached(
     `handed_over`: functions given as an argument count too (dependencies, executors, callbacks).
     """
     order: list[Function] = []
-    queue = [start]
+    queue = deque([start])
     known = {start}
-    while queue:
-        function = queue.pop(0)
+    while queue and len(order) < MAX_REACHED:
+        function = queue.popleft()
         order.append(function)
-        following: list[Function] = []
-        for call in values.calls_in(function):
-            if not enter(call):
-                continue
-            following += _run_by(repo, values.origin(repo, call.name))
-            if handed_over:
-                for argument in [*call.node.args, *(k.value for k in call.node.keywords)]:
-                    if isinstance(argument, ast.Name | ast.Attribute):
-                        following += _run_by(repo, call.module.resolve(argument))
-        for found in following:
-            if found not in known and "test" not in found.module.file.roles:
-                known.add(found)
-                queue.append(found)
+        for call, called, given in _following(repo, function):
+            for found in (*called, *given) if handed_over else called:
+                if found not in known and enter(call):
+                    known.add(found)
+                    queue.append(found)
     return order
 
 
-def _run_by(repo: Repo, name: str) -> Iterator[Function]:
-    """Functions that a call runs. Calling an object that exists already neither makes it again nor makes another."""
-    if name.endswith("()") and name.replace("()", "") in repo.functions:
+def _following(repo: Repo, function: Function) -> list[tuple[Call, list[Function], list[Function]]]:
+    """For each call of a function what it runs, and what it is handed; worked out once."""
+    cache: dict[Function, list[tuple[Call, list[Function], list[Function]]]] = repo.__dict__.setdefault("_runs", {})
+    if function not in cache:
+        cache[function] = []
+        for call in values.calls_in(function):
+            called = list(run_by(repo, values.origin(repo, call.name)))
+            given = []
+            for argument in [*call.node.args, *(k.value for k in call.node.keywords)]:
+                if isinstance(argument, ast.Name | ast.Attribute):
+                    given += run_by(repo, call.module.resolve(argument))
+            if called or given:
+                cache[function].append((call, called, given))
+    return cache[function]
+
+
+def run_by(repo: Repo, name: str) -> Iterator[Function]:
+    """Functions that calling a resolved name runs: a class's constructor, an object's `__call__`, else the function."""
+    plain = name.replace("()", "")
+    if plain in repo.classes:
+        for method in _CALLED if name.endswith("()") else _CONSTRUCTORS:
+            found = callgraph.method(repo, plain, method)
+            if found is not None:
+                yield found
+        return
+    if name.endswith("()"):
         return  # the value that a function has returned, not the function
     for function in callgraph.callees(repo, name):
-        if not (name.endswith("()") and _is_maker(function)):
+        if "test" not in function.module.file.roles:
             yield function
-
-
-def _is_maker(function: Function) -> bool:
-    """Whether a method makes the object rather than uses it."""
-    makers = ("classmethod", "staticmethod")
-    return function.node.name in ("__init__", "__new__", "setup") or any(
-        isinstance(decorator, ast.Name) and decorator.id in makers for decorator in function.node.decorator_list
-    )
 
 
 def _sounds_like_model(call: Call) -> bool:
@@ -276,7 +306,7 @@ def _reads(handler: Handler, function: Function) -> Iterator[Read]:
     request = _request_parameter(handler) if own else None
     for node in ast.walk(function.node):
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
-            if _CONTENT.match(module.resolve(node)):
+            if node.attr in _CONTENT_NAMES and _CONTENT.match(module.resolve(node)):
                 yield Read(module, node, node.attr)
             elif request and isinstance(node.value, ast.Name) and node.value.id == request:
                 if node.attr in _CONTENT_NAMES:

@@ -68,9 +68,8 @@ def _direct(handler: Handler) -> list[Call]:
 
 def _blocks(repo: Repo, call: Call) -> bool:
     """Whether the call is blocking work, or runs plain functions that do it."""
-    from ml_engineer.assessment import callgraph
     from ml_engineer.assessment.repo import matches
-    from ml_engineer.assessment.serving import reached
+    from ml_engineer.assessment.serving import reached, run_by
     from ml_engineer.assessment.values import calls_of, is_model_call, origin
 
     def works(inner: Call) -> bool:
@@ -78,7 +77,7 @@ def _blocks(repo: Repo, call: Call) -> bool:
 
     if works(call):
         return True
-    for start in callgraph.callees(repo, origin(repo, call.name)):
+    for start in run_by(repo, origin(repo, call.name)):
         if isinstance(start.node, ast.AsyncFunctionDef):
             continue
         for function in reached(repo, start, handed_over=False):
