@@ -31,6 +31,7 @@ from ml_engineer.tools.shell_grammar import Command
 _STRICTNESS: dict[Behaviour, int] = {"allow": 0, "ask": 1, "deny": 2}
 _SINKS = frozenset({"/dev/null", "/dev/stdout", "/dev/stderr"})
 _FILE_COMMANDS = frozenset("mkdir touch cp mv".split())  # as good as an edit, when all they name is in the workspace
+_FOLDERS = 16  # that one command may change to, one after the other or not
 _EXPANDED = 10_000  # files of one pattern that are looked at
 _CONFINES_FILES = frozenset({"bwrap", "landlock"})
 _GIT_RUNS = re.compile(
@@ -63,7 +64,7 @@ class Permissions:
     """Decides for one workspace.
 
     `level` is the sandbox's. `headless`: nobody can be asked. `unsandboxed`: the user has opted out of asking for every
-    command while the level is `off`.
+    command while the level is `off`. `folder`: where relative names start, when that is not the workspace.
     """
 
     mode: Mode
@@ -72,6 +73,11 @@ class Permissions:
     level: str = "bwrap"
     headless: bool = False
     unsandboxed: bool = False
+    folder: Path | None = None
+
+    @property
+    def _here(self) -> Path:
+        return self.folder or self.workspace
 
     @classmethod
     def load(cls, mode: Mode, workspace: Path, settings: Mapping[str, Sequence[Any]], **context: Any) -> Permissions:
@@ -128,11 +134,11 @@ class Permissions:
         return Decision("allow", "reading in the workspace")
 
     def _resolve(self, path: str) -> Path:
-        return (self.workspace / Path(path).expanduser()).resolve()
+        return (self._here / Path(path).expanduser()).resolve()
 
     def _speaks_of(self, rule: Rule, path: str) -> bool:
         """By the name that is written and by the file that it leads to: one is enough to guard, both to allow."""
-        written = Path(os.path.normpath(self.workspace / Path(path).expanduser()))
+        written = Path(os.path.normpath(self._here / Path(path).expanduser()))
         hits = [rule.matches_path(place, self.workspace) for place in (written, self._resolve(path))]
         return all(hits) if rule.behaviour == "allow" else any(hits)
 
@@ -140,12 +146,30 @@ class Permissions:
 
     def _command(self, source: str) -> Decision:
         script = shell_grammar.parse(source)
-        found = [Decision(rail.behaviour, rail.reason) for rail in rails(script, self.workspace)]
-        found += [self._simple(command) for command in script.commands]
+        known = self._folders(script)
+        folders = known or [self._here]
+        found = [Decision(rail.behaviour, rail.reason) for rail in rails(script, self.workspace, folders)]
+        for folder in folders:
+            found += [replace(self, folder=folder)._simple(command) for command in script.commands]
+        verdict: Behaviour = "deny" if self.mode is Mode.READ_ONLY else "ask"
+        if not known and (self.mode is not Mode.FULL or self._guards()):
+            found.append(Decision(verdict, "it changes to a folder that is known only when it runs"))
         if script.unknown:
-            verdict: Behaviour = "deny" if self.mode is Mode.READ_ONLY else "ask"
             found.append(Decision(verdict, f"the command cannot be judged: it has {', '.join(script.unknown)}"))
         return max(found, key=lambda one: _STRICTNESS[one.behaviour], default=Decision("allow", "nothing is run"))
+
+    def _folders(self, script: shell_grammar.Script) -> list[Path]:
+        """The folders in which the script's commands may find themselves; empty when only the running shell knows."""
+        folders = [self._here]
+        for command in script.commands:
+            if command.name not in ("cd", "pushd"):
+                continue
+            operands = [word for word in command.words[1:] if word.text != "--"]
+            target = operands[0].text if len(operands) == 1 and not operands[0].glob else None
+            if target is None or target.startswith("-") or len(folders) > _FOLDERS:
+                return []
+            folders += [folder / Path(target).expanduser() for folder in folders]
+        return list(dict.fromkeys(Path(os.path.normpath(folder)) for folder in folders))
 
     def _simple(self, command: Command) -> Decision:
         files = [self._redirect(redirect) for redirect in command.redirects]
@@ -191,8 +215,9 @@ class Permissions:
             for word in command.words[1:]:
                 if word.text is None:
                     return Decision("ask", f"`{word.source}` is known only when it runs, and files are not confined")
-                outside = word.text.startswith(("/", "~")) or ".." in word.text.split("/")
-                if outside and not self._resolve(word.text).is_relative_to(self.workspace):
+                if word.text.startswith("-"):
+                    continue
+                if not self._resolve(word.text).is_relative_to(self.workspace):
                     return Decision("ask", f"`{word.source}` is outside the workspace, and files are not confined")
         return Decision("allow", "it only reads")
 
@@ -213,8 +238,7 @@ class Permissions:
     def _guarded_files(self, command: Command) -> Decision | None:
         """Denying and asking rules for files, applied to the arguments of commands."""
         reading = reads_only(command)
-        guards = [rule for rule in self.rules if rule.behaviour != "allow" and rule.spec is not None]
-        guards = [rule for rule in guards if rule.tool in READING or (rule.tool in EDITING and not reading)]
+        guards = [rule for rule in self._guards() if rule.tool in READING or not reading]
         if not guards:
             return None
         for word in command.words[1:]:
@@ -228,11 +252,16 @@ class Permissions:
                         return hit
         return None
 
+    def _guards(self) -> list[Rule]:
+        """The rules that keep files from being read or changed."""
+        restricting = [rule for rule in self.rules if rule.behaviour != "allow" and rule.spec is not None]
+        return [rule for rule in restricting if rule.tool in READING | EDITING]
+
     def _expanded(self, text: str, *, glob: bool) -> list[str]:
         """The paths that an argument names; a pattern is expanded as the shell will do."""
         if not glob:
             return [text]
-        root = Path("/") if text.startswith("/") else self.workspace
+        root = Path("/") if text.startswith("/") else self._here
         found = root.glob(text.lstrip("/") or "*")
         return [text, *(str(match) for match in islice(found, _EXPANDED))]
 

@@ -1,6 +1,6 @@
 """Rails: what is refused or asked for in every mode, whatever the rules say. Decided by form, never by a model.
 
-    rails(script, workspace) -> list[Rail]      # behaviour "deny" or "ask", with the reason
+    rails(script, workspace, folders) -> list[Rail]      # behaviour "deny" or "ask", with the reason
 
 Denied: writing to raw disks and making file systems, deleting the root, the home folder or the workspace itself,
 turning the machine off. Asked: running what was just fetched, deleting many files at once beyond the workspace or by a
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -35,11 +36,12 @@ class Rail:
     reason: str
 
 
-def rails(script: Script, workspace: Path) -> list[Rail]:
-    """All rails that `script` runs into; `workspace` is where it starts."""
+def rails(script: Script, workspace: Path, folders: Sequence[Path]) -> list[Rail]:
+    """All rails that `script` runs into; `folders` are those in which its commands may find themselves."""
     found = _fetch_to_run(script)
     for command in script.commands:
-        found += [rail for rail in (check(command, workspace) for check in _CHECKS) if rail is not None]
+        found += [rail for rail in (check(command) for check in _CHECKS) if rail is not None]
+        found += [rail for folder in folders if (rail := _mass_delete(command, workspace, folder)) is not None]
     return found
 
 
@@ -87,7 +89,7 @@ def _written(command: Command) -> list[str]:
     return [text for text in found if Path(text).name]
 
 
-def _raw_disk(command: Command, workspace: Path) -> Rail | None:
+def _raw_disk(command: Command) -> Rail | None:
     if command.name and _DISK_TOOLS.fullmatch(command.name):
         return Rail("deny", f"`{command.name}` works on whole disks or destroys data for good")
     targets = [redirect.target.text or "" for redirect in command.redirects if redirect.writes]
@@ -97,7 +99,7 @@ def _raw_disk(command: Command, workspace: Path) -> Rail | None:
     return Rail("deny", f"`{device}` is a raw device") if device else None
 
 
-def _power(command: Command, workspace: Path) -> Rail | None:
+def _power(command: Command) -> Rail | None:
     if command.name in _POWER or (command.name == "systemctl" and {"poweroff", "reboot", "halt"} & {*command.texts}):
         return Rail("deny", f"`{command.name}` turns the machine off")
     if command.name in ("kill", "pkill", "killall") and "-1" in command.texts[2:]:
@@ -105,7 +107,7 @@ def _power(command: Command, workspace: Path) -> Rail | None:
     return None
 
 
-def _mass_delete(command: Command, workspace: Path) -> Rail | None:
+def _mass_delete(command: Command, workspace: Path, folder: Path) -> Rail | None:
     """`rm -r` and its like. Inside the workspace it is an ordinary command; the checkpoint can bring files back."""
     texts = command.texts
     flags = [text for text in texts[1:] if text and text.startswith("-")]
@@ -122,13 +124,13 @@ def _mass_delete(command: Command, workspace: Path) -> Rail | None:
     for word in command.words[1:]:
         if word.text and word.text.startswith("-"):
             continue
-        rail = _target(word, command.name or "", workspace)
+        rail = _target(word, command.name or "", workspace, folder)
         if rail is not None:
             return rail
     return None
 
 
-def _target(word: Word, name: str, workspace: Path) -> Rail | None:
+def _target(word: Word, name: str, workspace: Path, folder: Path) -> Rail | None:
     if word.text is None:
         home = re.fullmatch(r'"?\$\{?(HOME|PWD|OLDPWD)\}?"?(/\*?)?', word.source)
         if home:
@@ -137,7 +139,7 @@ def _target(word: Word, name: str, workspace: Path) -> Rail | None:
     bare = re.sub(r"/+(\*|\.\*|\{,\.\[!\.\]\*\})?$", "", word.text) or "/"
     if bare in ("*", ".*"):
         bare = "."
-    place = Path(os.path.normpath(workspace / Path(bare).expanduser()))  # not resolved: rm deletes links, not targets
+    place = Path(os.path.normpath(folder / Path(bare).expanduser()))  # not resolved: rm deletes links, not targets
     vital = {Path("/"), Path.home(), *Path.home().parents, *workspace.parents, workspace}
     if place in vital or (place.parent == Path("/") and place != Path("/tmp")):
         return Rail("deny", f"`{word.source}` is the workspace, a home folder or a part of the system")
@@ -146,7 +148,7 @@ def _target(word: Word, name: str, workspace: Path) -> Rail | None:
     return None
 
 
-def _throws_away(command: Command, workspace: Path) -> Rail | None:
+def _throws_away(command: Command) -> Rail | None:
     """Git commands that lose work or reach other people."""
     if command.name != "git":
         return None
@@ -166,11 +168,11 @@ def _throws_away(command: Command, workspace: Path) -> Rail | None:
     return Rail("ask", "`git push` changes what others see") if sub in ("push", "send-email") else None
 
 
-def _privileged(command: Command, workspace: Path) -> Rail | None:
+def _privileged(command: Command) -> Rail | None:
     return Rail("ask", f"`{command.source}` runs as another user") if command.privileged else None
 
 
-def _publishes(command: Command, workspace: Path) -> Rail | None:
+def _publishes(command: Command) -> Rail | None:
     first = (command.name, *(text or "" for text in command.texts[1:3]))
     published = {("twine", "upload"), ("npm", "publish"), ("docker", "push"), ("uv", "publish"), ("gh", "release")}
     if first[:2] in published or first in {("kubectl", "delete"), ("terraform", "destroy"), ("terraform", "apply")}:
@@ -178,4 +180,4 @@ def _publishes(command: Command, workspace: Path) -> Rail | None:
     return None
 
 
-_CHECKS = (_raw_disk, _power, _mass_delete, _throws_away, _privileged, _publishes)
+_CHECKS = (_raw_disk, _power, _throws_away, _privileged, _publishes)

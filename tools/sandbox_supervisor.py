@@ -29,7 +29,7 @@ else:
 
 BOOT = "import sys; sys.path.append(sys.argv[1]); import sandbox_supervisor; sandbox_supervisor.main(sys.argv[2:])"
 FILTER_FD = 9
-GRACE = 0.2  # seconds between asking the tree to end and killing it
+GRACE = 0.1  # seconds between asking the tree to end and killing it
 _PATIENCE = 5.0  # seconds for killing: a process in the middle of disk access dies late
 _TICK = 0.05
 _SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}

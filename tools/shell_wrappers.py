@@ -54,7 +54,7 @@ def _spec(flags: str = "", valued: str = "", operands: int = 0, **rest: bool) ->
 
 
 _WRAPPERS = {
-    "env": _spec("-i - -0 --ignore-environment --null", "-u -C --unset --chdir", assigns=True),
+    "env": _spec("-i - -0 --ignore-environment --null", "-u --unset", assigns=True),
     "nice": _spec("", "-n --adjustment"),
     "ionice": _spec("-t", "-c -n"),
     "nohup": _spec(),
@@ -73,7 +73,7 @@ _WRAPPERS = {
         "-n -P -I -L -d -s -E --max-args --max-procs --replace --max-lines --delimiter --max-chars",
         open_ended=True,
     ),
-    "sudo": _spec("-n -E -H -S -b -A -k", "-u -g -h -p -C -D --user --group", assigns=True, privileged=True),
+    "sudo": _spec("-n -E -H -S -b -A -k", "-u -g -h -p -C --user --group", assigns=True, privileged=True),
     "doas": _spec("-n", "-u -C", privileged=True),
 }
 _FIND_EXEC = frozenset({"-exec", "-execdir", "-ok", "-okdir"})

@@ -188,6 +188,33 @@ def test_rules_for_files_guard_commands_too(workspace: Path) -> None:
     assert permissions.decide("Write", {"file_path": "src/x.py"}).rule == "Edit(src/**)"
 
 
+@pytest.mark.parametrize(
+    ("letters", "command"),
+    [
+        ("dddd", "cd .git && echo x > config"),
+        ("dddd", "cd src/.. && cd .git/hooks; echo x > pre-commit"),
+        ("dddd", "(cd ..; echo x > f)"),
+        ("dddd", "cd / && rm -rf usr"),
+        ("dddd", "cd .. && rm -rf workspace"),
+        ("d???", "cd .. && rm -rf other"),
+        ("d?aa", "cd src && echo x > y.py"),
+        ("d??a", "cd $x && ls"),
+        ("d??a", "cd && ls"),
+        ("aaaa", "cd src && ls -la"),
+    ],
+)
+def test_a_change_of_folder_is_followed(letters: str, command: str, workspace: Path) -> None:
+    decided = [bash(Permissions(mode, workspace), command) for mode in MODES]
+    assert "".join(LETTER[one.behaviour] for one in decided) == letters, [one.reason for one in decided]
+
+
+def test_a_change_of_folder_does_not_get_around_a_rule_for_files(workspace: Path) -> None:
+    permissions = Permissions.load(Mode.FULL, workspace, {"deny": ["Read(/.env)"]})
+    assert bash(permissions, "cd src && cat ../.env").behaviour == "deny"
+    assert bash(permissions, "cd $x && cat .env").behaviour != "allow"
+    assert bash(permissions, "cd src && cat .env").behaviour == "deny"  # the shell may not have got there
+
+
 def test_an_allowing_rule_does_not_lift_read_only_mode(workspace: Path) -> None:
     permissions = Permissions.load(Mode.READ_ONLY, workspace, {"allow": ["Bash(make:*)", "Edit"]})
     assert bash(permissions, "make").behaviour == "deny"

