@@ -1,0 +1,16 @@
+import pytest
+
+TEXT = "services:\n  db:\n    image: %s\n    ports:\n      - %s\n"
+
+
+@pytest.mark.parametrize("image", ["postgres:16", "redis", "ghcr.io/mlflow/mlflow:v2"])
+def test_a_store_on_all_interfaces(check, place, image):
+    (finding,) = check("MLE0909", {"docker-compose.yml": TEXT % (image, '"5432:5432"')})
+    assert place(finding) == ("docker-compose.yml", 5)
+
+
+@pytest.mark.parametrize(
+    ("image", "port"), [("postgres:16", '"127.0.0.1:5432:5432"'), ("me/api:1", '"8000:8000"'), ("me/web", '"80:80"')]
+)
+def test_a_local_address_or_another_service(check, image, port):
+    assert check("MLE0909", {"docker-compose.yml": TEXT % (image, port)}) == []
