@@ -1,0 +1,128 @@
+"""M4-11: several steps have to be run by hand in the right order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import MEDIUM, Hit, Site, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.files import File
+    from ml_engineer.assessment.repo import Repo
+
+_FILES = (
+    "dvc.yaml", "MLproject", "Snakefile", "*.smk", "nextflow.config", "catalog.yml", "pipeline.yaml", "pipeline.yml",
+    "pipelines/*.y*ml", "azure-pipelines*.yml", "azureml*.yml", "kedro*.toml", "workflow.yaml", "zenml*.yaml",
+)  # fmt: skip
+_PACKAGES = (
+    "airflow", "kedro", "prefect", "metaflow", "dagster", "kfp", "luigi", "zenml", "flytekit", "argo_workflows", "hera",
+    "sagemaker", "azureml", "azure", "tfx", "ploomber", "mage_ai", "ray", "cdsw", "hamilton", "doit",
+)  # fmt: skip
+_RUNNERS = (
+    "make",
+    "just",
+    "tox",
+    "nox",
+    "npm",
+    "poe",
+    "dvc",
+    "ci",
+    "task",
+    "mise",
+    "pixi",
+    "shell-script",
+    "invoke",
+    "pdm",
+)
+_STEP = re.compile(r"prepar|preprocess|process|clean|ingest|download|fetch|featur|split|extract|train|fit|tune|eval|"
+                   r"test|predict|infer|score|export|convert|build|data", re.I)  # fmt: skip
+_NUMBERED = re.compile(r"^(step|stage|part)?[_-]?(\d{1,2})(\.\d+)?[\s._-]", re.I)
+ENOUGH = 3
+
+
+def _applies(repo: Repo) -> bool:
+    from ml_engineer.assessment.learning import train_entries
+
+    return bool(train_entries(repo)) and (len(_documented(repo)) >= ENOUGH or len(_numbered(repo)) >= ENOUGH)
+
+
+@rule(
+    id="MLE0411",
+    name="no-pipeline",
+    step=4,
+    severity=MEDIUM,
+    title="Steps are run by hand, one after the other",
+    why="A step that is forgotten or run out of order leaves stale data in the model, and nobody can repeat the whole.",
+    remedy="Write the steps with their inputs and outputs into one pipeline (dvc.yaml, a flow, or make targets).",
+    source="Google MLOps level 0; ML Test Score, Infrastructure 3",
+    applies=_applies,
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    if repo.glob(*_FILES) or repo.uses(*_PACKAGES) or _run_by_tool(repo):
+        return
+    steps = _documented(repo)
+    if len(steps) < ENOUGH:
+        steps = _numbered(repo)
+        if len(steps) < ENOUGH or not _hand_over(repo, list(steps)):
+            return
+    first = next(iter(steps.values()))
+    shown = ", ".join(path.rpartition("/")[2] for path in list(steps)[:4])
+    looked_for = ("dvc.yaml", "Makefile target", "Airflow", "Prefect", "Kedro", "MLproject")
+    yield Hit([repo.missing(first, looked_for, steps)], title=f"Steps are run by hand, one after the other ({shown})")
+
+
+def _documented(repo: Repo) -> dict[str, Site]:
+    """Scripts of different steps that the README tells to run, by path, a trainer among them."""
+    found: dict[str, Site] = {}
+    for command in repo.commands.of("readme"):
+        for path in _scripts(command.words):
+            file = next((f for p, f in repo.files.items() if p == path or p.endswith("/" + path)), None)
+            known = {p.rpartition("/")[2] for p in found}  # the same step for another data set is no further step
+            if file is not None and file.name not in known and "test" not in file.roles and _STEP.search(file.name):
+                found[file.path] = command.site
+    return found if any(re.search(r"train|fit", path, re.I) for path in found) else {}
+
+
+def _scripts(words: tuple[str, ...]) -> list[str]:
+    return [word.removeprefix("./") for word in words if word.endswith((".py", ".ipynb"))][:1]
+
+
+def _numbered(repo: Repo) -> dict[str, Site]:
+    """Scripts or notebooks of one folder whose names begin with their turn."""
+    by_folder: dict[str, list[File]] = {}
+    for module in repo.modules:
+        if _NUMBERED.match(module.file.name) and not module.file.roles & {"test", "docs"}:
+            by_folder.setdefault(module.file.folder, []).append(module.file)
+    files = max(by_folder.values(), key=len, default=[])
+    return {f.path: repo.by_path[f.path].site(1) for f in sorted(files, key=lambda f: f.name)}
+
+
+def _hand_over(repo: Repo, paths: list[str]) -> bool:
+    """Whether one of the numbered files reads what an earlier one writes: otherwise they are lessons, not steps."""
+    written: set[str] = set()
+    for path in paths:
+        module = repo.by_path[path]
+        names: dict[str, set[str]] = {}
+        for call in module.calls:
+            attribute = call.name.rpartition(".")[2]
+            values = {v for a in call.node.args if isinstance(v := module.literal(a), str) and "." in v}
+            names.setdefault("w" if re.match(r"to_|save|dump|write", attribute) else "r", set()).update(values)
+        if written & {value.rpartition("/")[2] for value in names.get("r", set())}:
+            return True
+        written.update(value.rpartition("/")[2] for value in names.get("w", set()))
+    return False
+
+
+def _run_by_tool(repo: Repo) -> bool:
+    """Whether a task runner, a script or CI runs a training program."""
+    from ml_engineer.assessment.learning import train_entries
+
+    names = {entry.module.file.name for entry in train_entries(repo)}
+    return any(
+        word.rpartition("/")[2] in names
+        for command in repo.commands
+        if command.origin in _RUNNERS
+        for word in command.words
+    )

@@ -1,0 +1,35 @@
+TRAIN = "from sklearn.svm import SVC\nSVC().fit(X, y)\n"
+README = "# Use\n\n```bash\npython prepare_data.py\npython train.py --c 1\npython evaluate.py\n```\n"
+FILES = {"prepare_data.py": "x = 1\n", "train.py": TRAIN, "evaluate.py": "x = 1\n", "README.md": README}
+
+
+def test_steps_that_the_readme_lists(check, place):
+    (finding,) = check("MLE0411", FILES)
+    assert place(finding) == ("README.md", 4)
+    assert "prepare_data.py" in finding.title
+
+
+def test_a_pipeline_file_or_a_make_target(check):
+    assert check("MLE0411", {**FILES, "Makefile": "all:\n\tpython prepare_data.py\n\tpython train.py\n"}) == []
+
+
+def test_a_pipeline_of_dvc(check):
+    assert check("MLE0411", {**FILES, "dvc.yaml": "stages: {}\n"}) == []
+
+
+def test_one_script_needs_no_pipeline(check):
+    assert check("MLE0411", {"train.py": TRAIN, "README.md": "```bash\npython train.py\n```\n"}) == []
+
+
+def test_numbered_scripts_that_hand_files_on(check):
+    files = {
+        "01_prepare.py": "df.to_csv('data/clean.csv')\n",
+        "02_train.py": "import pandas\nfrom sklearn.svm import SVC\nSVC().fit(pandas.read_csv('data/clean.csv'), y)\n",
+        "03_report.py": "x = 1\n",
+    }
+    assert len(check("MLE0411", files)) == 1
+
+
+def test_numbered_lessons_are_no_steps(check):
+    files = {f"{n} - lesson.py": TRAIN for n in (1, 2, 3)}
+    assert check("MLE0411", files) == []
