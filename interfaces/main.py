@@ -59,9 +59,12 @@ def cli() -> None:
 def main() -> None:
     """Entry point of the console script. No traceback reaches the user."""
     try:
-        cli.main(standalone_mode=True)
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
+        sys.exit(cli.main(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away; there is nobody left to tell

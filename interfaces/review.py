@@ -93,7 +93,7 @@ def _on_disk(meta: dict[str, Any], resume: Run | None, survey: Survey | None, pr
         return _run(run, survey or Survey(Path(meta["target"])), progress)
     except KeyboardInterrupt:
         run.event("interrupted")
-        progress.say(f"Interrupted. Go on with: ml-engineer runs resume {run.id}")
+        progress.say(f"This run can be continued: ml-engineer runs resume {run.id}")
         raise
     finally:
         run.close()
