@@ -524,7 +524,7 @@ def lock(file: File) -> Iterator[Declared]:
         if entry is None:
             continue
         if entry[1] == "name" and not name:
-            name = entry[2]
+            name, line = entry[2], number
         elif entry[1] == "version" and name:
             yield _locked(name, entry[2], file.site(line, number), file)
             name, line = "", 0

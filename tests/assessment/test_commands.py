@@ -47,7 +47,8 @@ def test_continuations_comments_and_heredocs():
 def test_make_is_followed_through_variables_needs_and_scripts(open_repo):
     repo = open_repo(
         {
-            "Makefile": "PY = python3\nall: test\nlint:\n\truff check\ntest: lint\n\t@$(PY) -m pytest \\\n\t\ttests\n\tbash scripts/e2e.sh\n",
+            "Makefile": "PY = python3\nall: test\nlint:\n\truff check\ntest: lint\n\t@$(PY) -m pytest \\\n"
+            "\t\ttests\n\tbash scripts/e2e.sh\n",
             "scripts/e2e.sh": "#!/bin/sh\npython train.py --fast\n",
             "train.py": "print()\n",
             ".github/workflows/ci.yml": "on: push\njobs:\n  t:\n    runs-on: x\n    steps:\n      - run: make\n",
@@ -126,7 +127,8 @@ def test_what_a_start_command_runs(open_repo, command, path):
 def test_a_path_in_an_image_is_found_through_copy(open_repo):
     repo = open_repo(
         {
-            "svc/Dockerfile": "FROM python:3.11\nENV A=1\nWORKDIR /srv\nCOPY code/ ./lib/\nRUN pip install x && \\\n    echo\n"
+            "svc/Dockerfile": "FROM python:3.11\nENV A=1\nWORKDIR /srv\nCOPY code/ ./lib/\n"
+            "RUN pip install x && \\\n    echo\n"
             'ENTRYPOINT ["python"]\nCMD ["lib/main.py", "--fast"]\n',
             "svc/code/main.py": "",
             "main.py": "",
@@ -143,7 +145,8 @@ def test_a_path_in_an_image_is_found_through_copy(open_repo):
 def test_readme_blocks_are_read_and_prose_is_not(open_repo):
     repo = open_repo(
         {
-            "README.md": "Run python prose.py\n```bash\n$ python a.py \\\n    --x 1\n(out put)\n```\n```python\npython = 1\n```\n",
+            "README.md": "Run python prose.py\n```bash\n$ python a.py \\\n    --x 1\n(out put)\n```\n```python\n"
+            "python = 1\n```\n",
             "a.py": "",
         }
     )
@@ -154,8 +157,10 @@ def test_readme_blocks_are_read_and_prose_is_not(open_repo):
 def test_compose_and_kubernetes_commands(open_repo):
     repo = open_repo(
         {
-            "docker-compose.yml": "services:\n  web:\n    image: x\n    environment:\n      - PORT=1\n    command: sh -c 'gunicorn app:app'\n",
-            "k8s/d.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\nspec:\n  template:\n    spec:\n      containers:\n"
+            "docker-compose.yml": "services:\n  web:\n    image: x\n    environment:\n      - PORT=1\n"
+            "    command: sh -c 'gunicorn app:app'\n",
+            "k8s/d.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\nspec:\n  template:\n"
+            "    spec:\n      containers:\n"
             "        - name: c\n          image: x\n          command: [python]\n          args: [app.py]\n",
             "app.py": "",
         }

@@ -65,7 +65,8 @@ def test_a_hashed_file_is_a_lock(declare):
     found = declare(
         {
             "requirements.in": "numpy\n",
-            "requirements.txt": "numpy==1.26.4 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n    # via -r requirements.in\n",
+            "requirements.txt": "numpy==1.26.4 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n"
+            "    # via -r requirements.in\n",
         }
     )
     assert found.locked("numpy") == Version("1.26.4")
@@ -144,14 +145,17 @@ def test_conda_names_and_pins_become_those_of_python(declare):
 def test_setup_files_pipfile_docker_and_notebook(declare):
     found = declare(
         {
-            "setup.py": 'from setuptools import setup\nBASE = ["flask==1.0"]\nsetup(\n  install_requires=BASE + ["boto3"],\n'
+            "setup.py": 'from setuptools import setup\nBASE = ["flask==1.0"]\nsetup(\n'
+            '  install_requires=BASE + ["boto3"],\n'
             '  extras_require={"gpu": ["cupy"]},\n  python_requires=">=3.6",\n)\n',
             "setup.cfg": "[options]\ninstall_requires =\n    requests>=2\n    six\n[other]\nx = y\n",
             "Pipfile": '[packages]\nxgboost = "==1.7.0"\n[requires]\npython_version = "3.8"\n',
-            "Dockerfile": "FROM python:3.10-slim\nRUN pip install --no-cache-dir \\\n    numpy==1.24.4 \\\n    'dill>=0.3' && \\\n"
+            "Dockerfile": "FROM python:3.10-slim\nRUN pip install --no-cache-dir \\\n    numpy==1.24.4 \\\n"
+            "    'dill>=0.3' && \\\n"
             "    pip install -r deps/serve.txt\n",
             "deps/serve.txt": "gunicorn==20.0\n",
-            "a.ipynb": '{"cells": [{"cell_type": "code", "source": ["!pip install -q shap==0.41 lime\\n"], "outputs": []}], '
+            "a.ipynb": '{"cells": [{"cell_type": "code", "source": ["!pip install -q shap==0.41 lime\\n'
+            '"], "outputs": []}], '
             '"nbformat": 4, "metadata": {}}',
         }
     )
@@ -242,8 +246,10 @@ def test_the_environment_of_the_nearest_folder_wins(declare):
 def test_python_of_ci_matrix_and_image(declare):
     found = declare(
         {
-            ".github/workflows/a.yml": "jobs:\n  t:\n    strategy:\n      matrix:\n        python-version: ['3.8', \"3.10\"]\n"
-            "    steps:\n      - uses: actions/setup-python@v5\n        with:\n          python-version: ${{ matrix.python-version }}\n",
+            ".github/workflows/a.yml": "jobs:\n  t:\n    strategy:\n      matrix:\n"
+            "        python-version: ['3.8', \"3.10\"]\n"
+            "    steps:\n      - uses: actions/setup-python@v5\n        with:\n"
+            "          python-version: ${{ matrix.python-version }}\n",
             "Dockerfile": "ARG V=3.11\nFROM docker.io/library/python:${V}-slim\n",
             ".python-version": "3.12.1\n",
         }

@@ -1,0 +1,58 @@
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        ("import numpy as np\nx = np.zeros(3, dtype=np.float)\n", 2),
+        ("from sklearn.externals import joblib\n", 1),
+        ("from sklearn.datasets import load_boston\n", 1),
+        ("import sklearn.cross_validation as cv\n", 1),
+        ("import tensorflow as tf\nsession = tf.Session()\n", 2),
+        ("import pandas as pd\ndf = pd.read_csv('a')\ndf = df.append(df)\n", 3),
+        ("import pandas as pd\ndef f(t):\n    return t.append({}, ignore_index=True)\n", 3),
+        ("from sklearn.preprocessing import OneHotEncoder\nOneHotEncoder(sparse=False)\n", 2),
+        ("from keras.models import load_model\nm = load_model('x')\nm.fit_generator(g)\n", 3),
+        ("from flask import Markup\n", 1),
+    ],
+)
+def test_gone_from_the_newest_version(check, place, code, line):
+    (finding,) = check("MLE0308", {"a.py": code})
+    assert (place(finding), finding.severity) == (("a.py", line), "high")
+
+
+@pytest.mark.parametrize(
+    ("requirement", "severity"),
+    [("numpy==1.19.4", "low"), ("numpy<1.24", "low"), ("numpy>=1.19", "high"), ("numpy==1.26.4", "high")],
+)
+def test_the_pin_decides(check, requirement, severity):
+    files = {"a.py": "import numpy as np\nx = np.float(1)\n", "requirements.txt": requirement + "\n"}
+    (finding,) = check("MLE0308", files)
+    assert finding.severity == severity
+
+
+def test_a_deprecated_name_is_low(check):
+    (finding,) = check("MLE0308", {"a.py": "from torchvision import models\nm = models.vgg16(pretrained=True)\n"})
+    assert finding.severity == "low"
+
+
+def test_tensorflow_1_in_a_file_is_one_finding(check):
+    code = "import tensorflow as tf\nx = tf.placeholder(1)\ny = tf.get_variable('y')\ns = tf.Session()\n"
+    (finding,) = check("MLE0308", {"a.py": code})
+    assert len(finding.evidence) == 3
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import tensorflow.compat.v1 as tf\ns = tf.Session()\n",
+        "import numpy as np\nx = np.float32(1)\ny = float(1)\n",
+        "import pandas as pd\nrows = []\nrows.append(pd.read_csv('a'))\n",
+        "import pandas as pd\nnames = pd.read_csv('a').columns.tolist()\nnames.append('x')\n",
+        "try:\n    from sklearn.externals import joblib\nexcept ImportError:\n    import joblib\n",
+        "from torchvision import models\nm = models.vgg16(pretrained=False)\n",
+        "class np:\n    float = 1\nnp.float\n",
+    ],
+)
+def test_what_only_looks_like_it(check, code):
+    assert check("MLE0308", {"a.py": code}) == []

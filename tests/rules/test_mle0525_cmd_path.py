@@ -1,0 +1,65 @@
+import pytest
+
+
+def docker(start, copy="COPY . .", base="python:3.11"):
+    return f"FROM {base}\nWORKDIR /app\n{copy}\nRUN pip install -r requirements.txt\nCMD {start}\n"
+
+
+@pytest.mark.parametrize(
+    ("start", "copy"),
+    [
+        ('["python", "app.py"]', "COPY . ."),
+        ('["uvicorn", "main:app"]', "COPY . ."),
+        ("gunicorn app:app", "COPY . ."),
+        ('["python", "serve/main.py"]', "COPY serve/ ."),
+        ('["bash", "start.sh"]', "COPY serve serve"),
+    ],
+)
+def test_the_image_lacks_what_it_starts(check, place, start, copy):
+    (finding,) = check(
+        "MLE0525", {"Dockerfile": docker(start, copy), "serve/main.py": "", "start.sh": "", "x/app.py": ""}
+    )
+    assert (place(finding), finding.severity) == (("Dockerfile", 5), "high")
+
+
+@pytest.mark.parametrize(
+    ("start", "copy"),
+    [
+        ('["python", "serve/main.py"]', "COPY . ."),
+        ('["python", "main.py"]', "COPY serve/ ."),
+        ('["python", "main.py"]', "COPY serve/main.py ."),
+        ('["uvicorn", "serve.main:app"]', "COPY . ."),
+        ('["python", "-m", "serve.main"]', "COPY . ."),
+        ('["python", "/app/serve/main.py"]', "COPY . /app"),
+        ('["python", "made.py"]', "COPY . .\nRUN wget http://x/made.py"),
+        ('["python", "$SCRIPT"]', "COPY . ."),
+        ('["python", "-c", "print(1)"]', "COPY . ."),
+        ('["jupyter", "lab"]', "COPY . ."),
+    ],
+)
+def test_what_is_there_or_cannot_be_known(check, start, copy):
+    assert check("MLE0525", {"Dockerfile": docker(start, copy), "serve/main.py": "", "serve/__init__.py": ""}) == []
+
+
+def test_a_base_image_with_an_application_of_its_own(check):
+    assert check("MLE0525", {"Dockerfile": docker('["python", "server.py"]', base="acme/base:1")}) == []
+
+
+def test_a_script_without_its_run_bit(check, place, tmp_path):
+    files = {"Dockerfile": docker('["./start.sh"]'), "start.sh": "#!/bin/sh\n"}
+    (finding,) = check("MLE0525", files)
+    assert "may not be executed" in finding.title
+    (tmp_path / "start.sh").chmod(0o755)
+    (tmp_path / "start.sh").write_text("#!/bin/sh\necho\n")
+    assert check("MLE0525", {}) == []
+
+
+def test_procfile_and_readme(check, place):
+    (finding,) = check("MLE0525", {"Procfile": "web: gunicorn server:app\n", "app.py": ""})
+    assert place(finding) == ("Procfile", 1)
+
+
+def test_the_readme_names_a_script_of_which_there_is_no_trace(check, place):
+    text = "# X\n```bash\npython train_model.py\npython your_script.py\npython fit.py\n```\n"
+    (finding,) = check("MLE0525", {"README.md": text, "src/fit.py": ""})
+    assert place(finding) == ("README.md", 3)

@@ -1,0 +1,27 @@
+import pytest
+
+
+def test_imports_without_a_file_that_declares_them(check, place):
+    (finding,) = check(
+        "MLE1001", {"train.py": "import os\nimport torch\n", "pyproject.toml": "[tool.black]\nline-length = 9\n"}
+    )
+    assert (place(finding), finding.severity) == (("train.py", 2), "high")
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"REQUIREMENTS.txt": "torch\n"},
+        {"pyproject.toml": '[project]\nname = "x"\ndependencies = ["torch"]\n'},
+        {"environment.yml": "dependencies:\n  - pytorch\n"},
+        {"Pipfile": "[packages]\ntorch = '*'\n"},
+        {"setup.py": "from setuptools import setup\nsetup(install_requires=['torch'])\n"},
+    ],
+)
+def test_any_file_that_declares(check, extra):
+    assert check("MLE1001", {"train.py": "import torch\n", **extra}) == []
+
+
+def test_only_python_itself_local_modules_and_platforms(check):
+    files = {"a.py": "import os, json, helper, dbutils\n", "helper.py": "", "tests/test_a.py": "import numpy\n"}
+    assert check("MLE1001", files) == []

@@ -1,0 +1,65 @@
+import pytest
+
+IMAGE = "FROM python:{}-slim\nCOPY . .\nRUN pip install -r requirements.txt\n"
+
+
+@pytest.mark.parametrize(
+    ("pin", "python"),
+    [("pandas==2.1.4", "3.8"), ("tensorflow==1.15.0", "3.8"), ("torch==1.8.0", "3.11"), ("flask==3.1.0", "3.8")],
+)
+def test_a_pin_and_the_python_of_the_image(check, place, pin, python):
+    (finding,) = check("MLE1004", {"requirements.txt": f"six\n{pin}\n", "Dockerfile": IMAGE.format(python)})
+    assert (place(finding), finding.severity) == (("requirements.txt", 2), "high")
+    assert finding.evidence[1].path == "Dockerfile"
+
+
+@pytest.mark.parametrize(
+    ("pin", "python"),
+    [
+        ("pandas==2.1.4", "3.9"),
+        ("torch==1.13.1", "3.10"),
+        ("pandas>=2.1", "3.8"),
+        ("unknown==1.0", "3.4"),
+        ("flask==2.2.0", "3.12"),
+    ],
+)
+def test_what_goes_together_or_is_not_known(check, pin, python):
+    assert check("MLE1004", {"requirements.txt": f"{pin}\n", "Dockerfile": IMAGE.format(python)}) == []
+
+
+def test_an_image_that_installs_something_else(check):
+    docker = "FROM python:3.8\nRUN pip install -r other.txt\n"
+    assert check("MLE1004", {"requirements.txt": "pandas==2.1.4\n", "Dockerfile": docker, "other.txt": "six\n"}) == []
+
+
+def test_ci_fails_only_where_every_version_does(check):
+    job = (
+        "jobs:\n  t:\n    steps:\n      - with:\n          python-version: {}\n"
+        "      - run: pip install -r requirements.txt\n"
+    )
+    files = {"requirements.txt": "pandas==2.1.4\n", ".github/workflows/ci.yml": job.format("['3.8', '3.11']")}
+    assert check("MLE1004", files) == []
+    files[".github/workflows/ci.yml"] = job.format("'3.7'")
+    assert len(check("MLE1004", files)) == 1
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "torch==1.13.1\ntorchvision==0.9.0\n",
+        "tensorflow==2.5.0\nnumpy==1.23.0\n",
+        "flask==3.0.0\nwerkzeug==2.0.0\n",
+        "sklearn\n",
+    ],
+)
+def test_pins_that_exclude_each_other(check, lines):
+    (finding,) = check("MLE1004", {"requirements.txt": lines})
+    assert finding.severity == "high"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    ["torch==1.8.0\ntorchvision==0.9.0\n", "tensorflow==2.5.0\nnumpy~=1.19.2\n", "torch>=1\ntorchvision==0.9.0\n"],
+)
+def test_pins_that_agree(check, lines):
+    assert check("MLE1004", {"requirements.txt": lines}) == []

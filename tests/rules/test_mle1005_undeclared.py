@@ -1,0 +1,71 @@
+import pytest
+
+FILES = {
+    "requirements.txt": "pandas==2.0\n",
+    "train.py": "import pandas\nimport seaborn\nfrom imblearn import over_sampling\n",
+}
+
+
+def test_imports_that_nothing_declares(check, place):
+    found = check("MLE1005", FILES)
+    assert sorted((place(f), f.severity.value, f.title.split()[0]) for f in found) == [
+        (("train.py", 2), "high", "seaborn"),
+        (("train.py", 3), "high", "imbalanced-learn"),
+    ]
+
+
+def test_what_a_declared_package_brings_is_low(check):
+    (finding,) = check("MLE1005", {"requirements.txt": "pandas\n", "a.py": "import pandas\nimport numpy\n"})
+    assert finding.severity == "low"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import pandas, cv2\n",
+        "import pandas\ntry:\n    import ujson\nexcept ImportError:\n    ujson = None\n",
+        "import pandas\nfrom helper.inner import x\n",
+        "import pandas, dbutils\n",
+        "import pandas\nfrom google.colab import drive\n",
+    ],
+)
+def test_declared_guarded_local_and_given(check, code):
+    files = {
+        "requirements.txt": "pandas\nopencv-python-headless\n",
+        "a.py": code,
+        "b.py": "import cv2\n",
+        "helper/inner.py": "x = 1\n",
+    }
+    assert check("MLE1005", files) == []
+
+
+def test_a_notebook_alone_is_medium_and_may_install_by_itself(check):
+    def notebook(*lines):
+        cells = ", ".join(f'{{"cell_type": "code", "source": ["{line}"], "outputs": []}}' for line in lines)
+        return f'{{"cells": [{cells}], "nbformat": 4, "metadata": {{}}}}'
+
+    files = {"requirements.txt": "pandas\n", "a.py": "import pandas\n", "n.ipynb": notebook("import plotly")}
+    (finding,) = check("MLE1005", files)
+    assert finding.severity == "medium"
+    assert check("MLE1005", {"n.ipynb": notebook("!pip install plotly", "import plotly")}) == []
+
+
+def test_a_common_package_may_come_with_one_that_is_not_known(check):
+    (finding,) = check(
+        "MLE1005", {"requirements.txt": "obscure-thing\n", "a.py": "import obscure_thing\nimport requests\n"}
+    )
+    assert finding.severity == "medium"
+
+
+def test_declared_and_not_used(check, place):
+    files = {
+        "requirements.txt": "pandas\nxgboost\ngunicorn\nlocust\n",
+        "a.py": "import pandas\n",
+        "load.sh": "locust -f x\n",
+    }
+    (finding,) = check("MLE1005", files)
+    assert (place(finding), finding.severity) == (("requirements.txt", 2), "low")
+
+
+def test_without_a_file_another_rule_speaks(check):
+    assert check("MLE1005", {"a.py": "import pandas\n"}) == []

@@ -1,0 +1,18 @@
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("line", "severity"),
+    [
+        ("git+https://github.com/huggingface/peft.git", "medium"),
+        ("peft @ git+https://github.com/huggingface/peft@main", "medium"),
+        ("https://github.com/a/b/archive/master.zip", "medium"),
+        ("git+https://github.com/a/b.git@v1.2.0", "low"),
+        ("git+https://github.com/a/b.git@8f3c1d2e4b5a69788796a5b4c3d2e1f001122334", None),
+        ("https://download.pytorch.org/whl/torch-1.8.0-cp38-none-any.whl", None),
+        ("peft==0.1", None),
+    ],
+)
+def test_which_references_move(check, line, severity):
+    found = check("MLE1006", {"requirements.txt": line + "\n"})
+    assert [f.severity.value for f in found] == ([severity] if severity else [])

@@ -1,0 +1,17 @@
+import pickle
+
+
+def test_one_finding_for_the_repository(check):
+    files = {
+        "m.pkl": pickle.dumps(1),
+        "big.csv": b"a,b\n" * 300_000,
+        "small.csv": b"a\n",
+        "pic.png": b"\x89PNG" * 500_000,
+    }
+    (finding,) = check("MLE1007", files)
+    assert [e.path for e in finding.evidence] == ["m.pkl", "big.csv"]
+
+
+def test_pointers_and_fixtures(check):
+    lfs = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+    assert check("MLE1007", {"m.pkl": lfs, "tests/m.pkl": pickle.dumps(1)}) == []

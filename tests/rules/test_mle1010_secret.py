@@ -1,0 +1,61 @@
+import random
+import string
+
+import pytest
+
+RANDOM = random.Random(5)
+AWS = "AKIA" + "".join(RANDOM.choices(string.ascii_uppercase + string.digits, k=16))
+KEY = "".join(RANDOM.choices(string.ascii_letters + string.digits, k=40))
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "value"),
+    [
+        ("a.py", f"key = '{AWS}'", AWS),
+        ("a.py", f"AWS_SECRET_ACCESS_KEY = '{KEY}'", KEY),
+        ("a.py", "DB_PASSWORD = 'Tr0ub4dor&3'", "Tr0ub4dor"),
+        ("a.py", f"client = OpenAI(api_key='sk-{KEY}')", KEY),
+        ("a.py", "URL = 'postgresql://bob:Tr0ub4dor3@db:5432/x'", "Tr0ub4dor3"),
+        ("config.json", f'"client_secret": "{KEY}"', KEY),
+        (".env.production", f"API_KEY={KEY}", KEY),
+        ("Dockerfile", f"ENV API_TOKEN={KEY}", KEY),
+        ("id_rsa", "-----BEGIN RSA PRIVATE KEY-----", "PRIVATE KEY"),
+    ],
+)
+def test_a_secret_is_found_and_never_shown(check, place, path, line, value):
+    (finding,) = check("MLE1010", {path: f"# first\n{line}\n"})
+    assert (place(finding), finding.severity) == ((path, 2), "critical")
+    assert value not in finding.model_dump_json()
+    assert line.startswith(finding.evidence[0].quote)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "key = 'AKIAIOSFODNN7EXAMPLE'",
+        "password = 'changeme'",
+        "PASSWORD = os.environ['PASSWORD']",
+        "api_key = 'your-api-key-goes-here-please'",
+        "password = getpass.getpass('Password: ')",
+        "token_path = '/var/run/secrets/token-abc123'",
+        "secret_name = 'projects/x/secrets/my-secret-1'",
+        "API_KEY = '<insert key here 12345678>'",
+        "password: '${DB_PASSWORD}'",
+        "tokenizer = 'bert-base-uncased-12345'",
+        "eos_token = '<|endoftext|>'",
+        "pad_token = '[PAD]'",
+        "sort_key = 'AAAAAAAAAAAAAAAAAAAAAAAA'",
+        "message = 'wrong password, try again'",
+    ],
+)
+def test_placeholders_and_look_alikes(check, line):
+    assert check("MLE1010", {"a.py": f"import os\n{line}\n"}) == []
+
+
+def test_tests_and_examples_of_env_files(check):
+    assert check("MLE1010", {"tests/test_a.py": f"KEY = '{AWS}'\n", ".env.example": "API_KEY=your-key\n"}) == []
+
+
+def test_one_finding_for_a_file(check):
+    (finding,) = check("MLE1010", {"a.py": f"password = 'Tr0ub4dor&3'\nkey = '{AWS}'\n"})
+    assert len(finding.evidence) == 2

@@ -1,0 +1,27 @@
+import pickle
+
+import pytest
+
+
+def test_none(check, place):
+    (finding,) = check("MLE1014", {"README.md": "# X\n", "a.py": "x = 1\n"})
+    assert (place(finding), finding.severity) == (("README.md", 1), "medium")
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"LICENSE": "Permission is hereby granted, free of charge\n"},
+        {"licence.txt": "x\n"},
+        {"NOTICE": "Redistribution and use in source and binary forms\n"},
+        {"pyproject.toml": '[project]\nlicense = "MIT"\n'},
+        {"README.md": "# X\n## License\nMIT\n"},
+    ],
+)
+def test_any_way_of_saying_it(check, extra):
+    assert check("MLE1014", {"a.py": "x = 1\n", **extra}) == []
+
+
+def test_shipped_weights_without_a_word(check):
+    (finding,) = check("MLE1014", {"LICENSE": "MIT", "a.py": "x = 1\n", "m.pkl": pickle.dumps(1)})
+    assert finding.severity == "info"
