@@ -69,7 +69,8 @@ class View:
             environment = any(os.access(folder.parent / mark, os.R_OK) for mark in _ENVIRONMENT_MARKS)
             found.append(folder.parent if environment else folder)
         found += [Path(sys.prefix), Path(sys.base_prefix), *_git_folders(self.workspace)]
-        return tuple(path for path in dict.fromkeys(found) if os.access(path, os.R_OK) and self._in_hidden(path))
+        wanted = [path for path in dict.fromkeys(found) if os.access(path, os.R_OK) and self._in_hidden(path)]
+        return tuple(path for path in wanted if not any(other in path.parents for other in wanted))
 
     @property
     def protected(self) -> tuple[Path, ...]:
