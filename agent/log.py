@@ -32,6 +32,7 @@ class Log:
         self.path = path
         self._descriptor: int | None = None
         self._unsynced = False
+        self._syncing = asyncio.Lock()
 
     def load(self) -> list[Record]:
         """Every record so far, after a torn last line is cut off. Raises LogError on damage before it."""
@@ -84,13 +85,14 @@ class Log:
 
     async def synced(self) -> None:
         """Wait until the disk has everything that was appended."""
-        if not self._unsynced or self._descriptor is None:
-            return
-        self._unsynced = False
-        try:
-            await asyncio.get_running_loop().run_in_executor(None, os.fdatasync, self._descriptor)
-        except OSError as error:
-            raise LogError(f"{self.path} cannot be written ({error.strerror}); free space, then resume") from error
+        async with self._syncing:  # whoever finds a sync under way waits for it, as it may hold their record
+            if not self._unsynced or self._descriptor is None:
+                return
+            self._unsynced = False
+            try:
+                await asyncio.get_running_loop().run_in_executor(None, os.fdatasync, self._descriptor)
+            except OSError as error:
+                raise LogError(f"{self.path} cannot be written ({error.strerror}); free space, then resume") from error
 
     def close(self) -> None:
         """Give the file back. Safe to call twice."""

@@ -24,7 +24,7 @@ _PLAIN_MODELS = ("claude-haiku-4-5", "claude-opus-4-5", "claude-sonnet-4-5")
 
 @dataclass(frozen=True)
 class Profile:
-    """`idle` is how long a server may be silent (s), `max_tokens` what an answer may have where nothing else is said."""
+    """`idle`: how long a server may be silent (s). `max_tokens`: of an answer, where nothing else is said."""
 
     name: str
     idle: float

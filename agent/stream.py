@@ -11,13 +11,13 @@ not believed.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from ml_engineer.agent.listener import Listener
+
 Event = dict[str, Any]
-Notify = Callable[..., None]  # (kind, **data), see agent.listener
 
 
 class Stop(StrEnum):
@@ -112,7 +112,7 @@ class EventParser:
 class Assembler:
     """Puts one answer together."""
 
-    def __init__(self, notify: Notify) -> None:
+    def __init__(self, notify: Listener) -> None:
         self._notify = notify
         self._blocks: dict[int, dict[str, Any]] = {}
         self._pieces: dict[int, list[str]] = {}

@@ -17,12 +17,9 @@ from typing import Any
 
 from ml_engineer.agent.client import Client
 from ml_engineer.agent.failures import ModelError, diagnose, expected_failures
-from ml_engineer.agent.stream import Assembler, BrokenAnswer, EventParser, Notify, TurnResult
+from ml_engineer.agent.listener import Listener, silent
+from ml_engineer.agent.stream import Assembler, BrokenAnswer, EventParser, TurnResult
 from ml_engineer.agent.transcript import Transcript
-
-
-def silent(kind: str, /, **data: Any) -> None:
-    """A listener for those who want to hear nothing."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ async def take_turn(
     client: Client,
     transcript: Transcript,
     head: dict[str, Any],
-    notify: Notify = silent,
+    notify: Listener = silent,
     patience: Patience | None = None,
 ) -> TurnResult:
     """The model's whole answer to the conversation. Raises ModelError when there is none to be had."""
@@ -84,7 +81,7 @@ def _given_up(failure: ModelError, attempt: int, patience: Patience) -> ModelErr
     return ModelError(failure.kind, f"{failure}{note}", retryable=failure.retryable, status=failure.status)
 
 
-async def _attempt(client: Client, transcript: Transcript, head: dict[str, Any], notify: Notify) -> TurnResult:
+async def _attempt(client: Client, transcript: Transcript, head: dict[str, Any], notify: Listener) -> TurnResult:
     stream = await client.send(transcript, head)
     assembler = Assembler(notify)
     try:

@@ -322,7 +322,7 @@ def main() -> int:
     try:
         script = Script.load(options.script)
     except (OSError, ScriptError) as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return 2
     record = options.record.open("w", buffering=1) if options.record else None
 
@@ -331,7 +331,8 @@ def main() -> int:
             record.write(json.dumps(entry.__dict__) + "\n")
 
     with MessagesServer(script, options.port, on_request=write) as server:
-        print(server.url, flush=True)
+        sys.stdout.write(f"{server.url}\n")
+        sys.stdout.flush()
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
