@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.entrypoints import is_training_call
 from ml_engineer.assessment.module import Call
+from ml_engineer.assessment.wrappers import deciding_calls
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
@@ -20,10 +21,11 @@ _WRITES = (
 
 
 def model_writes(repo: Repo) -> list[Call]:
-    """Calls below a training entry that write a model, those of training scripts first."""
+    """Calls below a training entry that write a model (of a wrapper: its callers), those of training scripts first."""
     found: list[Call] | None = repo.__dict__.get("_model_writes")
     if found is None:
-        found = [call for call in repo.closure("train").calls(*_WRITES) if "test" not in call.module.file.roles]
+        written = [call for call in repo.closure("train").calls(*_WRITES) if "test" not in call.module.file.roles]
+        found = [outer for call in written for outer in deciding_calls(repo, call)]
         found.sort(key=lambda call: (call.module.is_notebook, not any(map(is_training_call, call.module.calls))))
         repo.__dict__["_model_writes"] = found
     return found

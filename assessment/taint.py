@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.dataflow import sources
+from ml_engineer.assessment.dataflow import Step, sources
 from ml_engineer.assessment.module import Function, Module
 
 if TYPE_CHECKING:
@@ -22,11 +23,16 @@ _TAINTS: tuple[tuple[str, re.Pattern[str]], ...] = (
 _COMMANDS = re.compile(r"(click|typer)\..*|.*\.(command|callback|option|argument)\(?\)?$")
 
 
-def taint(repo: Repo, module: Module, node: ast.expr | None) -> frozenset[str]:
-    """What a value is made of: any of request (also a route's parameter), argv, env, url; empty: none that is seen."""
+def taint(
+    repo: Repo, module: Module, node: ast.expr | None, through: Callable[[Step], bool] = lambda step: True
+) -> frozenset[str]:
+    """What a value is made of: any of request (also a route's parameter), argv, env, url; empty: none that is seen.
+
+    Where `through` is false the walk back stops.
+    """
     found: set[str] = set()
     handlers = {route.handler for route in repo.routes}
-    for step in sources(repo, module, node):
+    for step in sources(repo, module, node, through):
         if isinstance(step.node, ast.Constant):
             if isinstance(step.node.value, str) and re.match(r"(https?|s3|gs|ftp)://", step.node.value):
                 found.add("url")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ml_engineer.assessment.rule import CRITICAL, HIGH, LOW, MEDIUM, Hit, SeverityName, Site, rule
 
 if TYPE_CHECKING:
+    from ml_engineer.assessment.dataflow import Step
     from ml_engineer.assessment.module import Call
     from ml_engineer.assessment.repo import Repo
 
@@ -21,6 +22,10 @@ _PICKLES = (
 )  # fmt: skip
 _SAFE_YAML = re.compile(r"yaml\.(C?SafeLoader|C?BaseLoader|C?FullLoader)|.*\.C?SafeLoader|ruamel|strictyaml")
 _HASHED = re.compile(r"\b(hashlib|hmac)\.|\b(verify|check|validate)_(sha\w*|hash|checksum|digest|signature)", re.I)
+_PATH_CALLS = re.compile(
+    r"(open|str|gzip\.open|bz2\.open|io\.\w+|os\.path\.\w+|os\.fspath|pathlib\.\w+(\(\))?)$|"
+    r".*\.(format|join|joinpath|open|read_bytes|absolute|resolve|expanduser|get|read|getvalue|strip)$"
+)
 _DOWNLOADS = re.compile(r"(requests|httpx|urllib3)\.|urllib\.request\.urlopen|aiohttp\.")
 _ORDER: dict[SeverityName, int] = {CRITICAL: 0, HIGH: 1, MEDIUM: 2, LOW: 3}
 
@@ -67,20 +72,25 @@ def _judge(repo: Repo, call: Call) -> tuple[SeverityName, str]:
     from ml_engineer.assessment.taint import taint
 
     loader = call.name
-    found = taint(repo, call.module, call.node.args[0] if call.node.args else None)
+    found = taint(repo, call.module, call.node.args[0] if call.node.args else None, _is_same_path)
     if "request" in found:
         return CRITICAL, f"{loader} loads what the request names or contains"
     if _is_downloaded(repo, call):
         return CRITICAL, f"{loader} loads a download"
     if _is_hash_checked(call):
         return LOW, f"{loader} loads an artefact whose hash is checked"
-    if "argv" in found and repo.closure("serve").covers(call.module, call.node):
+    if "argv" in found and repo.closure("serve", "predict").covers(call.module, call.node):
         return HIGH, f"{loader} loads a path taken from the command line"
     if call.name.startswith("yaml."):
         return MEDIUM, "yaml.load without a safe loader builds any Python object the file asks for"
     if call.name.startswith("numpy."):
         return MEDIUM, "numpy.load with allow_pickle=True runs code from the file"
     return MEDIUM, f"{loader} loads an artefact in a format that can run code"
+
+
+def _is_same_path(step: Step) -> bool:
+    """Whether a step still is the path or its file: what a registry or another function looks up is not."""
+    return not step.name or bool(_PATH_CALLS.match(step.name)) or step.name.endswith("parse_args")
 
 
 def _is_downloaded(repo: Repo, call: Call) -> bool:

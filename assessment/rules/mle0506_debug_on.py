@@ -18,6 +18,7 @@ _SERVERS = ("flask.Flask()", "dash.Dash()", "quart.Quart()", "sanic.Sanic()", "f
             "bottle.Bottle()", "connexion.App()", "connexion.FlaskApp()", "apiflask.APIFlask()")  # fmt: skip
 _PRODUCTION = re.compile(r"\b(gunicorn|uwsgi|waitress|hypercorn|mod_wsgi|uvicorn|daphne)\b", re.I)
 _ENV_DEBUG = re.compile(r"\b(FLASK_DEBUG|FLASK_ENV)\b[\"']?\s*[=: ]\s*[\"']?(1|true|development)\b", re.I)
+_RELOADING = re.compile(r"\b(uvicorn|flask|gunicorn|hypercorn|quart)\b.*--(reload|debug)\b|\bfastapi[\"', ]+dev\b")
 _START_FILES = ("Dockerfile*", "*.dockerfile", "Procfile", "docker-compose*.y*ml", "compose*.y*ml", "supervisord.conf")
 
 
@@ -61,6 +62,14 @@ def check(repo: Repo) -> Iterator[Hit]:
         ]
         if lines and "docs" not in file.roles:
             yield Hit(lines, title="The environment of the image switches Flask's debug mode on")
+        started = [file.site(line) for line, match in file.find(_RELOADING) if "#" not in match.string[: match.start()]]
+        if started and "docs" not in file.roles:
+            yield Hit(
+                started,
+                severity=MEDIUM if "compose" in file.name else HIGH,  # compose files are often for development
+                title="The start command reloads code or debugs",
+                why="Reloading is for development: it watches the tree, runs one worker and restarts on any change.",
+            )
 
 
 def _is_on(call: Call, keyword: str) -> bool:

@@ -56,20 +56,28 @@ def check(repo: Repo) -> Iterator[Hit]:
             sites.setdefault(handler.module.path, []).extend(_unbounded(repo, handler))
     for group in sites.values():
         if group:
-            yield Hit(group)
+            yield Hit(sorted(group, key=lambda site: "files" not in site.quote))  # an upload is the worst of them
 
 
 def _unbounded(repo: Repo, handler: Handler) -> list[Site]:
     from ml_engineer.assessment.serving import annotated_schemas
 
-    found = [read.module.site(read.node) for read in handler.reads if read.kind in _BODY][:1]
+    reads = sorted((read for read in handler.reads if read.kind in _BODY), key=lambda read: read.kind != "files")
+    found = [read.module.site(read.node) for read in reads[:1]]
     for parameter in handler.function.parameters:
         text = ast.unparse(parameter.annotation) if parameter.annotation is not None else ""
         if "UploadFile" in text or text == "bytes":
-            found.append(handler.module.site(parameter))
+            found.append(handler.module.site(_upload_read(handler, parameter)))
     for name in annotated_schemas(handler):
         found += _loose_fields(repo, name)
     return found[:1]
+
+
+def _upload_read(handler: Handler, parameter: ast.arg) -> ast.AST:
+    """The call that reads the upload into memory, or the parameter where no such call is seen."""
+    reading = re.compile(rf"{parameter.arg}(\.file)?\.read$")
+    calls = (node for node in ast.walk(handler.function.node) if isinstance(node, ast.Call) and not node.args)
+    return next((node for node in calls if reading.match(ast.unparse(node.func))), parameter)
 
 
 def _loose_fields(repo: Repo, class_name: str) -> list[Site]:

@@ -50,7 +50,8 @@ def check(repo: Repo) -> Iterator[Hit]:
             handled = handler.module.site(handler.function.node, note="this handler leads to the load")
             groups.setdefault(handler.module.path, []).extend([*loads, handled])
     for sites in groups.values():
-        ordered = sorted(dict.fromkeys(sites), key=lambda site: site.note is not None)
+        # The model itself before scalers and vocabularies, and before the places that are only on the way.
+        ordered = sorted(dict.fromkeys(sites), key=lambda s: (s.note is not None, "model" not in s.quote.lower()))
         yield Hit(ordered)
 
 
@@ -58,17 +59,21 @@ def _loads(repo: Repo, handler: Handler) -> list[Site]:
     from ml_engineer.assessment.repo import matches
     from ml_engineer.assessment.serving import reached
     from ml_engineer.assessment.values import ARTEFACT_LOADERS, calls_of
+    from ml_engineer.assessment.wrappers import deciding_calls
 
     if is_cached(handler.function):
         return []
     functions = reached(repo, handler.function, enter=lambda call: not _is_kept(repo, call))
-    return [
-        call.site()
-        for function in functions
-        if not is_cached(function)
-        for call in calls_of(function.module, function)
-        if matches(call.name, *ARTEFACT_LOADERS) and not _NO_LOAD.match(call.name) and not is_guarded(call)
-    ]
+    sites: list[Site] = []
+    for function in functions:
+        if is_cached(function):
+            continue
+        for call in calls_of(function.module, function):
+            if matches(call.name, *ARTEFACT_LOADERS) and not _NO_LOAD.match(call.name) and not is_guarded(call):
+                outer = deciding_calls(repo, call, functions)
+                sites += [c.site() for c in outer]
+                sites += [call.site(note="the load itself")] if call not in outer else []
+    return sites
 
 
 def _is_kept(repo: Repo, call: Call) -> bool:

@@ -1,4 +1,4 @@
-"""M5-12: the serving path needs a GPU whether there is one or not."""
+"""M5-12: a program needs a GPU whether there is one or not."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _CUDA = re.compile(r"cuda(:\d+)?")
     name="hard-device",
     step=5,
     severity=MEDIUM,
-    title="The serving path needs a GPU",
+    title="The program needs a GPU",
     why="On a host without CUDA, or with fewer devices than the training machine, loading fails at start-up.",
     remedy="Take the device from the configuration, with the CPU as fallback, and pass map_location to torch.load.",
     source="observed in public services; PyTorch documentation",
-    applies=lambda repo: repo.uses("torch") and bool(repo.closure("serve", "predict")),
+    applies=lambda repo: repo.uses("torch") and bool(repo.entries),
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    closure = repo.closure("serve", "predict")
+    closure = repo.closure("serve", "predict", "train", "evaluate")
     hard: list[Site] = []
     unmapped: list[Site] = []
     for module in sorted(closure.modules, key=lambda m: m.path):
@@ -45,7 +45,7 @@ def check(repo: Repo) -> Iterator[Hit]:
             if _is_unmapped(call) and repo.closure("serve").covers(module, call.node):
                 unmapped.append(call.site())
     for sites in per_file(dict.fromkeys(hard)):
-        yield Hit(sites, title="The device is fixed to CUDA on the path that answers")
+        yield Hit(sites, title="The device is fixed to CUDA")
     for sites in per_file(unmapped):
         yield Hit(sites, title="torch.load in the service has no map_location", anchor=f"map {sites[0].path}")
 

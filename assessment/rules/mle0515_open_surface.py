@@ -45,7 +45,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     for call in repo.calls("*.add_middleware", "flask_cors.CORS", "*.cors.CORSMiddleware", "*.Middleware", tests=False):
         if _is_open_with_credentials(call):
             yield Hit(
-                [call.site()],
+                [call.module.site(call.keyword("allow_origins") or call.keyword("origins") or call.node)],
                 title="CORS allows every origin together with credentials",
                 why="Any web page a signed-in user visits can call the service in that user's name.",
                 remedy="List the origins that may call it, or leave credentials off.",

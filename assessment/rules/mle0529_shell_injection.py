@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _ALWAYS_SHELL = ("os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "commands.getoutput")
 _RUNNERS = ("subprocess.run", "subprocess.call", "subprocess.check_call", "subprocess.check_output", "subprocess.Popen")
+_WORKING = re.compile(r"train|serv|deploy|infra|pipeline|scripts?/|fetch|download|data", re.I)
 _QUOTING = ("shlex.quote", "shlex.join", "pipes.quote")
 
 
@@ -48,6 +50,7 @@ def check(repo: Repo) -> Iterator[Hit]:
         if found and _is_built(call, command) and not _is_quoted(call, command):
             # What only the person at the command line decides is the lesser evil outside of training and serving.
             own = found <= {"argv", "env"} and not working.covers(call.module, call.node)
+            own = own and not _WORKING.search(call.module.path)
             (operators if own else sites).append(call.site(note=f"from {', '.join(sorted(found))}"))
     for group in per_file(sites):
         yield Hit(group)

@@ -40,6 +40,8 @@ _REGISTRIES = (
     applies=lambda repo: bool(repo.closure("serve")),
 )
 def check(repo: Repo) -> Iterator[Hit]:
+    from ml_engineer.assessment.wrappers import deciding_calls
+
     closure = repo.closure("serve")
     if next(closure.calls(*_REGISTRIES), None) is not None:
         return
@@ -49,9 +51,10 @@ def check(repo: Repo) -> Iterator[Hit]:
         if name is None or "test" in call.module.file.roles:
             continue
         if not _is_tracked(repo, name):
-            sites.append(call.site(note=name))
+            sites += [c.site(note=name) for c in deciding_calls(repo, call) if closure.covers(c.module, c.node)]
     if sites:
-        yield Hit(sites, anchor="registry")
+        # The model itself before scalers and vocabularies.
+        yield Hit(sorted(dict.fromkeys(sites), key=lambda s: "model" not in s.quote.lower()), anchor="registry")
 
 
 def _bare_name(repo: Repo, call: Call) -> str | None:

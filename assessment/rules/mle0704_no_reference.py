@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ml_engineer.assessment.rule import LOW, MEDIUM, Hit, rule
 
 if TYPE_CHECKING:
+    from ml_engineer.assessment.dataflow import Step
     from ml_engineer.assessment.module import Call
     from ml_engineer.assessment.repo import Repo
 
@@ -31,12 +32,10 @@ _REFERENCE = re.compile(
 _SCALERS = re.compile(r".*(Scaler|PowerTransformer|QuantileTransformer|Pipeline|ColumnTransformer)\(\)")
 
 
-def _ships_a_table_model(repo: Repo) -> bool:
+def _ships_a_model(repo: Repo) -> bool:
     from ml_engineer.assessment.artefacts import is_put_to_use, model_writes
 
-    if not model_writes(repo) or not is_put_to_use(repo):
-        return False
-    return repo.closure("train").imports(*_TABULAR)
+    return bool(model_writes(repo)) and is_put_to_use(repo)
 
 
 @rule(
@@ -49,7 +48,7 @@ def _ships_a_table_model(repo: Repo) -> bool:
     remedy="Save a profile (ranges, quantiles, category shares) or a sample of the training rows with the model.",
     source="ML Test Score data-1",
     peers=("data-engineer",),
-    applies=_ships_a_table_model,
+    applies=_ships_a_model,
 )
 def check(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.artefacts import model_writes
@@ -64,11 +63,11 @@ def check(repo: Repo) -> Iterator[Hit]:
     writes = model_writes(repo)
     scaled = any(_writes_scaler(repo, call) for call in writes)
     patterns = ("describe, quantile, profile, schema or reference written by training", *_PROFILERS[:4])
-    deep = closure.imports("torch", "tensorflow", "keras", "transformers")
+    tabular = closure.imports(*_TABULAR) and not closure.imports("torch", "tensorflow", "keras", "transformers")
     yield Hit(
         [repo.missing(writes[0].site(), patterns, closure.modules)],
         severity=LOW if scaled else MEDIUM,
-        confidence="low" if deep else "high",  # pictures and text have no table of feature ranges
+        confidence="high" if tabular else "medium",  # pictures and text have no table of feature ranges
         anchor="reference",
     )
 
@@ -82,6 +81,12 @@ def _keeps_reference(call: Call) -> bool:
 
 
 def _writes_scaler(repo: Repo, call: Call) -> bool:
-    from ml_engineer.assessment.values import origin
+    from ml_engineer.assessment.dataflow import sources
 
-    return any(_SCALERS.match(origin(repo, call.module.resolve(argument))) for argument in call.node.args)
+    steps = [step for argument in call.node.args for step in sources(repo, call.module, argument, _is_plain)]
+    return any(_SCALERS.match(f"{step.name}()") for step in steps)
+
+
+def _is_plain(step: Step) -> bool:
+    """Names and tuples are looked through; what a call was given is not what it gives."""
+    return not step.name

@@ -36,6 +36,14 @@ def test_the_operators_own_command_line_is_high_in_the_service_and_medium_in_a_s
     assert finding.severity.value == "medium"
     (finding,) = check("MLE0502", {"a.py": load + route})
     assert finding.severity.value == "high"
+    (finding,) = check("MLE0502", {"a.py": load + "print(m.predict(rows))\n"})
+    assert finding.severity.value == "high"
+
+
+def test_what_a_registry_looks_up_is_no_path_of_the_operator(check):
+    text = "import joblib, sys\nfrom azureml.core import Model\npath = Model.get_model_path(sys.argv[1])\n"
+    (finding,) = check("MLE0502", {"a.py": text + "print(joblib.load(path).predict(rows))\n"})
+    assert finding.severity.value == "medium"
 
 
 def test_a_checked_hash_lowers_it(check):

@@ -43,3 +43,10 @@ def test_a_switch_from_the_environment_other_objects_and_tests_are_silent(check)
         "tests/test_app.py": APP + MAIN,
     }
     assert check("MLE0506", files) == []
+
+
+def test_a_start_command_that_reloads(check, place):
+    app = "from fastapi import FastAPI\napp = FastAPI()\n"
+    image = 'FROM python:3.12\nCMD ["uvicorn", "main:app", "--reload"]\n'
+    (finding,) = check("MLE0506", {"main.py": app, "Dockerfile": image})
+    assert (finding.severity.value, place(finding)) == ("high", ("Dockerfile", 2))

@@ -44,7 +44,7 @@ def test_numbers_and_bounded_text_are_bounded(check):
     assert check("MLE0508", {"app.py": FASTAPI.format(field="float")}) == []
 
 
-def test_an_upload_without_a_size_check(check, place):
+def test_an_upload_is_reported_where_it_is_read_into_memory(check, place):
     text = """
         from fastapi import FastAPI, UploadFile
         import joblib
@@ -55,4 +55,4 @@ def test_an_upload_without_a_size_check(check, place):
             return model.predict(await file.read())
         """
     (finding,) = check("MLE0508", {"app.py": text})
-    assert place(finding) == ("app.py", 7)
+    assert place(finding) == ("app.py", 8)

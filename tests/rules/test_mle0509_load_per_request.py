@@ -48,7 +48,8 @@ def test_a_predictor_class_that_is_made_for_each_request(check, place):
         "MODEL = joblib.load('m')\ndef get_model():\n    return MODEL\n",
         (
             "class Holder:\n    def __init__(self):\n        self.model = joblib.load('m')\n"
-            "    def get(self):\n        return self.model\nholder = Holder()\ndef get_model():\n    return holder.get()\n"
+            "    def get(self):\n        return self.model\nholder = Holder()\n"
+            "def get_model():\n    return holder.get()\n"
         ),
     ],
 )
@@ -62,3 +63,13 @@ def test_a_route_that_only_reloads_is_silent(check):
         + "@app.route('/reload')\ndef reload():\n    global _model\n    _model = joblib.load('m')\n    return 'ok'\n"
     )
     assert check("MLE0509", {"app.py": text}) == []
+
+
+def test_of_a_wrapper_around_the_loader_the_caller_is_reported(check, place):
+    files = {
+        "app.py": APP + "from store import read\ndef get_model():\n    return read('m.pkl')\n" + ROUTE,
+        "store.py": "import pickle\ndef read(path):\n    with open(path, 'rb') as f:\n        return pickle.load(f)\n",
+    }
+    (finding,) = check("MLE0509", files)
+    assert place(finding) == ("app.py", 9)
+    assert [(e.path, e.line_start) for e in finding.evidence] == [("app.py", 9), ("store.py", 4), ("app.py", 12)]

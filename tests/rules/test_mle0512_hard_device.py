@@ -36,6 +36,8 @@ def test_guards_and_fallbacks_are_fine(check):
     assert run(check, guarded) == []
 
 
-def test_training_may_ask_for_its_gpu(check):
+def test_training_asks_for_its_gpu_too_but_a_tool_is_no_subject(check, place):
     train = "import torch\nmodel = torch.nn.Linear(1, 1).cuda()\nmodel(torch.ones(1)).sum().backward()\n"
-    assert run(check, "model = torch.load('m', map_location='cpu')", **{"train.py": train}) == []
+    files = {"train.py": train, "tools.py": "import torch\ndef probe():\n    return torch.ones(1).cuda()\n"}
+    (finding,) = run(check, "model = torch.load('m', map_location='cpu')", **files)
+    assert place(finding) == ("train.py", 2)

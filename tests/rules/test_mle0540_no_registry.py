@@ -31,3 +31,12 @@ def test_versions_registries_configuration_and_dvc_are_fine(check):
 def test_a_load_outside_of_the_service_is_no_subject(check):
     files = {"app.py": "model = None\n" + ROUTE, "tool.py": "import joblib\nm = joblib.load('m.pkl')\n"}
     assert check("MLE0540", files) == []
+
+
+def test_of_a_wrapper_around_the_loader_the_caller_is_reported(check, place):
+    files = {
+        "app.py": "from store import read\nmodel = read('churn.pkl')\n" + ROUTE,
+        "store.py": "import pickle\ndef read(path):\n    return pickle.load(open(path, 'rb'))\n",
+    }
+    (finding,) = check("MLE0540", files)
+    assert place(finding) == ("app.py", 2)

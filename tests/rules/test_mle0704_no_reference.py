@@ -35,3 +35,14 @@ def test_a_profile_a_schema_or_a_signature_is_a_reference(check):
 
 def test_a_model_that_nobody_uses_needs_none(check):
     assert check("MLE0704", {"train.py": TRAIN}) == []
+
+
+def test_a_wrapper_that_writes_is_seen_through(check, place):
+    text = TRAIN.replace("joblib.dump(model", "save(model").replace("import json, joblib", "from io_ import save")
+    files = {
+        "train.py": text + "save(scaler, 's.joblib')\n",
+        "io_.py": "import joblib\ndef save(thing, path):\n    joblib.dump(thing, path)\n",
+        "score.py": SERVE,
+    }
+    (finding,) = check("MLE0704", files)
+    assert (finding.severity.value, place(finding)) == ("low", ("train.py", 10))
