@@ -195,13 +195,17 @@ def open_client(settings: Settings) -> Client:
 
 def _key(settings: Settings) -> dict[str, Any]:
     """Credentials for a server of another make: it may need none, and may know only the older headers."""
+    if not any(os.environ.get(key) for key in _KEYS):
+        return {"api_key": "none", **_old_headers(settings)}  # the SDK wants one, also where nobody reads it
+    return _old_headers(settings)
+
+
+def _old_headers(settings: Settings) -> dict[str, Any]:
     if settings.profile is not COMPATIBLE:
         return {}
-    headers = {"anthropic-version": "2023-06-01"}
     key = os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("ANTHROPIC_AUTH_TOKEN")
-    if key:
-        headers["x-api-key"] = key
-    return {"default_headers": headers, "api_key": key or "none"}
+    headers = {"anthropic-version": "2023-06-01"}
+    return {"default_headers": {**headers, "x-api-key": key} if key else headers}
 
 
 async def ping(client: Client) -> TurnResult:
