@@ -32,7 +32,6 @@ _STACKS = {
     "the SavedModel builder of TensorFlow 1": _Stack(
         (), ("*.saved_model.builder.SavedModelBuilder", "*.saved_model.simple_save",
              "*.estimator.export.build_raw_serving_input_receiver_fn", "*.export_savedmodel"), "",
-
         "gone with TensorFlow 1", "tf.saved_model.save or model.export of TensorFlow 2",
     ),
     "Seldon Core 1": _Stack(
@@ -40,7 +39,7 @@ _STACKS = {
         "out of support, its successor under another licence", "KServe, or Seldon Core 2",
     ),
     "MLEM": _Stack(("mlem",), (), r"\bmlem\s+(init|deploy|serve|build)\b", "archived", "MLflow, BentoML or DVC"),
-    "Cortex": _Stack(("cortex",), (), r"\bcortex\s+(deploy|cluster)\b", "archived", "KServe or Ray Serve"),
+    "Cortex": _Stack((), (), r"\bcortex\s+(deploy|cluster)\b", "archived", "KServe or Ray Serve"),
     "Azure ML SDK 1": _Stack(
         ("azureml",), (), r"\baz\s+ml\s+(service|computetarget|folder)\b",
         "deprecated, support ended in June 2026",
@@ -51,7 +50,7 @@ _STACKS = {
     ),
     "Clipper": _Stack(("clipper_admin",), (), "", "archived", "Ray Serve or BentoML"),
     "the multi-model server": _Stack(
-        ("mms", "sagemaker_inference"), (), r"\bmulti-model-server\b", "archived", "a container of one's own, or Triton",
+        (), (), r"\bmulti-model-server\b", "archived", "a container of one's own, or Triton",
     ),
     "nvidia-docker 1": _Stack((), (), r"\bnvidia-docker\s+run\b", "replaced", "docker run --gpus all"),
 }  # fmt: skip

@@ -18,7 +18,7 @@ _SCHEDULED = re.compile(
     r"kind:\s*(CronJob|CronWorkflow|ScheduledSparkApplication)|\bon_schedule\b|crontab",
     re.I,
 )
-_WHERE = ("*.py", "*.yaml", "*.yml", "*.tf", "*.toml", "crontab*", "*.cron", "Makefile", "*.sh", "*.json")
+_WHERE = ("*.yaml", "*.yml", "*.tf", "*.toml", "crontab*", "*.cron", "Makefile", "*.sh", "*.json")
 
 
 @rule(
@@ -35,7 +35,8 @@ _WHERE = ("*.py", "*.yaml", "*.yml", "*.tf", "*.toml", "crontab*", "*.cron", "Ma
 def check(repo: Repo) -> Iterator[Hit]:
     if any("schedule" in workflow.triggers for workflow in repo.workflows) or repo.uses(*_SCHEDULING_PACKAGES):
         return
-    files = [f for f in repo.glob(*_WHERE) if not f.roles & {"test", "docs"} and f.size < 300_000]
+    listed = [*repo.glob(*_WHERE), *(module.file for module in repo.modules)]
+    files = [f for f in listed if not f.roles & {"test", "docs"} and f.size < 300_000]
     if any(_SCHEDULED.search(file.text) for file in files):
         return
     patterns = ["cron", "schedule", "CronJob", "DAG schedule", "workflow on schedule"]

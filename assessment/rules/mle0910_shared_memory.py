@@ -24,15 +24,13 @@ _SHARED = re.compile(
     severity=LOW,
     title="Loader workers run in a container without more shared memory",
     why="Workers hand batches over in /dev/shm, which is 64 MB in a container: training dies with a bus error.",
-    remedy="Set shm_size (compose), --shm-size or --ipc=host (docker run), or an emptyDir of medium Memory (Kubernetes).",
+    remedy="Set shm_size (compose), --shm-size (docker run), or an emptyDir of medium Memory (Kubernetes).",
     source="PyTorch documentation: multiprocessing; PyTorch README on Docker",
     applies=lambda repo: bool(_workers(repo)) and bool(_runs_containers(repo)),
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    texts = [
-        f for f in repo.files.values() if f.suffix in (".yml", ".yaml", ".sh", ".md", ".py", "") and f.size < 300_000
-    ]
-    if any(_SHARED.search(file.text) for file in texts):
+    texts = [*repo.glob("*.yml", "*.yaml", "*.sh", "*.md", "Makefile", "justfile"), *(m.file for m in repo.modules)]
+    if any(_SHARED.search(file.text) for file in texts if file.size < 300_000):
         return
     patterns = ["shm_size", "--shm-size", "--ipc=host", "medium: Memory"]
     yield Hit([repo.missing(_workers(repo)[0].site(), patterns, _runs_containers(repo))], anchor="shm")

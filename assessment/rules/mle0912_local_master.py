@@ -39,7 +39,8 @@ def check(repo: Repo) -> Iterator[Hit]:
             sites.append(call.site())
     if not sites:
         return
-    texts = repo.glob("*.sh", "*.md", "*.yaml", "*.yml", "*.py", "Makefile", "*.tf", "*.json")
+    texts = repo.glob("*.sh", "*.md", "*.yaml", "*.yml", "Makefile", "*.tf")
+    texts.extend(module.file for module in repo.modules)
     cluster = any(_CLUSTER.search(file.text) for file in texts if file.size < 300_000)
     yield Hit(sites, severity=MEDIUM if cluster else LOW, anchor="local")
 
