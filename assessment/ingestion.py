@@ -26,7 +26,7 @@ FRAME_READS = (
 _FILE_READS = ("json.load", "csv.reader", "csv.DictReader", "json.loads")
 _NO_DATA = re.compile(
     r"config|conf\b|param|setting|vocab|label_?map|class_?names|token|args|meta|checkpoint|model|state|log|mapping|"
-    r"schema|secret|credential|metric|result|history|index|template|prompt",
+    r"schema|secret|credential|auth|\bkey|metric|result|history|index|template|prompt|feature_?names|report|prediction|score",
     re.I,
 )
 VALIDATORS = (
@@ -71,7 +71,7 @@ def _training_reads(repo: Repo) -> Iterator[Read]:
             seen.add(call.node)
             proven = id(call.node) in fitted
             framed = call.name == "datasets.load_dataset" or matches(call.name, *FRAME_READS)
-            if framed or _is_data_file(repo, call, proven):
+            if (framed and (proven or not _is_by_product(repo, call))) or _is_data_file(repo, call, proven):
                 yield Read(call, proven)
 
 
@@ -79,6 +79,13 @@ def _behind_fit(repo: Repo, call: Call) -> Iterator[Step]:
     data = fit_data(call)[0]
     if data is not None and not call.name.endswith("backward"):
         yield from sources(repo, call.module, data)
+
+
+def _is_by_product(repo: Repo, call: Call) -> bool:
+    """Whether a file by its path holds results or names, not data."""
+    first = call.node.args[0] if call.node.args else None
+    names = (path.rpartition("/")[2] for path in read_paths(repo, call.module, first))
+    return any(_NO_DATA.search(name) for name in names)
 
 
 def _reads_own_files(call: Call) -> bool:

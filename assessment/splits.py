@@ -303,7 +303,7 @@ def _half_of_step(repo: Repo, step: Step) -> Half | None:
 
 
 def _half_of_fold(module: Module, bound: Binding) -> Half | None:
-    """`for train, test in folds.split(X)`: an index of rows."""
+    """`for train, test in folds.split(X)`: an index of rows. Every row is held out once, so none of it is the test."""
     if isinstance(bound.value, ast.Call):
         call = bound.value
         offset = r"\[\]\[1\]" if module.raw(call.func) == "enumerate" else r"\[\]"
@@ -311,5 +311,5 @@ def _half_of_fold(module: Module, bound: Binding) -> Half | None:
         if isinstance(inner, ast.Call) and _FOLDS.match(module.raw(inner.func)):
             found = re.fullmatch(offset + r"\[(\d)\]", bound.suffix)
             if found:
-                return "test" if found[1] == "1" else "train"
+                return "valid" if found[1] == "1" else "train"
     return None

@@ -52,7 +52,9 @@ def check(repo: Repo) -> Iterator[Hit]:
                 reported.add(step.node)
                 sites = [step.module.site(step.node), split.site("the split that follows")]
                 if kind == "over":
-                    yield Hit(sites)
+                    folded = split.kind in ("cross-validation", "folds")
+                    title = "Rows are over-sampled before cross-validation" if folded else None
+                    yield Hit(sites, title=title)
                 else:
                     yield Hit(
                         sites,

@@ -11,6 +11,7 @@ from ml_engineer.assessment.rule import MEDIUM, Hit, Missing, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.callgraph import Closure
+    from ml_engineer.assessment.module import Module
     from ml_engineer.assessment.repo import Repo
 
 # One call that seeds several generators.
@@ -87,7 +88,9 @@ def check(repo: Repo) -> Iterator[Hit]:
     unseeded: list[str] = []
     for entry in train_entries(repo):
         closure = entry_closure(repo, entry)
-        lacking = _unseeded(closure)
+        # Where no script leads to the training, any seed in the repository may be set before it.
+        others = repo.modules if entry.unit is not None else []
+        lacking = _unseeded(closure, [m for m in others if "test" not in m.file.roles])
         unseeded.extend(name for name in lacking if name not in unseeded)
         if lacking:
             looked_for = [f"a seed for {name}" for name in lacking]
@@ -96,13 +99,16 @@ def check(repo: Repo) -> Iterator[Hit]:
         yield Hit(sites, title=f"Training is not seeded ({', '.join(unseeded)})")
 
 
-def _unseeded(closure: Closure) -> list[str]:
-    """Generators that the program draws from and never seeds."""
+def _unseeded(closure: Closure, others: list[Module]) -> list[str]:
+    """Generators that the program draws from and never seeds, neither itself nor by one of the other modules."""
     called = [call.name for module in closure.modules for call in module.calls if closure.covers(module, call.node)]
-    if any(_TRAINER.match(name) or (_ALL.match(name) and not _ONE_ONLY.match(name)) for name in called):
+    seeding = [*called, *(call.name for module in others for call in module.calls)]
+    if any(_TRAINER.match(name) for name in called):
+        return []
+    if any(_ALL.match(name) and not _ONE_ONLY.match(name) for name in seeding):
         return []
     return [
         generator.name
         for generator in _GENERATORS
-        if any(generator.uses.match(name) for name in called) and not any(generator.seeds.match(n) for n in called)
+        if any(generator.uses.match(name) for name in called) and not any(generator.seeds.match(n) for n in seeding)
     ]

@@ -87,3 +87,15 @@ def test_a_checkpoint_chosen_on_the_test_loader_is_high(check, place):
 
 def test_a_checkpoint_chosen_on_a_validation_loader_is_right(check):
     assert check("MLE0104", {"t.py": TORCH.format(loader="val_loader")}) == []
+
+
+def test_stopping_on_a_fold_is_validation(check):
+    code = """\
+    import xgboost
+    from sklearn.model_selection import KFold
+    for tr, va in KFold(5).split(X):
+        m = xgboost.XGBClassifier(early_stopping_rounds=5)
+        m.fit(X[tr], y[tr], eval_set=[(X[va], y[va])])
+        m.predict(X[va])
+    """
+    assert check("MLE0104", {"t.py": code}) == []

@@ -51,3 +51,11 @@ def test_pure_scikit_learn_is_another_rule(check):
 def test_a_trainer_that_seeds_itself_is_right(check):
     code = "import torch\nfrom transformers import Trainer\nn = torch.nn.Linear(1, 1)\nTrainer(n).train()\n"
     assert check("MLE0402", {"t.py": code}) == []
+
+
+def test_where_no_script_leads_to_the_training_any_seed_counts(check):
+    files = {
+        "step.py": "import torch\nm = torch.nn.Linear(1, 1)\ndef step(x):\n    m(x).backward()\n",
+        "start.py": "import torch\ntorch.manual_seed(1)\n",
+    }
+    assert check("MLE0402", files) == []

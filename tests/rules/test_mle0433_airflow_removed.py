@@ -23,3 +23,9 @@ def test_a_file_that_does_not_parse(check, place):
 def test_current_names(check):
     code = "from airflow.sdk import DAG\ndag = DAG('d', schedule='@daily')\n"
     assert check("MLE0433", {"dags/d.py": code}) == []
+
+
+def test_an_image_of_an_older_release(check):
+    old = DAG.replace("from airflow.operators.bash_operator import BashOperator\n", "")
+    assert check("MLE0433", {"dags/d.py": old, "Dockerfile": "FROM apache/airflow:2.8.1\n"}) == []
+    assert len(check("MLE0433", {"dags/d.py": old, "Dockerfile": "FROM apache/airflow:3.0.1\n"})) == 1
