@@ -213,6 +213,11 @@ class Checkpoints:
 
     # --- what happened ------------------------------------------------------------------------------------------------
 
+    @property
+    def last_id(self) -> int:
+        """The id of the last change or command that was begun, 0 before the first."""
+        return self._next_id() - 1
+
     def changes(self) -> list[Change]:
         """Every change of the run in order, restores included."""
         ends = {record["done"]: record for record in self._journal.records if "done" in record}
