@@ -196,3 +196,12 @@ KERAS_METHODS: list[Removed] = [
     Removed("evaluate_generator", _KERAS3, "evaluate"),
     Removed("predict_classes", (("keras", "2.6"), ("tensorflow", "2.6")), "argmax of predict"),
 ]
+
+# The tables by what a call is looked up with.
+BY_NAME = {entry.name: entry for entry in NAMES}
+LAST_PARTS = frozenset(name.rpartition(".")[2] for name in BY_NAME)
+BY_KEYWORD: dict[str, list[Removed]] = {}
+for _entry in KEYWORDS:
+    BY_KEYWORD.setdefault(_entry.keyword, []).append(_entry)
+BY_METHOD = {entry.name.rpartition(".")[2]: entry for entry in METHODS}
+BY_KERAS_METHOD = {entry.name: entry for entry in KERAS_METHODS}

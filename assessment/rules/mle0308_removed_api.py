@@ -85,26 +85,31 @@ def _may_lack(repo: Repo, module: Module, entry: Removed) -> bool:
 def _uses(repo: Repo, module: Module) -> Iterator[tuple[Removed, ast.AST]]:
     from ml_engineer.assessment import removed
 
-    by_name = {entry.name: entry for entry in removed.NAMES}
-    tops = {name.partition(".")[0] for name in by_name} | {"imblearn", "lightgbm", "gensim"}
-    imported = {item.top for item in module.imports}
-    if not imported & tops and not repo.uses("keras", "tensorflow"):
+    tops = {name.partition(".")[0] for name in removed.BY_NAME} | {"imblearn", "lightgbm", "gensim"}
+    keras = repo.uses("keras", "tensorflow")
+    if not keras and not any(item.top in tops for item in module.imports):
         return
     for item in module.imports:
-        entry = _lookup(by_name, item.target)
+        entry = _lookup(removed.BY_NAME, item.target)
         if entry is not None and not item.guarded:
             yield entry, item.node
-    last = {name.rpartition(".")[2] for name in by_name}
     for node in ast.walk(module.tree):
-        if isinstance(node, ast.Attribute) and node.attr in last and not _guarded(module, node):
-            entry = by_name.get(module.raw(node))
-            if entry is not None:
+        if isinstance(node, ast.Attribute) and node.attr in removed.LAST_PARTS and _is_plain(node):
+            entry = removed.BY_NAME.get(module.raw(node))
+            if entry is not None and not _guarded(module, node):
                 yield entry, node
-    keras = repo.uses("keras", "tensorflow")
     for call in module.calls:
         found = _by_call(call, keras)
         if found is not None and not _guarded(module, call.node):
             yield found, call.node
+
+
+def _is_plain(node: ast.Attribute) -> bool:
+    """Whether it is a chain of attributes of a name, as what is imported is."""
+    value = node.value
+    while isinstance(value, ast.Attribute):
+        value = value.value
+    return isinstance(value, ast.Name)
 
 
 def _lookup(by_name: dict[str, Removed], target: str) -> Removed | None:
@@ -120,25 +125,21 @@ def _by_call(call: Call, keras: bool) -> Removed | None:
     from ml_engineer.assessment import removed
     from ml_engineer.assessment.repo import matches
 
-    for entry in removed.KEYWORDS if call.node.keywords else ():
-        given = call.keyword(entry.keyword)
-        if given is None or not matches(call.name, entry.name):
-            continue
-        if entry.value is None or call.module.literal(given) == entry.value:
-            return entry
+    for keyword in call.node.keywords:
+        for entry in removed.BY_KEYWORD.get(keyword.arg or "", ()):
+            if matches(call.name, entry.name):
+                if entry.value is None or call.module.literal(keyword.value) == entry.value:
+                    return entry
     if not isinstance(call.node.func, ast.Attribute):
         return None
     method = call.node.func.attr
-    for entry in removed.METHODS:
-        if method != entry.name.rpartition(".")[2]:
-            continue
-        if matches(call.name, entry.name) and not _NO_FRAME.search(call.name):
-            return entry
+    gone = removed.BY_METHOD.get(method)
+    if gone is not None:
+        if matches(call.name, gone.name) and not _NO_FRAME.search(call.name):
+            return gone
         if method == "append" and call.keyword("ignore_index") is not None:
-            return entry  # only a table's append takes it
-    if keras:
-        return next((entry for entry in removed.KERAS_METHODS if entry.name == method), None)
-    return None
+            return gone  # only a table's append takes it
+    return removed.BY_KERAS_METHOD.get(method) if keras else None
 
 
 def _guarded(module: Module, node: ast.AST) -> bool:

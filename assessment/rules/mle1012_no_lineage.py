@@ -45,7 +45,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     closure = repo.closure("train")
     if closure.imports(*_TRACKERS) or repo.glob("dvc.lock", "MLproject"):
         return
-    if any(_LINEAGE.search(module.file.text) for module in closure.modules):
+    if any(_LINEAGE.search(line) for module in closure.modules for line in module.source.lines):
         return
     saves = _saves(repo)
     patterns = ("git commit in the code", "hash of the data", *_TRACKERS[:5], "dvc.lock")
