@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment import callgraph
 from ml_engineer.assessment.module import Call, Function, Import, Module
 from ml_engineer.assessment.undefined import exports
 
@@ -101,7 +100,7 @@ def _has(repo: Repo, owner: Module, name: str) -> bool:
     if name in _MODULE_ATTRIBUTES or _GENERATED.search(name):
         return True
     known = exports(repo, owner, set())
-    if known is None or name in known or owner.file.unread or not owner.file.data and owner.file.size:
+    if known is None or name in known or owner.file.unread or (not owner.file.data and owner.file.size):
         return True
     package = owner.dotted if owner.file.name == "__init__.py" else ""
     if owner.file.name == "__init__.py":

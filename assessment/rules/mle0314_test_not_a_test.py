@@ -123,7 +123,7 @@ def _asserts(node: ast.AST) -> bool:
 
 def _is_live(module: Module, call: Call) -> bool:
     """Whether a test asks a server over the network that no double stands in for."""
-    if not matches(call.name, *_HTTP) or not call.node.args and not call.node.keywords:
+    if not matches(call.name, *_HTTP) or (not call.node.args and not call.node.keywords):
         return False
     if any(item.top in _MOCKS or "mock" in item.target for item in module.imports):
         return False

@@ -56,7 +56,7 @@ def _moves(module: Module) -> bool:
 
 
 def _reads_relative(repo: Repo, call: Call) -> bool:
-    if not call.node.args or call.name.startswith("pandas.read_") and "(" in call.name:  # methods of what was read
+    if not call.node.args or (call.name.startswith("pandas.read_") and "(" in call.name):  # methods of what was read
         return False
     reads = matches(call.name, *_READERS, *values.ARTEFACT_LOADERS) or call.name in repo.functions
     return reads and not _writes(call) and _is_relative(repo, call.module, call.node.args[0])

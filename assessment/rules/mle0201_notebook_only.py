@@ -1,0 +1,70 @@
+"""M2-01: everything that trains or predicts lives in notebooks, and there is no package to import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment import values
+from ml_engineer.assessment.entrypoints import is_training_call
+from ml_engineer.assessment.rule import HIGH, Hit, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Call
+    from ml_engineer.assessment.repo import Repo
+
+
+def _model_calls(repo: Repo) -> list[Call]:
+    """Calls that train or ask a model, outside tests; those that train first."""
+    found = [
+        call
+        for module in repo.modules
+        if "test" not in module.file.roles
+        for call in module.calls
+        if is_training_call(call) or values.is_model_call(repo, call)
+    ]
+    return sorted(found, key=lambda call: not is_training_call(call))
+
+
+def _has_model(repo: Repo) -> bool:
+    return bool(_model_calls(repo))
+
+
+@rule(
+    id="MLE0201",
+    name="notebook-only",
+    step=2,
+    severity=HIGH,
+    title="The model lives in notebooks only",
+    why="Nothing can be scheduled, tested, reviewed or called by a service: a notebook runs by hand.",
+    remedy="Move reading, preparing, training and predicting into a package, and let the notebook import it.",
+    source="Cookiecutter Data Science",
+    peers=("data-scientist",),
+    applies=_has_model,
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    calls = _model_calls(repo)
+    if not all(call.module.is_notebook for call in calls) or not is_training_call(calls[0]):
+        return
+    scripts = [m for m in repo.modules if not m.is_notebook and m.file.name not in ("setup.py", "conf.py")]
+    if any(_is_importable(module.path, repo) for module in scripts):
+        return
+    yield Hit(
+        [repo.missing(calls[0].site(), ["a .py file that trains or predicts", "a package"], scripts or ["**/*.py"])],
+        anchor="notebooks",
+    )
+
+
+def _is_importable(path: str, repo: Repo) -> bool:
+    """Whether a file belongs to a package, or a notebook imports it."""
+    folder, _, name = path.rpartition("/")
+    if f"{folder}/__init__.py" in repo.files and folder:
+        return True
+    module = repo.by_path[path]
+    stem = name.removesuffix(".py")
+    return bool(module.functions) and any(
+        item.target.split(".")[-1] == stem or stem in item.target.split(".")
+        for notebook in repo.modules
+        if notebook.is_notebook
+        for item in notebook.imports
+    )

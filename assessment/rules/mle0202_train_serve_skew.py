@@ -1,0 +1,62 @@
+"""M2-02: what training does to the data before the fit, and an inference entry point of the same artefact does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import HIGH, Hit, Site, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.repo import Repo
+    from ml_engineer.assessment.skew import Preparation, Prepared
+
+
+def _compares(repo: Repo) -> bool:
+    from ml_engineer.assessment.skew import pairs
+
+    return next(pairs(repo), None) is not None
+
+
+@rule(
+    id="MLE0202",
+    name="train-serve-skew",
+    step=2,
+    severity=HIGH,
+    title="Training prepares the data in another way than inference",
+    why="The model is asked about values of a kind that it never saw, and answers wrongly without any error.",
+    remedy="Put the preparation into one Pipeline or one function that both sides use, saved with the model.",
+    source="ML Test Score Monitoring-3",
+    applies=_compares,
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    from ml_engineer.assessment.skew import pairs, prepared
+
+    found: dict[str, tuple[str, list[Site]]] = {}
+    for pair in pairs(repo):
+        training, inference = prepared(repo, pair.training), prepared(repo, pair.inference)
+        if not inference.sites:
+            continue
+        for step, what in _differences(training, inference):
+            _, sites = found.setdefault(f"{step.kind}\0{step.site.path}", (what, [step.site]))
+            sites += [site for site in inference.sites[:2] if site not in sites]
+    for anchor, (what, sites) in found.items():
+        yield Hit(sites, confidence="medium", title=what, anchor=anchor)
+
+
+def _differences(training: Preparation, inference: Preparation) -> Iterator[tuple[Prepared, str]]:
+    """Steps of training that are missing in inference, or done with other numbers."""
+    ours, theirs = training.steps, inference.steps
+    for kind, step in ours.items():
+        other = theirs.get(kind)
+        if kind.startswith("numpy.") and other is None:
+            yield step, f"Training applies {kind} to the features, inference does not"
+        elif kind == "transformer" and other is None and step.literals:
+            yield step, f"Training fits the model on what {step.literals} gives, inference does not transform"
+        elif kind == "rescale" and other is None and not {"own", "pipeline"} & {*ours, *theirs}:
+            yield step, "Training divides pixel values by 255, inference does not"
+        elif kind == "Normalize" and "pipeline" in theirs:
+            if other is None:
+                yield step, "Training normalises pictures, inference does not"
+            elif other.literals != step.literals:
+                yield step, "Training normalises pictures with other numbers than inference"

@@ -1,0 +1,100 @@
+"""M2-05: training, reads of data, downloads and model loads that run when a module is imported."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment import serving, values
+from ml_engineer.assessment.entrypoints import is_training_call
+from ml_engineer.assessment.repo import matches
+from ml_engineer.assessment.rule import LOW, MEDIUM, Hit, SeverityName, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Call, Module
+    from ml_engineer.assessment.repo import Repo
+
+_READS = re.compile(
+    r"pandas\.read_(?!sql_query\(\))\w+|numpy\.(load|loadtxt|genfromtxt)|datasets\.load_dataset|polars\.read_\w+|"
+    r"sklearn\.datasets\.fetch_\w+|(tensorflow\.)?keras\.datasets\.\w+\.load_data"
+)
+_DOWNLOADS = (
+    "requests.get", "requests.post", "urllib.request.urlretrieve", "urllib.request.urlopen", "wget.download",
+    "gdown.download*", "huggingface_hub.hf_hub_download", "huggingface_hub.snapshot_download", "nltk.download",
+    "boto3.*().download_file", "*.download_fileobj", "torchvision.datasets.*",
+)  # fmt: skip
+
+
+@rule(
+    id="MLE0205",
+    name="import-time-work",
+    step=2,
+    severity=MEDIUM,
+    title="Importing the module starts real work",
+    why="Every import, in a test, a worker or another script, waits for it, and fails where the files are not there.",
+    remedy="Put the work into a function, and call it from a main guard, a factory or the server's start-up hook.",
+    source="Hidden Technical Debt",
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    imported = _imported(repo)
+    servers = {app.call.module for app in serving.apps(repo)} | {route.module for route in repo.routes}
+    interfaces = {entry.module for entry in repo.entries if entry.kind == "serve" and entry.unit is None}
+    for module in repo.modules:
+        if module.is_notebook or module in interfaces or "test" in module.file.roles:
+            continue
+        work = [(call, what) for call in _on_import(module) if (what := _work(call)) is not None]
+        if not work:
+            continue
+        severity: SeverityName = MEDIUM
+        if module in servers:
+            severity = LOW
+        elif module not in imported:
+            work = [(call, what) for call, what in work if what == "trains"]
+            severity = LOW
+        if work:
+            yield Hit(
+                [call.site() for call, _ in work],
+                severity=severity,
+                title=_title(module, work[0][1], module in imported or module in servers),
+                anchor=module.path,
+            )
+
+
+def _title(module: Module, what: str, imported: bool) -> str:
+    return f"Importing {module.file.name} {what}" if imported else f"{module.file.name} {what} at module level"
+
+
+def _on_import(module: Module) -> list[Call]:
+    """Calls of the module's own level, without those behind its main guard."""
+    calls = module.calls_by_scope.get(None, [])
+    guard = module.main_guard
+    if guard is not None:
+        end = guard.end_lineno or guard.lineno
+        calls = [call for call in calls if not guard.lineno <= call.node.lineno <= end]
+    return calls
+
+
+def _work(call: Call) -> str | None:
+    """What a call does that an import should not do."""
+    if any(isinstance(parent, ast.Lambda) for parent in call.module.ancestors(call.node)):
+        return None
+    if is_training_call(call):
+        return "trains"
+    if _READS.fullmatch(call.name):
+        return "reads data"
+    if matches(call.name, *_DOWNLOADS):
+        return "downloads"
+    return "loads a model" if matches(call.name, *values.ARTEFACT_LOADERS) and call.node.args else None
+
+
+def _imported(repo: Repo) -> set[Module]:
+    """Modules that another one imports, tests included: a test has to wait as well."""
+    found: set[Module] = set()
+    for module in repo.modules:
+        for item in module.imports:
+            target = repo.local(module, item.target)
+            if target is not None and target[0] is not module:
+                found.add(target[0])
+    return found

@@ -1,0 +1,155 @@
+"""M2-07: handlers that keep a request's data in a module global or in one fixed file, and give it back from there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment import serving, values
+from ml_engineer.assessment.rule import HIGH, Hit, Site, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Call, Function
+    from ml_engineer.assessment.repo import Repo
+    from ml_engineer.assessment.serving import Handler
+
+_WRITERS = re.compile(
+    r"(^|\.)(to_csv|to_excel|to_parquet|to_json|savefig|save|imwrite|imsave|write_image|write_html|copyfileobj|to_html|"
+    r"write_bytes|write_text|download_file|urlretrieve|wavfile\.write|dump|write_videofile)$"
+)
+_READERS = re.compile(
+    r"(^|\.)(send_file|FileResponse|send_from_directory|render_template|open|imread|read_\w+|load|load_img|load_image|read_bytes|"
+    r"read_text|url_for|file|file_stream|static_file|predict\w*|from_file|load_data|upload_file)$"
+)
+_LOCK = re.compile(r"lock|semaphore|mutex", re.I)
+_FILE = re.compile(r"[\w./\\ -]+\.\w{2,5}")
+
+
+def _handles(repo: Repo) -> bool:
+    return bool(serving.handlers(repo))
+
+
+@rule(
+    id="MLE0207",
+    name="handler-shared-state",
+    step=2,
+    severity=HIGH,
+    title="Requests share one place for their data",
+    why="Two requests at the same time overwrite each other, and one caller gets the other's data.",
+    remedy="Keep a request's data in local variables or a buffer (`io.BytesIO`), or in a temporary file of its own.",
+    source="observed",
+    applies=_handles,
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    for handler in serving.handlers(repo):
+        if handler.module.file.roles & {"test"} or _is_locked(handler):
+            continue
+        for name, sites in _shared_files(handler):
+            yield Hit(sites, title=f"Requests share the file `{name}`", anchor=f"{handler.module.path}\0{name}")
+        for name, sites in _shared_globals(handler):
+            yield Hit(sites, title=f"Requests share the global `{name}`", anchor=f"{handler.module.path}\0{name}")
+
+
+def _is_locked(handler: Handler) -> bool:
+    return any(
+        isinstance(node, ast.With | ast.AsyncWith)
+        and any(_LOCK.search(ast.unparse(i.context_expr)) for i in node.items)
+        for function in handler.functions
+        for node in ast.walk(function.node)
+    )
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def _shared_files(handler: Handler) -> Iterator[tuple[str, list[Site]]]:
+    """Fixed paths that a request writes and then reads or sends back."""
+    written: dict[str, list[Call]] = {}
+    for call in handler.calls:
+        for path in _paths(handler.repo, call):
+            if _is_write(call):
+                written.setdefault(path, []).append(call)
+    for path, writes in written.items():
+        base = path.replace("\\", "/").rpartition("/")[2]
+        for call in handler.calls:
+            if call in writes or not _READERS.search(call.name.replace("()", "")) or _is_write(call):
+                continue
+            if any(p == path or p.endswith(base) for p in _paths(handler.repo, call)):
+                yield path, [writes[0].site(), call.site()]
+                break
+
+
+def _is_write(call: Call) -> bool:
+    if call.name in ("open", "io.open"):
+        mode = call.module.literal(call.argument(1, "mode"))
+        return isinstance(mode, str) and mode[:1] in ("w", "x")
+    name = call.name.replace("()", "")
+    return bool(_WRITERS.search(name)) and not name.startswith(("torch.", "joblib.", "pickle.", "json."))
+
+
+def _paths(repo: Repo, call: Call) -> list[str]:
+    """Fixed file names among the arguments of a call, joined ones included."""
+    found = []
+    for argument in [*call.node.args, *(k.value for k in call.node.keywords)]:
+        value = values.constant(repo, call.module, argument)
+        node = call.module.value(argument)
+        if isinstance(node, ast.Call) and call.module.resolve(node.func) in ("os.path.join", "pathlib.Path"):
+            parts = [values.constant(repo, call.module, part) for part in node.args]
+            value = parts[-1] if parts and isinstance(parts[-1], str) else None
+        if isinstance(value, str) and _FILE.fullmatch(value):
+            found.append(value)
+    return found
+
+
+# --- globals ----------------------------------------------------------------------------------------------------------
+
+
+def _shared_globals(handler: Handler) -> Iterator[tuple[str, list[Site]]]:
+    """Globals that a handler sets from a request and that a handler reads again to answer."""
+    for function in handler.functions:
+        names = {name for node in ast.walk(function.node) if isinstance(node, ast.Global) for name in node.names}
+        for name in sorted(names):
+            writes = [n for n in ast.walk(function.node) if isinstance(n, ast.Assign) and _sets(n, name)]
+            writes = [n for n in writes if not _is_set_up(function, n, name)]
+            read = _read_back(handler.repo, function, name)
+            if writes and read is not None:
+                yield name, [function.module.site(writes[0]), read]
+
+
+def _sets(node: ast.Assign, name: str) -> bool:
+    flat = [t for target in node.targets for t in (target.elts if isinstance(target, ast.Tuple) else [target])]
+    return any(isinstance(t, ast.Name) and t.id == name for t in flat)
+
+
+def _is_set_up(function: Function, node: ast.Assign, name: str) -> bool:
+    """Whether the value does not come from the request: a constant, or the model loaded on first use."""
+    if isinstance(node.value, ast.Constant):
+        return True
+    for parent in function.module.ancestors(node):
+        if isinstance(parent, ast.If) and any(isinstance(n, ast.Name) and n.id == name for n in ast.walk(parent.test)):
+            return True
+        if parent is function.node:
+            break
+    return not any(isinstance(n, ast.Name) and _is_request_value(function, n) for n in ast.walk(node.value))
+
+
+def _is_request_value(function: Function, node: ast.Name) -> bool:
+    """Whether a name is a local of the handler or its request, so that each request has another value."""
+    if node.id == "request":
+        return True
+    local = function.module.bindings_of(node.id, function)
+    return bool(local)
+
+
+def _read_back(repo: Repo, writer: Function, name: str) -> Site | None:
+    """Where a handler of the same module reads the global to answer."""
+    for handler in serving.handlers(repo):
+        for function in handler.functions:
+            if function.module is not writer.module:
+                continue
+            for node in ast.walk(function.node):
+                if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load):
+                    return function.module.site(node)
+    return None

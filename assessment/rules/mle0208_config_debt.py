@@ -1,0 +1,114 @@
+"""M2-08: a training whose parameters are spread over the code as literals, with no configuration at all."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.entrypoints import Entry, is_training_call
+from ml_engineer.assessment.learning import entry_closure, train_entries
+from ml_engineer.assessment.repo import matches
+from ml_engineer.assessment.rule import LOW, MEDIUM, Hit, Missing, SeverityName, Site, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Call
+    from ml_engineer.assessment.repo import Repo
+
+MIN_LITERALS = 10
+TINY_LINES = 40
+_CONFIG_PACKAGES = (
+    "argparse", "hydra", "omegaconf", "yaml", "ruamel", "pydantic_settings", "click", "typer", "fire", "absl", "configparser",
+    "toml", "tomllib", "dynaconf", "gin", "ml_collections", "jsonargparse", "decouple", "environ", "dotenv", "confuse",
+    "tyro", "simple_parsing", "box", "docopt", "optparse", "kedro", "sacred", "configargparse", "draccus",
+)  # fmt: skip
+_CONFIG_CALLS = (
+    "json.load",
+    "os.getenv",
+    "os.environ.get",
+    "*.TrainingArguments",
+    "*HfArgumentParser",
+    "wandb.config*",
+)
+_PARAMETERS = re.compile(
+    r"sklearn\.|imblearn\.|xgboost\.|lightgbm\.|catboost\.|torch\.(optim|utils\.data)\.|(tensorflow\.)?keras\.|"
+    r"tensorflow\.|statsmodels\.|torchvision\.transforms|.*(DataLoader|Classifier|Regressor|Optimizer)$"
+)
+
+
+def _trains(repo: Repo) -> bool:
+    return bool(train_entries(repo))
+
+
+@rule(
+    id="MLE0208",
+    name="config-debt",
+    step=2,
+    severity=MEDIUM,
+    title="Training has its parameters in the code, and no configuration",
+    why="A run with other parameters is an edit of the code, and nobody can say later which ones made the model.",
+    remedy="Collect the parameters in one typed configuration or a params.yaml, and record it with each run.",
+    source="Hidden Technical Debt",
+    applies=_trains,
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    sites: list[Site | Missing] = []
+    most = 0
+    severity: SeverityName = LOW
+    for entry in sorted(train_entries(repo), key=lambda e: (e.module.is_notebook, e.module.path)):
+        count, first = _literals(repo, entry)
+        if first is None or count < MIN_LITERALS or _is_configured(repo, entry):
+            continue
+        most = max(most, count)
+        if not entry.module.is_notebook and _code_lines(entry) >= TINY_LINES:
+            severity = MEDIUM
+        sites.append(repo.missing(first.site(), ["argparse", "Hydra", "YAML", "pydantic-settings"], [entry.module]))
+    if sites:
+        yield Hit(
+            sites,
+            severity=severity,
+            title=f"Training has {most} numbers in its calls, and no configuration",
+            anchor="config",
+        )
+
+
+def _literals(repo: Repo, entry: Entry) -> tuple[int, Call | None]:
+    """How many numbers stand in the calls of models, optimisers, loaders and fits, and the first such call."""
+    closure = entry_closure(repo, entry)
+    count, first = 0, None
+    for module in sorted(closure.modules, key=lambda m: (m is not entry.module, m.path)):
+        for call in module.calls:
+            if not (_PARAMETERS.match(call.name) or is_training_call(call)) or not closure.covers(module, call.node):
+                continue
+            numbers = sum(_is_number(value) for value in [*call.node.args, *(k.value for k in call.node.keywords)])
+            if numbers:
+                count += numbers
+                first = first or call
+    return count, first
+
+
+def _is_number(node: ast.expr) -> bool:
+    if isinstance(node, ast.UnaryOp):
+        node = node.operand
+    return isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool)
+
+
+def _is_configured(repo: Repo, entry: Entry) -> bool:
+    closure = entry_closure(repo, entry)
+    if closure.imports(*_CONFIG_PACKAGES):
+        return True
+    names = [name for module in closure.modules for name in module.call_names]
+    if any(matches(name, *_CONFIG_CALLS) for name in names):
+        return True
+    if any("sys.argv" in module.file.text for module in closure.modules if not module.is_notebook):
+        return True
+    return any(
+        re.search(r"(^|[._])(config|settings|params|hparams|hyperparameters|cfg)\b", i.target, re.I)
+        for m in closure.modules
+        for i in m.imports
+    )
+
+
+def _code_lines(entry: Entry) -> int:
+    return sum(1 for line in entry.module.file.lines if line.strip() and not line.strip().startswith("#"))
