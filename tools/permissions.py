@@ -30,6 +30,7 @@ from ml_engineer.tools.shell_grammar import Command
 
 _STRICTNESS: dict[Behaviour, int] = {"allow": 0, "ask": 1, "deny": 2}
 _SINKS = frozenset({"/dev/null", "/dev/stdout", "/dev/stderr"})
+_OF_OWN_COMMANDS = frozenset({"BashOutput", "KillShell"})
 _FILE_COMMANDS = frozenset("mkdir touch cp mv".split())  # as good as an edit, when all they name is in the workspace
 _FOLDERS = 16  # that one command may change to, one after the other or not
 _EXPANDED = 10_000  # files of one pattern that are looked at
@@ -64,7 +65,8 @@ class Permissions:
     """Decides for one workspace.
 
     `level` is the sandbox's. `headless`: nobody can be asked. `unsandboxed`: the user has opted out of asking for every
-    command while the level is `off`. `folder`: where relative names start, when that is not the workspace.
+    command while the level is `off`. `readable`: folders outside the workspace that may be read, such as the run's
+    outputs. `folder`: where relative names start, when that is not the workspace.
     """
 
     mode: Mode
@@ -73,6 +75,7 @@ class Permissions:
     level: str = "bwrap"
     headless: bool = False
     unsandboxed: bool = False
+    readable: tuple[Path, ...] = ()
     folder: Path | None = None
 
     @property
@@ -97,6 +100,8 @@ class Permissions:
         if tool in READING:
             return self._settle(self._read(str(arguments.get("file_path") or arguments.get("path") or "."), tool))
         by_rule = self._by_rule(lambda rule: rule.spec is None and rule.matches_tool(tool))
+        if by_rule is None and tool in _OF_OWN_COMMANDS:
+            return Decision("allow", "it only concerns commands that were allowed to start")
         return self._settle(by_rule or Decision("ask", f"no rule speaks of the tool {tool}"))
 
     def _settle(self, decision: Decision) -> Decision:
@@ -129,7 +134,7 @@ class Permissions:
         by_rule = self._by_rule(lambda rule: rule.matches_tool(tool) and self._speaks_of(rule, path))
         if by_rule is not None:
             return by_rule
-        if not place.is_relative_to(self.workspace):
+        if not any(place.is_relative_to(folder) for folder in (self.workspace, *self.readable)):
             return Decision("ask", f"{path} is outside the workspace {self.workspace}")
         return Decision("allow", "reading in the workspace")
 

@@ -260,6 +260,14 @@ def test_where_files_are_not_confined_reading_stays_in_the_workspace(level: str,
     assert bash(permissions, "git status").behaviour == "ask"
 
 
+def test_outputs_and_background_commands_of_the_run_can_be_reached(workspace: Path, tmp_path: Path) -> None:
+    permissions = Permissions(Mode.READ_ONLY, workspace, readable=(tmp_path / "outputs",), headless=True)
+    assert permissions.decide("Read", {"file_path": str(tmp_path / "outputs" / "bash-0001.txt")}).behaviour == "allow"
+    assert permissions.decide("Read", {"file_path": str(tmp_path / "other")}).behaviour == "deny"
+    for tool in ("BashOutput", "KillShell"):
+        assert permissions.decide(tool, {"id": "bash_1"}).behaviour == "allow"
+
+
 def test_unknown_tools_are_asked_for_unless_a_rule_names_them(workspace: Path) -> None:
     assert Permissions(Mode.FULL, workspace).decide("Delegate", {}).behaviour == "ask"
     assert Permissions.load(Mode.ASK, workspace, {"allow": ["Delegate"]}).decide("Delegate", {}).behaviour == "allow"
