@@ -255,7 +255,7 @@ def _following(repo: Repo, function: Function) -> list[tuple[Call, list[Function
         cache[function] = []
         for call in values.calls_in(function):
             called = list(run_by(repo, values.origin(repo, call.name)))
-            given = []
+            given: list[Function] = []
             for argument in [*call.node.args, *(k.value for k in call.node.keywords)]:
                 if isinstance(argument, ast.Name | ast.Attribute):
                     given += run_by(repo, call.module.resolve(argument))

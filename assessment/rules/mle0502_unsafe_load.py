@@ -23,8 +23,8 @@ _PICKLES = (
 _SAFE_YAML = re.compile(r"yaml\.(C?SafeLoader|C?BaseLoader|C?FullLoader)|.*\.C?SafeLoader|ruamel|strictyaml")
 _HASHED = re.compile(r"\b(hashlib|hmac)\.|\b(verify|check|validate)_(sha\w*|hash|checksum|digest|signature)", re.I)
 _PATH_CALLS = re.compile(
-    r"(open|str|gzip\.open|bz2\.open|io\.\w+|os\.path\.\w+|os\.fspath|pathlib\.\w+(\(\))?)$|"
-    r".*\.(format|join|joinpath|open|read_bytes|absolute|resolve|expanduser|get|read|getvalue|strip)$"
+    r"(open|str|gzip\.open|bz2\.open|io\.\w+|os\.path\.(abspath|expanduser|realpath)|os\.fspath|pathlib\.\w+)$|"
+    r".*\.(open|read_bytes|absolute|resolve|expanduser|read|getvalue|strip)$"
 )
 _DOWNLOADS = re.compile(r"(requests|httpx|urllib3)\.|urllib\.request\.urlopen|aiohttp\.")
 _ORDER: dict[SeverityName, int] = {CRITICAL: 0, HIGH: 1, MEDIUM: 2, LOW: 3}
@@ -72,14 +72,17 @@ def _judge(repo: Repo, call: Call) -> tuple[SeverityName, str]:
     from ml_engineer.assessment.taint import taint
 
     loader = call.name
-    found = taint(repo, call.module, call.node.args[0] if call.node.args else None, _is_same_path)
+    found = taint(repo, call.module, call.node.args[0] if call.node.args else None)
     if "request" in found:
         return CRITICAL, f"{loader} loads what the request names or contains"
     if _is_downloaded(repo, call):
         return CRITICAL, f"{loader} loads a download"
     if _is_hash_checked(call):
         return LOW, f"{loader} loads an artefact whose hash is checked"
-    if "argv" in found and repo.closure("serve", "predict").covers(call.module, call.node):
+    given = call.node.args[0] if call.node.args else None
+    if "argv" in taint(repo, call.module, given, _is_whole_path) and repo.closure("serve", "predict").covers(
+        call.module, call.node
+    ):
         return HIGH, f"{loader} loads a path taken from the command line"
     if call.name.startswith("yaml."):
         return MEDIUM, "yaml.load without a safe loader builds any Python object the file asks for"
@@ -88,8 +91,10 @@ def _judge(repo: Repo, call: Call) -> tuple[SeverityName, str]:
     return MEDIUM, f"{loader} loads an artefact in a format that can run code"
 
 
-def _is_same_path(step: Step) -> bool:
-    """Whether a step still is the path or its file: what a registry or another function looks up is not."""
+def _is_whole_path(step: Step) -> bool:
+    """Whether a step still is the path or its file, not a folder, a name in a registry or a part of the path."""
+    if isinstance(step.node, ast.BinOp | ast.JoinedStr):
+        return False
     return not step.name or bool(_PATH_CALLS.match(step.name)) or step.name.endswith("parse_args")
 
 

@@ -54,9 +54,9 @@ def check(repo: Repo) -> Iterator[Hit]:
     for handler in web_handlers(repo):
         if handler.framework not in SERVERLESS:
             sites.setdefault(handler.module.path, []).extend(_unbounded(repo, handler))
-    for group in sites.values():
-        if group:
-            yield Hit(sorted(group, key=lambda site: "files" not in site.quote))  # an upload is the worst of them
+    for group in filter(None, sites.values()):
+        group.sort(key=lambda site: "files" not in site.quote)  # an upload is the worst of them
+        yield Hit(group)
 
 
 def _unbounded(repo: Repo, handler: Handler) -> list[Site]:

@@ -53,8 +53,8 @@ def check(repo: Repo) -> Iterator[Hit]:
         if not _is_tracked(repo, name):
             sites += [c.site(note=name) for c in deciding_calls(repo, call) if closure.covers(c.module, c.node)]
     if sites:
-        # The model itself before scalers and vocabularies.
-        yield Hit(sorted(dict.fromkeys(sites), key=lambda s: "model" not in s.quote.lower()), anchor="registry")
+        sites.sort(key=lambda site: "model" not in site.quote.lower())  # before scalers and vocabularies
+        yield Hit(list(dict.fromkeys(sites)), anchor="registry")
 
 
 def _bare_name(repo: Repo, call: Call) -> str | None:

@@ -98,3 +98,9 @@ def test_an_address_among_the_settings_is_no_download(check):
         """
     (finding,) = check("MLE0502", {"a.py": text})
     assert finding.severity.value == "medium"
+
+
+def test_a_file_in_a_folder_of_the_operator_is_medium(check):
+    text = "import os, pickle, sys\nm = pickle.load(open(os.path.join(sys.argv[1], 'train.pkl'), 'rb'))\n"
+    (finding,) = check("MLE0502", {"a.py": text + "print(m.predict(rows))\n"})
+    assert finding.severity.value == "medium"
