@@ -266,7 +266,9 @@ _PREDICT = ("*.predict", "*.predict_proba", "*.predict_generator", "*.generate",
 def is_training_call(call: Call) -> bool:
     """Whether a call trains a model: fit of an estimator, a trainer's train, a backward pass."""
     name = call.name
-    if matches(name, *_TRAIN_CALLS, *_BACKWARD):
+    if matches(name, *_BACKWARD):
+        return b".step(" in call.module.file.data or not _explains(call)
+    if matches(name, *_TRAIN_CALLS):
         return True
     if not matches(name, *_FIT) or name.endswith("fit_resample"):
         return False
@@ -278,6 +280,14 @@ def is_training_call(call: Call) -> bool:
         if re.search(r"scaler|encod|vectori[sz]er|imput|tokeni[sz]er|pca|binari[sz]er|transformer|datagen", text, re.I):
             return False
     return bool(call.node.args or call.node.keywords)
+
+
+def _explains(call: Call) -> bool:
+    """A backward pass that explains or attacks a model instead of training it: Grad-CAM, saliency, adversaries."""
+    place = f"{call.module.path} {call.scope.qualname if call.scope else ''}"
+    return bool(
+        re.search(r"grad_?cam|saliency|explain|attribution|visuali[sz]|attack|adversar|interpret|heatmap", place, re.I)
+    )
 
 
 def find_entries(repo: Repo) -> list[Entry]:

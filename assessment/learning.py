@@ -81,12 +81,18 @@ def train_entries(repo: Repo) -> list[Entry]:
     if found is None:
         found = []
         supervised = trainings(repo)
+        reached: set[ast.Call] = set()
         for entry in repo.entries:
             closure = entry_closure(repo, entry) if entry.kind == "train" else None
             fits = [c for c in supervised if closure is not None and closure.covers(c.module, c.node)]
             fits.sort(key=lambda c: (c.module is not entry.module, c.module.path, c.node.lineno))
+            reached.update(call.node for call in fits)
             if fits:
                 found.append(replace(entry, site=fits[0].site()))
+        # A training that a service starts on request has no entry of its own.
+        for call in supervised:
+            if call.node not in reached:
+                found.append(Entry("train", call.module, call.scope, call.site()))
         repo.__dict__["_train_entries"] = found
     return found
 
