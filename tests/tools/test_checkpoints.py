@@ -12,6 +12,7 @@ import pytest
 
 from ml_engineer.tools.checkpoints import Caps
 from ml_engineer.tools.journal import Journal, JournalError
+from ml_engineer.tools.tree import Entry, Tree, changed
 
 
 def snapshot(root: Path) -> dict[str, tuple[Any, int]]:
@@ -195,3 +196,13 @@ def test_the_journal_drops_a_torn_end_and_refuses_damage_inside(tmp_path: Path) 
     path.write_text('{"id": 1}\n{"id"\n{"id": 2}\n')
     with pytest.raises(JournalError, match="line 2"):
         Journal(path)
+
+
+def test_a_file_written_as_the_tree_was_looked_at_is_looked_at_again() -> None:
+    """Its time stamp may not move when it is written once more within the clock's grain."""
+    start = 1_700_000_000_000_000_000
+    old = Entry(0o100644, 1, start - 10**9, start - 10**9, 1)
+    fresh = Entry(0o100644, 1, start - 10**6, start - 10**6, 2)
+    before = Tree(start, {"old": old, "fresh": fresh, "gone": old})
+    after = Tree(start + 10**9, {"old": old, "fresh": fresh, "new": old})
+    assert changed(before, after) == ["fresh", "gone", "new"]
