@@ -52,7 +52,9 @@ def _judge(repo: Repo, module: Module, key: str, found: list[tuple[Removed, ast.
         told = f"{shown} is deprecated since {library} {version}"
     elif _may_lack(repo, module, entry):
         severity = HIGH if entry.state == "removed" else MEDIUM
-        told = f"{shown} is gone since {library} {version}, which may be installed"
+        newer = repo.dependencies.may_be_below(library, version, near=module.path) is False
+        state = "a later one is asked for" if newer else "it may be installed"
+        told = f"{shown} is gone since {library} {version}: {state}"
     else:
         told = f"{shown} is gone since {library} {version}: the pinned version still has it"
     yield Hit(

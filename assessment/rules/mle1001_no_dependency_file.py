@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ from ml_engineer.assessment.rule import HIGH, Hit, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
+
+_MAIN = re.compile(r"(train|main|app|serve|server|run|predict)[\w-]*\.py$", re.I)
 
 
 def _uses_packages(repo: Repo) -> bool:
@@ -40,6 +43,7 @@ def check(repo: Repo) -> Iterator[Hit]:
         uses,
         key=lambda use: (
             entries.get(use[0], 9),
+            not _MAIN.match(use[0].file.name),
             use[0].is_notebook,
             use[0].path.count("/"),
             use[0].path,

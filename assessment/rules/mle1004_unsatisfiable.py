@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.rule import HIGH, Hit, rule
+from ml_engineer.assessment.rule import HIGH, Hit, Site, rule
 
 if TYPE_CHECKING:
     from packaging.version import Version
@@ -56,19 +56,24 @@ def _python(repo: Repo) -> Iterator[Hit]:
     pythons = [p for p in repo.dependencies.pythons if p.kind in _PLACED and minor(p.spec) is not None]
     if not pythons:
         return
+    causes: dict[tuple[str, Site], list[tuple[Declared, str]]] = {}
     for declared in repo.dependencies.declared:
         version = exact(declared.spec)
         if version is None or declared.kind in ("conda", "notebook", "setup.py", "setup.cfg") or declared.marker:
             continue
         reached = [p for p in pythons if _installs(repo, p, declared)]
-        failing = [(p, reason) for p in reached if (reason := _unfit(declared.name, version, minor(p.spec)))]
+        failing = [(p, told) for p in reached if (told := _unfit(declared.name, version, minor(p.spec)))]
         if (failing and len(failing) == len(reached)) or any(p.kind == "dockerfile" for p, _ in failing):
             python, reason = min(failing, key=lambda pair: pair[0].kind != "dockerfile")
-            yield Hit(
-                [declared.source, python.source],
-                title=f"{declared.name} {version} {reason}, {python.source.path} has {python.specifier}",
-                anchor=f"{declared.environment} {declared.name} python",
-            )
+            told = f"{declared.name} {version} {reason}, {python.source.path} has {python.specifier}"
+            causes.setdefault((declared.environment, python.source), []).append((declared, told))
+    for (environment, place), found in causes.items():
+        more = f" (and {len(found) - 1} more pins)" if len(found) > 1 else ""
+        yield Hit(
+            [*(declared.source for declared, _ in found), place],
+            title=found[0][1] + more,
+            anchor=f"{environment} python {place.path}",
+        )
 
 
 def _unfit(name: str, version: Version, python: int | None) -> str | None:
