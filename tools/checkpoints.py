@@ -15,13 +15,16 @@ writes files only, never git's index or branches, and leaves alone what somebody
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import stat
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ml_engineer.tools import tree as trees
 from ml_engineer.tools.base import ToolError
@@ -29,6 +32,9 @@ from ml_engineer.tools.blobs import Blobs, BlobsFull
 from ml_engineer.tools.journal import Journal
 from ml_engineer.tools.ledger import content_hash
 from ml_engineer.tools.workspace import MAX_READ, Place, Workspace, temporary_name
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 State = dict[str, Any]
 """One of {kind: absent}, {kind: file, sha256, mode}, {kind: link, target}, {kind: large, size, mtime_ns, mode} (content
@@ -77,6 +83,17 @@ class CommandChanges:
     uncovered: list[str]
 
 
+def _alone(method: Callable[Concatenate[Checkpoints, P], T]) -> Callable[Concatenate[Checkpoints, P], T]:
+    """One at a time: the Bash tool scans the tree in a thread, while others may begin or finish changes."""
+
+    @functools.wraps(method)
+    def locked(self: Checkpoints, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return locked
+
+
 class Checkpoints:
     def __init__(self, directory: Path, workspace: Workspace, *, caps: Caps | None = None, fsync: bool = True) -> None:
         """Opens the checkpoints of a run, and closes what a killed run left open: only the run itself may do so.
@@ -84,6 +101,7 @@ class Checkpoints:
         Raises JournalError when the journal is damaged.
         """
         self.caps = caps or Caps()
+        self._lock = threading.RLock()
         self._workspace = workspace
         self._fsync = fsync
         self._trees = directory / "trees"
@@ -99,6 +117,7 @@ class Checkpoints:
 
     # --- around a change of one file ----------------------------------------------------------------------------------
 
+    @_alone
     def begin(self, tool: str, path: str, *, step: str = "", undoes: tuple[int, ...] = ()) -> tuple[int, State]:
         """Keeps what is at `path` (nothing is a state too) and records the intent. Raises ToolError when it cannot.
 
@@ -119,9 +138,11 @@ class Checkpoints:
             ) from error
         return identifier, before
 
+    @_alone
     def finish(self, identifier: int, after: State) -> None:
         self._journal.append({"done": identifier, "after": after})
 
+    @_alone
     def cancel(self, identifier: int) -> None:
         """The change was begun and not made; its intent counts no longer."""
         self._journal.append({"cancelled": identifier})
@@ -132,6 +153,7 @@ class Checkpoints:
 
     # --- around a shell command ---------------------------------------------------------------------------------------
 
+    @_alone
     def begin_command(self, *, step: str = "") -> tuple[int, list[str]]:
         """Keeps the tree before a command. Gives the checkpoint's id and the paths that are too large to be covered."""
         tree = trees.scan(self._workspace)
@@ -152,6 +174,7 @@ class Checkpoints:
             uncovered.append(f"(files beyond the first {trees.MAX_ENTRIES:,}, or in folders that cannot be read)")
         return identifier, uncovered
 
+    @_alone
     def finish_command(self, identifier: int) -> CommandChanges:
         """Records what changed since `begin_command`."""
         before = self._running.pop(identifier)
@@ -218,6 +241,7 @@ class Checkpoints:
         """The id of the last change or command that was begun, 0 before the first."""
         return self._next_id() - 1
 
+    @_alone
     def changes(self) -> list[Change]:
         """Every change of the run in order, restores included."""
         ends = {record["done"]: record for record in self._journal.records if "done" in record}
@@ -237,21 +261,25 @@ class Checkpoints:
 
     # --- restoring ----------------------------------------------------------------------------------------------------
 
+    @_alone
     def undo(self, *, force: bool = False) -> Restored:
         """Takes back the last call that changed something and was not taken back yet."""
         undone = {identifier for record in self._journal.records for identifier in record.get("undoes", ())}
         open_ids = [c.id for c in self.changes() if c.tool != "Restore" and c.id not in undone]
         return self._restore([c for c in self.changes() if c.id == max(open_ids, default=0)], force)
 
+    @_alone
     def restore_file(self, path: str, *, force: bool = False) -> Restored:
         """Brings one file back to what it was before the run."""
         wanted = self._workspace.relative(path)
         return self._restore([c for c in self._own_changes() if c.path == wanted], force)
 
+    @_alone
     def restore_step(self, step: str, *, force: bool = False) -> Restored:
         """Takes back what one step changed. A file that a later step changed too is a conflict."""
         return self._restore([c for c in self._own_changes() if c.step == step], force)
 
+    @_alone
     def restore_all(self, *, force: bool = False) -> Restored:
         """Brings every file back to what it was before the run."""
         return self._restore(self._own_changes(), force)

@@ -116,7 +116,7 @@ class Listing:
 
 def find(workspace: Workspace, query: Query) -> Hits:
     """Raises ToolError for an invalid pattern, an unknown path, or a single file that is binary."""
-    from ml_engineer.tools import pygrep, ripgrep
+    from ml_engineer.tools import pygrep, ripgrep  # here, since both engines import the vocabulary above
 
     is_file = _check_path(workspace, query.path)
     if is_file and decode(workspace.read(query.path)) is None:

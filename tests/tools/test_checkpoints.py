@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -206,3 +207,10 @@ def test_a_file_written_as_the_tree_was_looked_at_is_looked_at_again() -> None:
     before = Tree(start, {"old": old, "fresh": fresh, "gone": old})
     after = Tree(start + 10**9, {"old": old, "fresh": fresh, "new": old})
     assert changed(before, after) == ["fresh", "gone", "new"]
+
+
+def test_threads_do_not_share_a_number(tools: Any, root: Path) -> None:
+    points = tools.context.checkpoints
+    with ThreadPoolExecutor(8) as pool:
+        begun = list(pool.map(lambda n: points.begin("Write", f"f{n}.txt")[0], range(60)))
+    assert sorted(begun) == list(range(1, 61))
