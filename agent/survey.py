@@ -10,6 +10,7 @@ Importing this module is cheap: what assessing needs is imported where it runs.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -49,6 +50,8 @@ class Survey:
             os.close(reader)
             _child(root, writer)
         os.close(writer)
+        with contextlib.suppress(OSError):  # the child does the same: whoever comes first
+            os.setpgid(pid, pid)
         return cls(root, pid, reader)
 
     async def __call__(self) -> Assessment:
@@ -72,7 +75,7 @@ class Survey:
     def cancel(self) -> None:
         """Stop the child, if there is one. Safe to call at any time."""
         if self.pid is not None:
-            os.kill(self.pid, signal.SIGKILL)
+            os.killpg(self.pid, signal.SIGKILL)  # with the children of its own
             os.waitpid(self.pid, 0)
             self.pid = None
         if self.pipe is not None:
@@ -82,7 +85,7 @@ class Survey:
 
 def _child(root: Path, writer: int) -> None:
     """Assess, send the result, and leave without running anything that belongs to the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    os.setpgid(0, 0)  # out of reach of the terminal's interrupt: the parent decides what that means
     try:
         try:
             from ml_engineer.assessment.assess import assess

@@ -8,20 +8,15 @@ ten thousand trees do not fit into memory.
 from __future__ import annotations
 
 import ast
-import gc
-import multiprocessing
-import os
-import sys
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ml_engineer.assessment import cache
 from ml_engineer.assessment.files import File
+from ml_engineer.assessment.parallel import shared_out
 from ml_engineer.assessment.source import ParseError, Source, parse
 
 PARALLEL_FROM_BYTES = 3_000_000  # below this a child process costs more than it saves
-_CHUNKS_PER_WORKER = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +58,15 @@ def of_source(source: Source) -> Facts:
 
 
 def _parse_all(files: list[File]) -> Iterator[tuple[str, Facts]]:
-    workers = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
-    large = sum(file.size for file in files) >= PARALLEL_FROM_BYTES
-    # A fork of a process with threads may hang in a lock that one of them holds.
-    if not large or workers < 2 or sys.platform != "linux" or threading.active_count() > 1:
-        yield from _parse_chunk(files)
+    if sum(file.size for file in files) < PARALLEL_FROM_BYTES:
+        yield from _parse(files)
         return
-    size = max(1, len(files) // (workers * _CHUNKS_PER_WORKER))
-    chunks = [files[start : start + size] for start in range(0, len(files), size)]
-    with multiprocessing.get_context("fork").Pool(workers, initializer=gc.disable) as pool:
-        for part in pool.imap_unordered(_parse_chunk, chunks):
-            yield from part
+    ordered = sorted(files, key=lambda file: file.size)  # dealt out in turn, the shares take about equally long
+    for part in shared_out(_parse, ordered):
+        yield from part
 
 
-def _parse_chunk(files: list[File]) -> list[tuple[str, Facts]]:
-    """Facts of some files. The files' bytes stay in the process that read them: what returns is small."""
+def _parse(files: Sequence[File]) -> list[tuple[str, Facts]]:
     return [(file.path, of_source(parse(file))) for file in files]
 
 

@@ -21,11 +21,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar
 
 from ml_engineer.assessment.files import File
 from ml_engineer.assessment.rule import Site
 from ml_engineer.assessment.source import Source, parse
 
+_Node = TypeVar("_Node", bound=ast.AST)
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 _LOOPS = (ast.For, ast.AsyncFor, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _MAX_RESOLVE = 40  # steps one resolution may take: enough for real code, and an end for cyclic bindings
@@ -181,6 +183,11 @@ class Module:
         for function in self.functions.values():
             grouped[self.scope_of(function.node)].append(function)
         return grouped
+
+    def nodes(self, *kinds: type[_Node]) -> list[_Node]:
+        """Every node of these kinds, in source order: from the index, without walking the tree again."""
+        found = [node for kind in kinds for node in self._index.nodes.get(kind, ())]
+        return sorted(found, key=lambda node: (getattr(node, "lineno", 0), getattr(node, "col_offset", 0)))  # type: ignore[arg-type]
 
     def call_of(self, node: ast.Call) -> Call:
         """The indexed call of a node."""
@@ -393,6 +400,26 @@ class _Index:
     bindings: dict[str, dict[str, list[Binding]]] = field(default_factory=lambda: defaultdict(dict))
     attributes: dict[str, dict[str, Binding]] = field(default_factory=lambda: defaultdict(dict))
     globals: list[tuple[str, list[str]]] = field(default_factory=list)  # scope, names declared global in it
+    nodes: dict[type[ast.AST], list[ast.AST]] = field(default_factory=lambda: defaultdict(list))
+
+
+# Fields that hold plain values or markers such as Load and Add: half of a tree, of which nobody asks for the parent.
+_PLAIN_FIELDS = frozenset(
+    "ctx op ops id attr arg name asname module level names kind lineno n s conversion simple is_async type_comment "
+    "type_ignores tag rest kwd_attrs cls_name".split()
+)
+
+
+class _ChildFields(dict[type[ast.AST], tuple[str, ...]]):
+    """Kind of node -> names of its fields that hold nodes."""
+
+    def __missing__(self, kind: type[ast.AST]) -> tuple[str, ...]:
+        plain = _PLAIN_FIELDS - {"name"} if kind.__name__ == "TypeAlias" else _PLAIN_FIELDS
+        self[kind] = () if kind is ast.Constant else tuple(name for name in kind._fields if name not in plain)
+        return self[kind]
+
+
+_CHILD_FIELDS = _ChildFields()
 
 
 def _build(module: Module) -> _Index:
@@ -419,9 +446,18 @@ def _build(module: Module) -> _Index:
             child_owner = name
         else:
             _index_node(index, module, node, scope, owner)
-        for child in ast.iter_child_nodes(node):
-            index.parents[child] = node
-            stack.append((child, child_scope, child_owner))
+        kind = type(node)
+        index.nodes[kind].append(node)
+        for name in _CHILD_FIELDS[kind]:
+            value = getattr(node, name, None)
+            if isinstance(value, list):
+                for child in value:
+                    if child.__class__ is not str and child is not None:
+                        index.parents[child] = node
+                        stack.append((child, child_scope, child_owner))
+            elif value is not None:
+                index.parents[value] = node
+                stack.append((value, child_scope, child_owner))
     for scope, names_declared in index.globals:
         for name in names_declared:
             index.bindings[""].setdefault(name, []).extend(index.bindings[scope].pop(name, []))

@@ -1,0 +1,61 @@
+"""Work shared out to forked children, one pipe each, without threads.
+
+A child that is lost (killed, out of memory) costs nothing but time: its share is worked on in this process. A child
+whose parent is gone finds its pipe closed and leaves without a word.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+MAX_WORKERS = 8
+_WHOLE = b"\0whole"
+
+
+def workers() -> int:
+    """How many children this process may start: one for each core, none where a fork is not safe."""
+    if sys.platform != "linux" or threading.active_count() > 1:
+        return 0  # a fork of a process with threads may hang in a lock that one of them holds
+    cores = len(os.sched_getaffinity(0))
+    return min(cores, MAX_WORKERS) if cores > 1 else 0
+
+
+def shared_out(function: Callable[[Sequence[_Item]], _Result], items: Sequence[_Item]) -> Iterator[_Result]:
+    """`function` over the items, a share for each worker; the results of the shares, in no order that matters."""
+    count = workers()
+    if not count:
+        yield function(items)
+        return
+    shares = [items[start::count] for start in range(count)]
+    pipes = [_start(function, share) for share in shares]
+    for share, (pid, pipe) in zip(shares, pipes, strict=True):
+        with os.fdopen(pipe, "rb") as stream:
+            data = stream.read()
+        os.waitpid(pid, 0)
+        whole = data.endswith(_WHOLE)  # our own child wrote it: a pickle from nowhere else
+        yield pickle.loads(data.removesuffix(_WHOLE)) if whole else function(share)
+
+
+def _start(function: Callable[[Sequence[_Item]], _Result], share: Sequence[_Item]) -> tuple[int, int]:
+    """Fork a child that works on a share. Process id, and the end of the pipe to read its result from."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(writer)
+        return pid, reader
+    try:
+        os.close(reader)
+        gc.disable()
+        result = pickle.dumps(function(share), pickle.HIGHEST_PROTOCOL)
+        with os.fdopen(writer, "wb") as stream:
+            stream.write(result + _WHOLE)
+    finally:
+        os._exit(0)  # an unfinished result shows by its missing end; nothing of the parent's may run here
