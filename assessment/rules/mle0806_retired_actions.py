@@ -98,7 +98,7 @@ def _values(job: Job, key: str) -> list[tuple[str, Site]]:
     node = job.node.get(key) if job.node is not None else None
     if node is None or job.node is None:
         return []
-    found = []
+    found: list[tuple[str, Site]] = []
     for item in node.items if node.kind == "list" else [node]:
         variable = re.fullmatch(r"\$\{\{\s*matrix\.([\w-]+)\s*\}\}", item.text)
         listed = job.node.get("strategy", "matrix", variable[1]) if variable else None
