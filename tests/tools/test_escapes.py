@@ -311,8 +311,8 @@ def tables() -> str:
     total = len(COMMANDS) + len(CALLS)
     lines += [
         "",
-        f"{total} attempts, {len(COMMANDS)} of them judged at every level. Each is carried out for real wherever",
-        "something is promised. At `off` all that depend neither on the user's rights nor on the kernel's settings must",
+        f"{total} attempts, {len(COMMANDS)} of them judged at every level. Each is carried out wherever",
+        "something is promised. At `off` all that depend neither on the user's rights nor on the kernel must",
         "succeed, which shows that they are real. `limited`: the attempt runs into a bound, and the bound is checked.",
     ]
     for group, attempts in DATA.items():
