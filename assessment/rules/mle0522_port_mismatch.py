@@ -55,14 +55,11 @@ class _Told:
 
 
 def _disagreement(site: Site, others: list[_Told]) -> Hit:
-    """One finding for one program. Where several agree against it, the program's line comes first."""
-    others = sorted(others, key=lambda said: not said.reached)
-    sites = [said.site for said in others]
-    agree = len(others) > 1 and len({said.port for said in others}) == 1
+    """One finding for one program, from the image outwards, the program's own line last."""
     names = " and ".join(said.what for said in others)
     return Hit(
-        [site, *sites] if agree else [*sites, site],
-        severity=HIGH if others[0].reached else MEDIUM,
+        [*(said.site for said in others), site],
+        severity=HIGH if any(said.reached for said in others) else MEDIUM,
         title=f"The program listens on port {others[0].actual}, {names} say{'' if len(others) > 1 else 's'} "
         f"{others[0].port}",
         anchor=f"{site.path}\0{site.anchor}\0port",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, SeverityName, rule
+from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, SeverityName, Site, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.ci import Deployment
@@ -31,15 +31,21 @@ def check(repo: Repo) -> Iterator[Hit]:
         ungated = [found for found in _pushed(repo, workflow) if not _gated(repo, *found)]
         if not ungated or _after_tests(repo, workflow):
             continue
-        last = ungated[-1]
-        order = [last, *(found for found in ungated if found is not last)]
+        jobs = list(dict.fromkeys(job for job, _, _ in reversed(ungated)))  # the last one is what goes live
+        steps = [found.site for _, _, found in reversed(ungated)]
         yield Hit(
-            [found.site for _, _, found in order],
-            severity=_severity(repo, workflow, [job for job, _, _ in ungated]),
+            list(dict.fromkeys([_waits(jobs[0]), *steps])),
+            severity=_severity(repo, workflow, jobs),
             title=f"A push deploys ({', '.join(dict.fromkeys(d.what for _, _, d in ungated))}) "
             "without a job that ran tests before",
             anchor=workflow.file.path,
         )
+
+
+def _waits(job: Job) -> Site:
+    """Where a job says what it waits for, or where it begins if it waits for nothing."""
+    needs = job.node.get("needs") if job.node is not None else None
+    return needs.site() if needs is not None else job.site()
 
 
 def _pushed(repo: Repo, workflow: Workflow) -> list[tuple[Job, Step, Deployment]]:

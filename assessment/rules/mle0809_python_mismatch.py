@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
 
 _MINORS = ("2.7", *(f"3.{minor}" for minor in range(4, 20)))
-# The order in which places are compared, and shown: what runs in production first.
-_KINDS = ("dockerfile", "runtime.txt", "ci", ".python-version", "conda", "pipfile", "poetry", "requires-python")
+# The order in which places are compared, and shown: what was tested against what runs first.
+_KINDS = ("ci", "dockerfile", "runtime.txt", ".python-version", "conda", "pipfile", "poetry", "requires-python")
 
 
 @rule(

@@ -74,9 +74,9 @@ def test_a_program_that_shares_the_network_of_the_host_may_listen_on_loopback(ch
     assert check("MLE0522", files) == []
 
 
-def test_several_that_agree_against_the_program_are_one_finding_at_the_program(check, place):
+def test_several_that_disagree_with_one_program_are_one_finding(check, place):
     compose = "services:\n  api:\n    build: .\n    ports: ['80:8080']\n"
     app = FLASK.format("host='0.0.0.0', port=5000")
     (finding,) = check("MLE0522", {"Dockerfile": DOCKER, "app.py": app, "docker-compose.yml": compose})
-    assert (place(finding), finding.severity.value) == (("app.py", 4), "high")
-    assert [e.path for e in finding.evidence] == ["app.py", "docker-compose.yml", "Dockerfile"]
+    assert (place(finding), finding.severity.value) == (("Dockerfile", 4), "high")
+    assert [e.path for e in finding.evidence] == ["Dockerfile", "docker-compose.yml", "app.py"]

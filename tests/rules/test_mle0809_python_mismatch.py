@@ -12,8 +12,8 @@ WHERE = ".github/workflows/ci.yml"
 
 def test_an_image_with_another_python_than_ci(check, place):
     (finding,) = check("MLE0809", {"Dockerfile": "FROM python:3.8-slim\n", WHERE: CI % "'3.10'"})
-    assert place(finding) == ("Dockerfile", 1)
-    assert [e.path for e in finding.evidence] == ["Dockerfile", WHERE]
+    assert place(finding) == (WHERE, 7)
+    assert [e.path for e in finding.evidence] == [WHERE, "Dockerfile"]
 
 
 def test_an_image_that_requires_python_does_not_allow(check):
