@@ -97,31 +97,46 @@ def _is_data_file(repo: Repo, call: Call, proven: bool) -> bool:
     """Whether an opened file holds data: by its literal path, or because it flows into a fit."""
     first = call.node.args[0] if call.node.args else None
     paths = read_paths(repo, call.module, first)
-    if any(_NO_DATA.search(path) for path in paths):
+    if any(_NO_DATA.search(path) for path in paths) or _NO_DATA.search(_target(call)):
         return False
     return proven or any(path.lower().endswith((".json", ".csv", ".jsonl", ".tsv", ".txt")) for path in paths)
 
 
+def _target(call: Call) -> str:
+    """What the value of a call is assigned to, as text."""
+    statement = call.module.statement_of(call.node)
+    return " ".join(ast.unparse(t) for t in statement.targets) if isinstance(statement, ast.Assign) else ""
+
+
 def checks_data(modules: Iterable[Module]) -> bool:
     """Whether something in these modules checks data: a schema library, an assertion, a raise behind a test, types."""
-    for module in modules:
-        if any(item.target.split(".")[0] in VALIDATORS for item in module.imports):
-            return True
-        for node in ast.walk(module.tree):
-            match node:
-                case ast.Assert(test=test) if _CHECKS_DATA.search(ast.unparse(test)):
+    return any(_checks(module) for module in modules)
+
+
+def _checks(module: Module) -> bool:
+    found: bool | None = module.__dict__.get("_checks_data")
+    if found is None:
+        found = any(item.target.split(".")[0] in VALIDATORS for item in module.imports) or _checks_by_hand(module)
+        module.__dict__["_checks_data"] = found
+    return found
+
+
+def _checks_by_hand(module: Module) -> bool:
+    for node in ast.walk(module.tree):
+        match node:
+            case ast.Assert(test=test) if _CHECKS_DATA.search(ast.unparse(test)):
+                return True
+            case ast.If(test=test, body=body) if any(isinstance(n, ast.Raise) for n in body):
+                if _CHECKS_DATA.search(ast.unparse(test)):
                     return True
-                case ast.If(test=test, body=body) if any(isinstance(n, ast.Raise) for n in body):
-                    if _CHECKS_DATA.search(ast.unparse(test)):
+            case ast.Call(func=ast.Attribute(attr="isnull" | "isna" | "notnull" | "duplicated")):
+                return True
+            case ast.FunctionDef(name=name) if _CHECK_NAME.search(name) and "cross" not in name:
+                if any(isinstance(n, ast.Raise | ast.Assert | ast.Return) for n in ast.walk(node)):
+                    if re.search(r"data|schema|column|frame|input|quality|null|missing|expect", name):
                         return True
-                case ast.Call(func=ast.Attribute(attr="isnull" | "isna" | "notnull" | "duplicated")):
+            case ast.keyword(arg="dtype", value=ast.Dict() | ast.Name()):
+                parent = module.parent(node)
+                if isinstance(parent, ast.Call) and "read_" in module.resolve(parent.func):
                     return True
-                case ast.FunctionDef(name=name) if _CHECK_NAME.search(name) and "cross" not in name:
-                    if any(isinstance(n, ast.Raise | ast.Assert | ast.Return) for n in ast.walk(node)):
-                        if re.search(r"data|schema|column|frame|input|quality|null|missing|expect", name):
-                            return True
-                case ast.keyword(arg="dtype", value=ast.Dict() | ast.Name()):
-                    parent = module.parent(node)
-                    if isinstance(parent, ast.Call) and "read_" in module.resolve(parent.func):
-                        return True
     return False

@@ -104,6 +104,8 @@ class Repo:
         for file in self.files.values():
             if file.suffix not in (".py", ".ipynb") or file.roles & {"vendored", "template"}:
                 continue
+            if ".ipynb_checkpoints/" in file.path:  # a copy that Jupyter keeps of a notebook beside it
+                continue
             dotted = file.path.rsplit(".", 1)[0].replace("/", ".").removesuffix(".__init__")
             if dotted == "__init__":
                 dotted = ""

@@ -72,6 +72,9 @@ def _same_loader(module: Module) -> Iterator[Hit]:
     """`train_set = Data("train")` and `test_set = Data("train")`: two names, the same rows."""
     from ml_engineer.assessment.splits import half_by_name
 
+    data = module.file.data
+    if not any(word in data for word in (b"Data", b"Folder", b"Loader", b"read_csv", b"from_directory")):
+        return
     made: dict[tuple[object, str], list[tuple[str, ast.Call]]] = {}
     for node in ast.walk(module.tree):
         match node:

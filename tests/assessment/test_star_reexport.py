@@ -23,3 +23,12 @@ def test_a_star_that_brings_nothing_of_that_name_changes_nothing(tmp_path: Path)
     (tmp_path / "b.py").write_text("x = 1\n")
     (tmp_path / "main.py").write_text("import a\na.missing()\n")
     assert Repo.open(tmp_path).by_path["main.py"].call_names == {"a.missing"}
+
+
+def test_the_copies_that_jupyter_keeps_are_no_modules(tmp_path: Path):
+    folder = tmp_path / ".ipynb_checkpoints"
+    folder.mkdir()
+    (folder / "a-checkpoint.py").write_text("x = 1\n")
+    (tmp_path / "a.py").write_text("x = 1\n")
+    repo = Repo.open(tmp_path)
+    assert [module.path for module in repo.modules] == ["a.py"]
