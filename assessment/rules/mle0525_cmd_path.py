@@ -55,12 +55,19 @@ def _documented(repo: Repo) -> Iterator[Hit]:
         if "/" in command.site.path or not command.site.path.lower().startswith("readme"):
             continue
         wanted = _wanted(command)
-        if not wanted or _PLACEHOLDER.search(wanted[0]) or "git clone" in repo.files[command.site.path].text:
+        if not wanted or _PLACEHOLDER.search(wanted[0]) or _clones_another(repo, repo.files[command.site.path].text):
             continue
         names = {posixpath.basename(path) for path in wanted}
         if not any(posixpath.basename(path) in names for path in (*repo.files, *(p for p, _ in repo.skipped))):
             if not _in_tree(repo, command, wanted):
                 yield Hit([command.site], title=f"The README starts {wanted[0]}, which does not exist")
+
+
+def _clones_another(repo: Repo, text: str) -> bool:
+    """Whether a document has the reader clone some other repository, whose files its commands may name."""
+    own = {repo.root.name.lower(), (repo.git.url or "").rstrip("/").rpartition("/")[2].removesuffix(".git").lower()}
+    cloned = re.findall(r"git clone\s+(?:-\S+\s+)*(\S+)", text)
+    return any(url.rstrip("/").rpartition("/")[2].removesuffix(".git").lower() not in own for url in cloned)
 
 
 def _wanted(command: Command) -> list[str]:

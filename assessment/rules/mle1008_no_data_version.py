@@ -44,8 +44,8 @@ def check(repo: Repo) -> Iterator[Hit]:
     if _has_versions(repo):
         return
     sites: list[tuple[Site, str]] = []
-    for call in repo.closure("train").calls(*READERS):
-        path = _path(repo, call)
+    for call in repo.closure("train").calls(*READERS, "*.add_argument"):
+        path = _option(call) if call.name.endswith(".add_argument") else _path(repo, call)
         if (
             path
             and "test" not in call.module.file.roles
@@ -72,6 +72,19 @@ def _has_versions(repo: Repo) -> bool:
     return any(_VERSIONED.search(module.file.text) for module in modules if not module.is_notebook)
 
 
+def _option(call: Call) -> str | None:
+    """Default of a command-line option for training data, where it is a path."""
+    name = call.module.literal(call.argument(0, "name"))
+    if not isinstance(name, str) or not re.match(
+        r"-*(data|train|dataset|input)(set)?([_-]?(path|dir|root|file))?$", name
+    ):
+        return None
+    default = call.module.literal(call.keyword("default"))
+    return (
+        default if isinstance(default, str) and re.search(r"[/.\\]|^data", default) and "://" not in default else None
+    )
+
+
 def _path(repo: Repo, call: Call) -> str | None:
     from ml_engineer.assessment.values import constant
 
@@ -91,7 +104,8 @@ def _path(repo: Repo, call: Call) -> str | None:
 def _is_tracked(repo: Repo, call: Call, path: str) -> bool:
     """Whether the data, or anything in that folder, is part of the repository."""
     if path.startswith(("/", "~")) or re.match(r"[A-Za-z]:", path):
-        return False
+        name = posixpath.basename(path)
+        return "." in name and any(p == name or p.endswith(f"/{name}") for p in repo.files)
     ending = posixpath.normpath(path).lstrip("./").rstrip("/*")
     folder = call.module.file.folder
     for base in dict.fromkeys((folder, "", posixpath.dirname(folder))):

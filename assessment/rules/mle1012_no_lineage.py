@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.rule import LOW, Hit, rule
+from ml_engineer.assessment.rule import LOW, Hit, Site, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Call
@@ -49,4 +49,14 @@ def check(repo: Repo) -> Iterator[Hit]:
         return
     saves = _saves(repo)
     patterns = ("git commit in the code", "hash of the data", *_TRACKERS[:5], "dvc.lock")
-    yield Hit([repo.missing(saves[0].site(), patterns, closure.modules)], anchor="lineage")
+    yield Hit([repo.missing(_need(repo, saves), patterns, closure.modules)], anchor="lineage")
+
+
+def _need(repo: Repo, saves: list[Call]) -> Site:
+    """Where a training script saves, or, where only a helper does, the training that the helper saves for."""
+    entries = sorted(repo.closure("train").entries, key=lambda e: (e.module.is_notebook, e.module.path))
+    modules = {entry.module for entry in entries}
+    own = next((call for call in saves if call.module in modules and not call.module.is_notebook), None)
+    if own is not None:
+        return own.site()
+    return entries[0].site if entries and not entries[0].module.is_notebook else saves[0].site()

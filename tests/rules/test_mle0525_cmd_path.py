@@ -63,3 +63,8 @@ def test_the_readme_names_a_script_of_which_there_is_no_trace(check, place):
     text = "# X\n```bash\npython train_model.py\npython your_script.py\npython fit.py\n```\n"
     (finding,) = check("MLE0525", {"README.md": text, "src/fit.py": ""})
     assert place(finding) == ("README.md", 3)
+
+
+def test_a_readme_that_has_another_repository_cloned(check):
+    text = "```bash\ngit clone https://github.com/acme/other.git\npython train_model.py\n```\n"
+    assert check("MLE0525", {"README.md": text, "fit.py": ""}) == []

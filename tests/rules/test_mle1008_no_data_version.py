@@ -20,3 +20,17 @@ def test_training_data_that_nothing_versions(check, place):
 )
 def test_tracked_referenced_or_checked_data(check, extra):
     assert check("MLE1008", {"train.py": TRAIN, **extra}) == []
+
+
+def test_the_default_of_an_option_is_a_path(check, place):
+    code = (
+        "import argparse, torch\nparser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--data', default='data/castings')\nparser.add_argument('--lr', default='1e-3')\n"
+        "loss = torch.nn.MSELoss()(torch.ones(1), torch.ones(1))\nloss.backward()\n"
+    )
+    (finding,) = check("MLE1008", {"train.py": code})
+    assert place(finding) == ("train.py", 3)
+
+
+def test_an_absolute_path_to_a_file_that_is_tracked(check):
+    assert check("MLE1008", {"train.py": TRAIN.replace("data/", "/home/me/"), "data/train.csv": "a\n"}) == []
