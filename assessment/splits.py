@@ -28,6 +28,7 @@ _CROSS = re.compile(r"sklearn\.(model_selection|cross_validation)\.cross_(val_sc
 _TORCH = frozenset({"torch.utils.data.random_split", "torch.utils.data.dataset.random_split"})
 _LOADED_PAIRS = re.compile(r"(tensorflow\.)?keras\.datasets\.\w+\.load_data\(\)|.*\bload_data\(\)")
 _NAME_TEST = re.compile(r"(^|_)(test|tst|holdout|hold_out)(_|$)|^(x|y)_?te$|^test(set|loader|data|_?ds)$", re.I)
+_CAMEL_TEST = re.compile(r"^test(?=[A-Z])|(?<=[a-z])Test(?=[A-Z]|$)")
 _NAME_VALID = re.compile(
     r"(^|_)(val|valid|validation|dev|eval)(_|$)|^(val|valid)(set|loader|data|_?ds)$|^x_?va?l?$", re.I
 )
@@ -259,7 +260,7 @@ def half_by_name(node: ast.expr) -> Half | None:
         text = start.id
     if _NAME_VALID.search(text):
         return "valid"
-    if _NAME_TEST.search(text):
+    if _NAME_TEST.search(text) or _CAMEL_TEST.search(text):
         return "test"
     return "train" if _NAME_TRAIN.search(text) else None
 

@@ -169,8 +169,9 @@ def _best_on_test(module: Module) -> Iterator[Hit]:
     if not saves or any(_VALIDATION.search(word) for word in words(module)):
         return
     for call in saves:
-        choice = module.enclosing(call.node, ast.If)
-        if isinstance(choice, ast.If) and _BEST.search(ast.unparse(choice.test)) and _judged_on_test(module, choice):
+        choices = (node for node in module.ancestors(call.node) if isinstance(node, ast.If))
+        choice = next((node for node in choices if _BEST.search(ast.unparse(node.test))), None)
+        if choice is not None and _judged_on_test(module, choice):
             yield Hit(
                 [module.site(choice.test), call.site()],
                 severity=HIGH,

@@ -99,3 +99,20 @@ def test_stopping_on_a_fold_is_validation(check):
         m.predict(X[va])
     """
     assert check("MLE0104", {"t.py": code}) == []
+
+
+def test_the_choice_may_stand_around_another_condition(check, place):
+    code = """\
+    from keras.models import Sequential
+    model = Sequential()
+    best = 0
+    for epoch in range(20):
+        model.fit(x, y)
+        hits = evaluate_model(model, testRatings)
+        if hits > best:
+            best = hits
+            if keep:
+                model.save_weights("m.h5")
+    """
+    (finding,) = check("MLE0104", {"t.py": code})
+    assert place(finding) == ("t.py", 7)
