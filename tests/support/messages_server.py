@@ -22,20 +22,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from tests.support.script import Block, Fault, Request, Script, ScriptError, Turn
-
-_ERROR_TYPES = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    504: "timeout_error",
-    529: "overloaded_error",
-}
+from tests.support.answers import Answer, answer, refusal
+from tests.support.script import Request, Script, ScriptError
 
 
 @dataclass
@@ -135,13 +124,13 @@ class MessagesServer:
     async def _answer(self, entry: Received, raw: bytes, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; False ends the connection."""
         if not entry.path.endswith("/v1/messages"):
-            return await _send_json(writer, 404, _error("not_found_error", f"there is nothing at {entry.path}"))
+            return await _send(writer, refusal(404, f"there is nothing at {entry.path}"))
         body = json.loads(raw)
         if self.keep_bodies:
             entry.body = body
         self.requests.append(entry)
         if self.api_key is not None and entry.headers.get("authorization") != f"Bearer {self.api_key}":
-            return await _send_json(writer, 401, _error("authentication_error", "invalid x-api-key"))
+            return await _send(writer, refusal(401, "invalid x-api-key"))
         try:
             entry.agent, entry.turn, turn = self.script.find(body)
             place = (entry.agent, entry.turn)
@@ -150,164 +139,32 @@ class MessagesServer:
             fault = turn.faults[attempt] if attempt < len(turn.faults) else None
             blocks = turn.answer(body, entry.turn)
         except ScriptError as error:
-            return await _send_json(writer, 400, _error("invalid_request_error", str(error)))
+            return await _send(writer, refusal(400, str(error)))
+        entry.fault = fault.kind if fault else None
         latency = self.script.latency if turn.latency is None else turn.latency
         if latency:
             await asyncio.sleep(latency)
-        if fault is not None:
-            entry.fault = fault.kind
-            return await _send_fault(writer, fault, turn, blocks, body)
-        if not body.get("stream"):
-            return await _send_json(writer, 200, _message(turn, blocks, body))
-        return await _send_stream(writer, b"".join(stream_events(turn, blocks, body)))
+        return await _send(writer, answer(turn, blocks, body, fault))
 
 
-# --- answers ----------------------------------------------------------------------------------------------------------
-
-
-def _usage(turn: Turn, blocks: list[Block], body: Request) -> dict[str, int]:
-    """About four characters a token, unless the script says."""
-    if turn.usage is not None:
-        return turn.usage
-    return {"input_tokens": len(json.dumps(body)) // 4, "output_tokens": max(1, len(json.dumps(blocks)) // 4)}
-
-
-def _stop_reason(turn: Turn, blocks: list[Block]) -> str:
-    return turn.stop_reason or ("tool_use" if any(one["type"] == "tool_use" for one in blocks) else "end_turn")
-
-
-def _message(turn: Turn, blocks: list[Block], body: Request) -> dict[str, Any]:
-    message = {"id": "msg_scripted", "type": "message", "role": "assistant", "model": body.get("model")}
-    message |= {"content": [{k: v for k, v in block.items() if k != "raw"} for block in blocks]}
-    return {**message, "stop_reason": _stop_reason(turn, blocks), "usage": _usage(turn, blocks, body)}
-
-
-def stream_events(turn: Turn, blocks: list[Block], body: Request) -> list[bytes]:
-    """The answer as server-sent events, one bytes object each."""
-    usage = _usage(turn, blocks, body)
-    started = {k: v for k, v in usage.items() if k != "output_tokens"} | {"output_tokens": 1}
-    start = {**_message(turn, [], body), "stop_reason": None, "usage": started if usage else {}}
-    events = [_event("message_start", message=start)]
-    for index, block in enumerate(blocks):
-        events += _block_events(index, block)
-    delta = {"stop_reason": _stop_reason(turn, blocks), "stop_sequence": None}
-    done = {"output_tokens": usage["output_tokens"]} if "output_tokens" in usage else {}
-    return [*events, _event("message_delta", delta=delta, usage=done), _event("message_stop")]
-
-
-def _block_events(index: int, block: Block) -> list[bytes]:
-    kind = block["type"]
-    if kind == "text":
-        start, deltas = (
-            {"type": "text", "text": ""},
-            [{"type": "text_delta", "text": s} for s in _pieces(block["text"])],
-        )
-    elif kind == "thinking":
-        start = {"type": "thinking", "thinking": "", "signature": ""}
-        deltas = [{"type": "thinking_delta", "thinking": piece} for piece in _pieces(block["thinking"])]
-        deltas.append({"type": "signature_delta", "signature": block["signature"]})
-    elif kind == "tool_use":
-        start = {**{k: v for k, v in block.items() if k != "raw"}, "input": {}}
-        raw = block.get("raw", json.dumps(block["input"]))
-        deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in ["", *_pieces(raw)]]
-    else:
-        start, deltas = block, []
-    return [
-        _event("content_block_start", index=index, content_block=start),
-        *(_event("content_block_delta", index=index, delta=delta) for delta in deltas),
-        _event("content_block_stop", index=index),
-    ]
-
-
-def _pieces(words: str) -> list[str]:
-    third = max(1, -(-len(words) // 3))
-    return [words[at : at + third] for at in range(0, len(words), third)]
-
-
-def _event(kind: str, **data: Any) -> bytes:
-    return f"event: {kind}\ndata: {json.dumps({'type': kind, **data})}\n\n".encode()
-
-
-def _error(kind: str, message: str) -> dict[str, Any]:
-    return {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_scripted"}
-
-
-# --- faults -----------------------------------------------------------------------------------------------------------
-
-
-async def _send_fault(
-    writer: asyncio.StreamWriter, fault: Fault, turn: Turn, blocks: list[Block], body: Request
-) -> bool:
-    if fault.kind == "status":
-        kind = fault.error_type or _ERROR_TYPES.get(fault.status, "api_error")
-        headers = dict(fault.headers)
-        if fault.retry_after is not None:
-            headers["retry-after"] = f"{fault.retry_after:g}"
-        return await _send_json(writer, fault.status, _error(kind, f"scripted {fault.status}"), headers)
-    if fault.kind == "disconnect":
+async def _send(writer: asyncio.StreamWriter, reply: Answer) -> bool:
+    """Write an answer; False when the connection is to be dropped behind it."""
+    if reply.status == 0:
         return False
-    if fault.kind == "not_json":
-        return await _send(writer, 502, b"<html>bad gateway</html>", "text/html", {})
-    if fault.kind == "empty":
-        return await _send_stream(writer, b"")
-    events = stream_events(turn, blocks, body)
-    if fault.kind == "truncate":
-        return await _send_stream(writer, b"".join(events[:-2]))
-    if fault.kind == "malformed":
-        middle = len(events) // 2
-        broken = events[middle][: len(events[middle]) // 2] + b"\n\n"
-        return await _send_stream(writer, b"".join([*events[:middle], broken, *events[middle + 1 :]]))
-    if fault.kind == "error_event":
-        error = f"event: error\ndata: {json.dumps(_error('overloaded_error', 'Overloaded'))}\n\n".encode()
-        return await _send_stream(writer, b"".join([*events[: len(events) // 2], error]))
-    await _send_partial(writer, b"".join(events[: _cut_at(fault.kind, events)]))
-    if fault.kind == "stall":
-        await asyncio.sleep(fault.seconds)
-    return False
-
-
-def _cut_at(kind: str, events: list[bytes]) -> int:
-    """How many events are sent before the connection drops."""
-    marks = {"cut_tool_json": b"input_json_delta", "cut_text": b"text_delta"}
-    if kind in marks:
-        places = [at for at, event in enumerate(events) if marks[kind] in event]
-        return places[len(places) // 2] + 1 if places else len(events) // 2
-    if kind == "cut_after_call":
-        starts = [at for at, event in enumerate(events) if b'"tool_use"' in event and b"block_start" in event]
-        if starts:
-            return next(at for at in range(starts[0], len(events)) if b"content_block_stop" in events[at]) + 1
-        return len(events) - 2
-    return 1
-
-
-async def _send_json(
-    writer: asyncio.StreamWriter, status: int, value: Any, headers: dict[str, str] | None = None
-) -> bool:
-    return await _send(writer, status, json.dumps(value).encode(), "application/json", headers or {})
-
-
-async def _send(writer: asyncio.StreamWriter, status: int, body: bytes, kind: str, headers: dict[str, str]) -> bool:
-    fields = {"content-type": kind, "content-length": str(len(body)), "request-id": "req_scripted", **headers}
-    lines = [f"HTTP/1.1 {status} Scripted", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
+    fields = {"content-type": reply.kind, "request-id": "req_scripted", **reply.headers}
+    if reply.is_stream:
+        fields["transfer-encoding"] = "chunked"
+        body = f"{len(reply.body):x}\r\n".encode() + reply.body + b"\r\n" if reply.body else b""
+        body += b"" if reply.cut else b"0\r\n\r\n"
+    else:
+        fields["content-length"] = str(len(reply.body))
+        body = reply.body
+    lines = [f"HTTP/1.1 {reply.status} Scripted", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
     writer.write("\r\n".join(lines).encode() + body)
     await writer.drain()
-    return True
-
-
-_STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nrequest-id: req_scripted\r\n"
-
-
-async def _send_stream(writer: asyncio.StreamWriter, body: bytes) -> bool:
-    chunk = f"{len(body):x}\r\n".encode() + body + b"\r\n" if body else b""
-    writer.write(_STREAM_HEAD + b"transfer-encoding: chunked\r\n\r\n" + chunk + b"0\r\n\r\n")
-    await writer.drain()
-    return True
-
-
-async def _send_partial(writer: asyncio.StreamWriter, body: bytes) -> None:
-    """The beginning of a stream that will not be finished."""
-    writer.write(_STREAM_HEAD + b"transfer-encoding: chunked\r\n\r\n" + f"{len(body):x}\r\n".encode() + body + b"\r\n")
-    await writer.drain()
+    if reply.stall:
+        await asyncio.sleep(reply.stall)
+    return not reply.cut
 
 
 # --- as a program -----------------------------------------------------------------------------------------------------
@@ -318,6 +175,7 @@ def main() -> int:
     parser.add_argument("--script", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--record", type=Path, help="write a line of JSON per request here")
+    parser.add_argument("--lean", action="store_true", help="record sizes and times only")
     options = parser.parse_args()
     try:
         script = Script.load(options.script)
@@ -330,7 +188,7 @@ def main() -> int:
         if record is not None:
             record.write(json.dumps(entry.__dict__) + "\n")
 
-    with MessagesServer(script, options.port, on_request=write) as server:
+    with MessagesServer(script, options.port, keep_bodies=not options.lean, on_request=write) as server:
         sys.stdout.write(f"{server.url}\n")
         sys.stdout.flush()
         try:
