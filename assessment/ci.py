@@ -9,7 +9,7 @@ is_unknown(step)             a step that calls a pipeline kept elsewhere
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _RUNNERS = frozenset(
     "pytest py.test unittest nosetests nose2 behave ctest trial green stestr jest vitest mocha robot locust-test "
-    "doctest xdoctest py_test".split()
+    "doctest xdoctest py_test playwright cypress".split()
 )
 _TASK_RUNNERS = frozenset("make just tox nox invoke inv task mise npm yarn pnpm poe hatch pdm bazel pants rake".split())
 _NOT_RUN = frozenset(
@@ -32,6 +32,7 @@ _TEST_TASK = re.compile(
     r"^([\w.:-]*[-_:.])?(unit|integration|e2e)?[-_:]?(tests?|pytest|check|verify|ci)([-_:.].*)?$", re.I
 )
 _TEST_ACTION = re.compile(r"pytest|tox-action|run-tests|unittest|publishtestresults|test-reporter", re.I)
+_TEST_SCRIPT = re.compile(r"(^|/)(run[-_])?(unit[-_]|integration[-_])?tests?([-_]\w+)*\.(sh|py|bash)$")
 _REMOTE_CALL = re.compile(r"^[\w.-]+/[\w.-]+/\.github/workflows/.+@")
 
 # What ships: pattern over a command's text -> label.
@@ -138,14 +139,19 @@ def is_test(repo: Repo, command: Command) -> bool:
     if program == "pre-commit":
         return any("pytest" in file.text for file in repo.glob(".pre-commit-config.yaml"))
     if program in ("docker", "docker-compose", "podman"):
-        return "pytest" in words or _image_tests(repo, command)
-    if program in ("coverage", "bash", "sh", "docker", "xvfb-run", "uvx", "pipx", "ssh", "srun", "cml", "modal"):
-        return any(w in _RUNNERS or "pytest" in w for w in arguments)
+        return _runs(arguments) or _image_tests(repo, command)
+    if program in ("npx", "coverage", "bash", "sh", "docker", "xvfb-run", "uvx", "pipx", "ssh", "srun", "cml", "modal"):
+        return _runs(arguments) or any("pytest" in word for word in arguments)
     if program in ("setup.py", "manage.py") or any(w.endswith(("setup.py", "manage.py")) for w in words[:2]):
         return "test" in arguments or "test" in words
     if "pytest" in words and not {"install", "add"} & set(words):
         return True
     return any("test" in repo.files[path].roles for path in repo.commands.runs(command) if path in repo.files)
+
+
+def _runs(arguments: Sequence[str]) -> bool:
+    """Whether the words given to a wrapper name a test runner or a script of tests."""
+    return any(word in _RUNNERS or _TEST_SCRIPT.search(word) for word in arguments)
 
 
 def _image_tests(repo: Repo, command: Command) -> bool:
@@ -169,8 +175,11 @@ def tested_workflows(repo: Repo) -> list[Workflow]:
     return found
 
 
-def deployment(repo: Repo, step: Step) -> Deployment | None:
-    """What a step ships, or None. Documentation pages are not meant."""
+def deployment(repo: Repo, step: Step, *, on_own_host: bool = False) -> Deployment | None:
+    """What a step ships, or None. Documentation pages are not meant.
+
+    Containers that are started on the CI service's own machine are for a test; `on_own_host` says that it is one's own.
+    """
     if step.uses is not None and (match := _DEPLOY_ACTIONS.match(step.uses)):
         push = step.inputs.get("push")
         if match[1].lower() == "docker/build-push-action" and (push is None or push.truth() is False):
@@ -179,7 +188,7 @@ def deployment(repo: Repo, step: Step) -> Deployment | None:
     for command in commands_of(repo, step, expand=False):
         for inner in repo.commands.expand(command):
             what = ships(inner)
-            if what is not None:
+            if what is not None and (what != "containers" or on_own_host):
                 return Deployment(what, command.site, inner.text)
     return None
 
@@ -196,6 +205,6 @@ def deployments(repo: Repo, workflow: Workflow) -> Iterator[tuple[Job, Step, Dep
     """Everything that a workflow ships."""
     for job in workflow.jobs:
         for step in job.steps:
-            found = deployment(repo, step)
+            found = deployment(repo, step, on_own_host="self-hosted" in job.runs_on)
             if found is not None:
                 yield job, step, found

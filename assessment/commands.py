@@ -182,9 +182,10 @@ class Commands:
     def _of_task(self, task: tasks.Task) -> list[Command]:
         return list(_commands(task.file, task.lines, task.runner, task.folder, task.name))
 
-    def _of_script(self, file: File) -> list[Command]:
+    def _of_script(self, file: File, folder: str = "") -> list[Command]:
+        """Commands of a shell script, run in the folder of whoever starts it."""
         lines = list(enumerate(file.lines, 1))
-        return list(_commands(file, lines, "shell-script", "", file.name))
+        return list(_commands(file, lines, "shell-script", folder, file.name))
 
     # --- what stands behind a command ------------------------------------------------------------------------------
 
@@ -210,7 +211,7 @@ class Commands:
             yield from self._asked(command, *asked)
         script = self.script_of(command)
         if script is not None:
-            yield from self._of_script(script)
+            yield from self._of_script(script, "" if command.folder.startswith("/") else command.folder)
 
     def _asked(self, command: Command, runner: str, names: list[str], folder: str) -> Iterator[Command]:
         base = tasks.folder_of("" if command.folder.startswith("/") else command.folder, folder)

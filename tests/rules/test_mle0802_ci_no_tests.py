@@ -36,6 +36,9 @@ def test_a_pipeline_without_tests_is_reported_at_its_job(check, place, command):
         "python tests/test_model.py",
         "uv run --python=${{ matrix.python }} --group test -- pytest",
         "scheduler submit jobs/check.yaml --wait",
+        "docker compose exec -T api bash scripts/tests-start.sh",
+        "cd backend && bash scripts/all.sh",
+        "npx playwright test",
     ],
 )
 def test_tests_behind_a_task_or_a_script_count(check, command):
@@ -43,6 +46,9 @@ def test_tests_behind_a_task_or_a_script_count(check, command):
         WHERE: CI % command,
         "Makefile": "check: lint\n\tpython -m pytest tests\nlint:\n\truff check .\n",
         "scripts/ci.sh": "set -e\npytest\n",
+        "backend/scripts/all.sh": "bash scripts/check.sh\n",
+        "backend/scripts/check.sh": "pytest\n",
+        "scripts/check.sh": "ruff check\n",
         "jobs/check.yaml": "name: check\nentrypoint: bash scripts/ci.sh\n",
         "tests/test_model.py": "def test():\n    assert 1\n",
     }

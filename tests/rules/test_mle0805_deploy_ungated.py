@@ -65,3 +65,10 @@ def test_a_test_job_in_the_same_workflow_that_is_not_waited_for_is_high(check):
     text = (TEXT % "ls").replace("  deploy:\n", "  test:\n    steps:\n      - run: pytest\n  deploy:\n")
     (finding,) = check("MLE0805", {WHERE: text})
     assert finding.severity.value == "high"
+
+
+def test_containers_started_for_a_test_are_no_deployment(check):
+    text = "on: push\njobs:\n  a:\n    runs-on: %s\n    steps:\n      - run: docker compose up -d\n"
+    assert check("MLE0805", {WHERE: text % "ubuntu-latest"}) == []
+    (finding,) = check("MLE0805", {WHERE: text % "self-hosted"})
+    assert finding.severity.value == "high"
