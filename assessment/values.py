@@ -183,8 +183,11 @@ def model_behind(repo: Repo, call: Call) -> str:
     name = call.name.removesuffix(".forward")
     if (name != call.name or name.endswith("()")) and is_torch_model(repo, name):
         return name
-    func = call.node.func.value if name != call.name and isinstance(call.node.func, ast.Attribute) else call.node.func
-    if name == "?" and isinstance(func, ast.Name) and _MODEL_NAME.search(func.id):
+    func = call.node.func
+    if name != call.name and isinstance(func, ast.Attribute):
+        func = func.value
+    called = func.id if isinstance(func, ast.Name) else func.attr if isinstance(func, ast.Attribute) else ""
+    if name.startswith("?") and _MODEL_NAME.search(called) and "forward" not in called:
         for step in dataflow.sources(repo, call.module, func):
             found = step.module.resolve(step.node) + step.suffix
             if is_torch_model(repo, found):

@@ -46,7 +46,7 @@ def check(repo: Repo) -> Iterator[Hit]:
                 reloaded.append((call, call.site()))
         debugged += _assigned(module)
     served = [f for f in repo.glob(*_START_FILES) if _PRODUCTION.search(f.text)]
-    for sites in per_file(debugged):
+    for sites in per_file(sorted(debugged, key=lambda site: (site.path, site.line))):
         # A main block that production never runs is the lesser evil.
         yield Hit(sites, severity=MEDIUM if served else HIGH, title="The service starts with its debugger on")
     for call, site in reloaded:

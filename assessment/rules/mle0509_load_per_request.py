@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING
 from ml_engineer.assessment.rule import HIGH, Hit, Site, rule
 
 if TYPE_CHECKING:
-    from ml_engineer.assessment.module import Call, Function
+    from ml_engineer.assessment.module import Call, Function, Module
     from ml_engineer.assessment.repo import Repo
-    from ml_engineer.assessment.serving import Handler
 
 _CACHES = re.compile(
     r"(.*\.)?\w*(lru_cache|cached|cache|cache_resource|cache_data|singleton|memoize|memoise)\w*$", re.I
 )
+_GIVEN = re.compile(r"gradio\.(Interface|ChatInterface)$|gradio\..*\.(click|submit|change|then|load|upload)$")
 _TEST_OF_ABSENCE = (ast.Is, ast.IsNot, ast.In, ast.NotIn)
 # Calls that only configure or make an object around weights that are there already are no loads by themselves.
 _NO_LOAD = re.compile(r"transformers\.\w*(Config|Tokenizer\w*)\.from_pretrained|timm\.create_model")
 
 
-def _has_model_route(repo: Repo) -> bool:
+def _answers(repo: Repo) -> bool:
     from ml_engineer.assessment.serving import model_handlers
 
-    return bool(model_handlers(repo))
+    return bool(model_handlers(repo)) or bool(repo.closure("serve"))
 
 
 @rule(
@@ -38,42 +38,72 @@ def _has_model_route(repo: Repo) -> bool:
     remedy="Load once at start-up (module level, lifespan) or behind functools.lru_cache, and reuse the object.",
     source="observed in public services",
     peers=("performance-engineer",),
-    applies=_has_model_route,
+    applies=_answers,
 )
 def check(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.serving import model_handlers
 
     groups: dict[str, list[Site]] = {}
     for handler in model_handlers(repo):
-        loads = _loads(repo, handler)
+        loads = [] if is_cached(handler.function) else _loads(repo, [handler.function])
         if loads:
             handled = handler.module.site(handler.function.node, note="this handler leads to the load")
             groups.setdefault(handler.module.path, []).extend([*loads, handled])
-    for sites in groups.values():
+    for module, starts, again in _interfaces(repo):
+        groups.setdefault(module.path, []).extend([*again, *_loads(repo, starts)])
+    for sites in filter(None, groups.values()):
         # The model itself before scalers and vocabularies, and before the places that are only on the way.
         ordered = sorted(dict.fromkeys(sites), key=lambda s: (s.note is not None, "model" not in s.quote.lower()))
         yield Hit(ordered)
 
 
-def _loads(repo: Repo, handler: Handler) -> list[Site]:
-    from ml_engineer.assessment.repo import matches
+def _loads(repo: Repo, starts: list[Function]) -> list[Site]:
+    """Loads that running these functions repeats, a wrapper's caller before the load in the wrapper."""
     from ml_engineer.assessment.serving import reached
-    from ml_engineer.assessment.values import ARTEFACT_LOADERS, calls_of
+    from ml_engineer.assessment.values import calls_of
     from ml_engineer.assessment.wrappers import deciding_calls
 
-    if is_cached(handler.function):
-        return []
-    functions = reached(repo, handler.function, enter=lambda call: not _is_kept(repo, call))
     sites: list[Site] = []
-    for function in functions:
-        if is_cached(function):
-            continue
-        for call in calls_of(function.module, function):
-            if matches(call.name, *ARTEFACT_LOADERS) and not _NO_LOAD.match(call.name) and not is_guarded(call):
+    for start in starts:
+        functions = reached(repo, start, enter=lambda call: not _is_kept(repo, call))
+        for function in functions:
+            if is_cached(function):
+                continue
+            for call in filter(_is_load, calls_of(function.module, function)):
                 outer = deciding_calls(repo, call, functions)
                 sites += [c.site() for c in outer]
                 sites += [call.site(note="the load itself")] if call not in outer else []
     return sites
+
+
+def _is_load(call: Call) -> bool:
+    from ml_engineer.assessment.repo import matches
+    from ml_engineer.assessment.values import ARTEFACT_LOADERS
+
+    return matches(call.name, *ARTEFACT_LOADERS) and not _NO_LOAD.match(call.name) and not is_guarded(call)
+
+
+def _interfaces(repo: Repo) -> Iterator[tuple[Module, list[Function], list[Site]]]:
+    """Scripts of user interfaces: the functions that each interaction runs, and the loads of a body that is run again.
+
+    Streamlit runs the whole script for every interaction, Gradio the functions that it was given.
+    """
+    from ml_engineer.assessment import callgraph
+    from ml_engineer.assessment.values import calls_of
+
+    for entry in repo.entries:
+        if entry.kind != "serve" or entry.unit is not None:
+            continue
+        module = entry.module
+        used = {item.top for item in module.imports}
+        body = [call for call in calls_of(module, None) if not is_guarded(call)]
+        if "streamlit" in used:
+            called = [f for call in body for f in callgraph.callees(repo, call.name) if f.module is module]
+            yield module, [f for f in called if not is_cached(f)], [c.site() for c in body if _is_load(c)]
+        elif "gradio" in used:
+            given = [call.keyword("fn") or call.argument(0, "fn") for call in module.calls if _GIVEN.match(call.name)]
+            names = [module.resolve(node) for node in given if isinstance(node, ast.Name | ast.Attribute)]
+            yield module, [f for name in names for f in callgraph.callees(repo, name) if not is_cached(f)], []
 
 
 def _is_kept(repo: Repo, call: Call) -> bool:

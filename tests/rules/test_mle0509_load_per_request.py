@@ -73,3 +73,38 @@ def test_of_a_wrapper_around_the_loader_the_caller_is_reported(check, place):
     (finding,) = check("MLE0509", files)
     assert place(finding) == ("app.py", 9)
     assert [(e.path, e.line_start) for e in finding.evidence] == [("app.py", 9), ("store.py", 4), ("app.py", 12)]
+
+
+STREAMLIT = """
+import joblib
+import streamlit as st
+
+{cache}
+def load():
+    return joblib.load("m.joblib")
+
+model = load()
+x = st.number_input("x")
+st.write(model.predict([[x]]))
+"""
+
+
+def test_streamlit_runs_the_script_again_for_every_interaction(check, place):
+    (finding,) = check("MLE0509", {"app.py": STREAMLIT.format(cache="")})
+    assert place(finding) == ("app.py", 7)
+    assert check("MLE0509", {"app.py": STREAMLIT.format(cache="@st.cache_resource")}) == []
+
+
+def test_a_load_in_the_body_of_a_streamlit_script(check, place):
+    text = "import joblib\nimport streamlit as st\nmodel = joblib.load('m')\nst.write(model.predict([[1]]))\n"
+    (finding,) = check("MLE0509", {"app.py": text})
+    assert place(finding) == ("app.py", 3)
+
+
+def test_gradio_keeps_what_the_script_loads_but_not_what_its_function_loads(check, place):
+    text = "import gradio as gr\nimport joblib\n{top}\ndef answer(x):\n    {inner}\n    return model.predict([[x]])\n"
+    text += "gr.Interface(fn=answer, inputs='number', outputs='number').launch()\n"
+    load = "model = joblib.load('m')"
+    assert check("MLE0509", {"app.py": text.format(top=load, inner="x = float(x)")}) == []
+    (finding,) = check("MLE0509", {"app.py": text.format(top="", inner=load)})
+    assert place(finding) == ("app.py", 5)

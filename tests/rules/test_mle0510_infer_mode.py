@@ -101,3 +101,22 @@ def test_training_code_is_no_subject(check):
     text = "from net import Net\nimport torch\nm = Net()\nm.load_state_dict(torch.load('n.pt'))\n"
     text += "loss = m(torch.ones(4)).sum()\nloss.backward()\n"
     assert check("MLE0510", {"net.py": NET, "train.py": text}) == []
+
+
+def test_a_model_that_a_class_is_given(check, place):
+    script = """
+        import torch
+        from net import Net
+
+        class Answers:
+            def __init__(self, model):
+                self.model = model
+            def run(self, x):
+                return self.model(x)
+
+        net = Net()
+        net.load_state_dict(torch.load("n.pt"))
+        print(Answers(net).run(torch.ones(4)))
+        """
+    findings = check("MLE0510", {"net.py": NET, "predict.py": script})
+    assert [place(f) for f in findings] == [("predict.py", 9)] * 2
