@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.rule import HIGH, LOW, Hit, Site, rule
+from ml_engineer.assessment.rule import HIGH, LOW, MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.dataflow import Step
@@ -44,14 +44,19 @@ def check(repo: Repo) -> Iterator[Hit]:
         if not split.shuffled or split.kind not in ("split", "folds", "hand") or not split.inputs:
             continue
         lags: list[Site] = []
+        ordered: list[Site] = []
         hint: Site | None = None
         for step in sources(repo, split.module, split.inputs[0]):
-            if _makes_lag(step) or _sorts_by_time(step):
+            if _makes_lag(step):
                 lags.append(step.module.site(step.node))
+            elif _sorts_by_time(step):
+                ordered.append(step.module.site(step.node))
             elif hint is None and _reads_series_column(step):
                 hint = step.module.site(step.node)
         if lags:
             yield Hit([split.site(), *lags[:4]])
+        elif ordered:  # rows sorted by date may still be independent of one another
+            yield Hit([split.site(), *ordered[:4]], severity=MEDIUM, confidence="medium")
         elif hint is not None:
             yield Hit(
                 [split.site(), hint],

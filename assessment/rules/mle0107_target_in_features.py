@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from ml_engineer.assessment.rule import HIGH, Hit, rule
 
 if TYPE_CHECKING:
-    from ml_engineer.assessment.module import Module
+    from ml_engineer.assessment.module import Call, Module
     from ml_engineer.assessment.repo import Repo
 
 # Methods after which a frame still has all its columns.
@@ -17,6 +17,10 @@ _KEEPING = frozenset({
     "copy", "dropna", "fillna", "sample", "reset_index", "astype", "to_numpy", "drop_duplicates", "sort_values", "head",
     "fit_transform", "transform", "replace", "interpolate", "round",
 })  # fmt: skip
+_SELECTORS = {
+    "ColumnTransformer", "make_column_transformer", "ColumnSelector", "DataFrameMapper", "FunctionTransformer",
+    "ItemSelector", "DropFeatures",
+}  # fmt: skip
 _SCALING = ("fit_transform", "transform")
 
 
@@ -42,11 +46,43 @@ def check(repo: Repo) -> Iterator[Hit]:
         if column is None:
             continue
         frame, name = column
-        if _still_holds(call.module, features, frame, name):
+        if _still_holds(call.module, features, frame, name) and not _chosen_later(call):
             anchor = (call.module.path, call.scope.qualname if call.scope else "", frame.id, name)
             if anchor not in found:
                 found.add(anchor)
                 yield Hit([call.site()], title=f"The target {name!r} is among the features")
+
+
+def _chosen_later(call: Call) -> bool:
+    """Whether columns are chosen after this call: in the halves of a split, or by a step of a pipeline."""
+    module = call.module
+    if _SELECTORS & {name.rpartition(".")[2] for name in module.call_names}:
+        return True
+    statement = module.statement_of(call.node)
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    halves = {n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)}
+    for node in ast.walk(module.tree):
+        if getattr(node, "lineno", 0) <= call.node.lineno:
+            continue
+        match node:
+            case ast.Call(
+                func=ast.Attribute(attr="drop" | "pop" | "filter" | "select_dtypes", value=ast.Name(id=name))
+            ):
+                if name in halves:
+                    return True
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.List() | ast.Name()) if name in halves:
+                return True
+            case ast.Subscript(value=ast.Attribute(attr="loc" | "iloc", value=ast.Name(id=name))) if name in halves:
+                return True
+            case ast.Delete(targets=targets) if any(
+                n.id in halves for t in targets for n in ast.walk(t) if _is_name(n)
+            ):
+                return True
+    return False
+
+
+def _is_name(node: ast.AST) -> TypeGuard[ast.Name]:
+    return isinstance(node, ast.Name)
 
 
 def _column(module: Module, node: ast.expr) -> tuple[ast.Name, str] | None:

@@ -19,7 +19,7 @@ _BASELINE = re.compile(
 def _applies(repo: Repo) -> bool:
     from ml_engineer.assessment.learning import judged_at
 
-    return judged_at(repo) is not None
+    return judged_at(repo) is not None and not repo.dependencies.is_library
 
 
 @rule(

@@ -81,6 +81,8 @@ def _same_loader(module: Module) -> Iterator[Hit]:
             case ast.Assign(targets=[ast.Name() as target], value=ast.Call() as call):
                 role = half_by_name(target)
                 name = module.resolve(call.func)
+                if role != "train" and "train" in target.id.lower():
+                    continue  # a look at the training rows beside the test
                 if role is not None and call.args + call.keywords and _makes_rows(name):
                     made.setdefault((module.scope_of(node), name + _rows_of(module, call)), []).append((role, call))
     for found in made.values():

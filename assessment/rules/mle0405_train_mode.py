@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,9 @@ from ml_engineer.assessment.rule import HIGH, LOW, Hit, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
+
+# Networks that are not trained here.
+_FROZEN = re.compile(r"teacher|vgg|frozen|ema|target|ref(erence)?_|perceptual|lpips|loss|extractor|discriminator", re.I)
 
 
 def _applies(repo: Repo) -> bool:
@@ -47,6 +52,7 @@ def check(repo: Repo) -> Iterator[Hit]:
                 continue
             reported.add(epochs)
             evals, trains = mode_calls(region(repo, module, epochs, depth=3))
+            evals = [(where, node) for where, node in evals if not _FROZEN.search(ast.unparse(node.func))]
             if evals and not trains:
                 where, node = evals[0]
                 severity = HIGH if has_mode_layers(repo) else LOW

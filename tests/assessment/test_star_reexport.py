@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import git
+
 from ml_engineer.assessment.repo import Repo
 
 
@@ -30,5 +32,9 @@ def test_the_copies_that_jupyter_keeps_are_no_modules(tmp_path: Path):
     folder.mkdir()
     (folder / "a-checkpoint.py").write_text("x = 1\n")
     (tmp_path / "a.py").write_text("x = 1\n")
+    repository = git.Repo.init(tmp_path)  # where they are tracked they are files of the project
+    repository.index.add([".ipynb_checkpoints/a-checkpoint.py", "a.py"])
+    repository.close()
     repo = Repo.open(tmp_path)
+    assert ".ipynb_checkpoints/a-checkpoint.py" in repo.files
     assert [module.path for module in repo.modules] == ["a.py"]

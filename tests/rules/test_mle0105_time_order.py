@@ -20,7 +20,7 @@ def test_a_split_in_order_is_right(check):
 def test_sorted_by_date_then_shuffled(check):
     code = HEAD + 'df = df.sort_values("date")\nfor tr, te in KFold(5, shuffle=True).split(df): pass\n'
     (finding,) = check("MLE0105", {"t.py": code})
-    assert finding.severity == "high"
+    assert finding.severity == "medium"
 
 
 def test_a_numeric_time_column_is_a_low_hint(check):

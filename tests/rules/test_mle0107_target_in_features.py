@@ -39,3 +39,10 @@ def test_fit_on_the_whole_frame(check, place):
 )
 def test_dropped_or_chosen_columns_are_right(check, features):
     assert check("MLE0107", {"t.py": HEAD + features + "\na, b, c, d = train_test_split(X, y)\n"}) == []
+
+
+@pytest.mark.parametrize("later", ['X_train = a.drop("churned", axis=1)', "m.fit(a[COLUMNS], c)", "a.pop('churned')"])
+def test_columns_that_are_chosen_after_the_split(check, later):
+    code = HEAD + "a, b, c, d = train_test_split(df, y)\n"
+    assert len(check("MLE0107", {"t.py": code})) == 1
+    assert check("MLE0107", {"t.py": code + later + "\n"}) == []

@@ -72,3 +72,8 @@ def test_an_evaluation_that_reads_what_training_reads(check, place):
 
 def test_an_evaluation_that_reads_its_own_file_is_right(check):
     assert check("MLE0117", {"train.py": TRAIN, "evaluate.py": EVALUATE.format(path="data/held_out.csv")}) == []
+
+
+def test_a_second_look_at_the_training_rows_is_named_so(check):
+    code = LOADERS.format(part="train").replace("test_set", "train_eval_set")
+    assert check("MLE0117", {"t.py": code}) == []

@@ -31,3 +31,8 @@ def test_without_layers_that_care_it_is_low(check):
 def test_evaluation_after_all_epochs_is_right(check):
     code = HEAD + TRAIN.format(mode="pass") + VALIDATE + "for epoch in range(9):\n    train()\nvalidate()\n"
     assert check("MLE0405", {"t.py": code}) == []
+
+
+def test_a_frozen_teacher_in_evaluation_mode_is_right(check):
+    code = HEAD + TRAIN.format(mode="teacher.eval()") + "for epoch in range(9):\n    train()\n"
+    assert check("MLE0405", {"t.py": code}) == []
