@@ -192,7 +192,7 @@ def _rescaling(call: Call, found: Preparation) -> None:
 
 def _pipelines(repo: Repo, call: Call, found: Preparation) -> None:
     """What the torchvision pipelines do that a call uses: the called one, or one given as an argument."""
-    given = [call.node.func] if isinstance(call.node.func, ast.Name | ast.Attribute) else []
+    given: list[ast.expr] = [call.node.func] if isinstance(call.node.func, ast.Name | ast.Attribute) else []
     given += [k.value for k in call.node.keywords if k.arg in ("transform", "transforms", "tf")]
     for node in given:
         pipeline = _pipeline(repo, call.module, node)

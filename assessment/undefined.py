@@ -1,6 +1,6 @@
 """Names that are read but bound nowhere, or only further down, where the program gets to the read first.
 
-    for missing in undefined(repo, module):     missing.name, missing.node, missing.later (the binding that comes too late)
+    for missing in undefined(repo, module):     missing.name, missing.node, missing.later (a binding below)
 
 A wrong answer here would be a false alarm of the worst kind, so that everything that may bind a name out of sight
 excuses it: star imports from packages that are not in the repository, `exec`, `globals()[...] = …`, magics, cells that
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
 
 _MODULE_NAMES = frozenset(
-    "get_ipython __IPYTHON__ _ profile PythonFinalizationError __file__ __name__ __doc__ __package__ __spec__ __loader__ __path__ __builtins__ __annotations__ __dict__ "
+    "get_ipython __IPYTHON__ _ profile PythonFinalizationError "
+    "__file__ __name__ __doc__ __package__ __spec__ __loader__ __path__ __builtins__ __annotations__ __dict__ "
     "__class__ __module__ __qualname__ __debug__ __cached__ __version__ WindowsError reveal_type reveal_locals".split()
 )
 # What IPython, its hosted notebooks and their kernels put into a notebook.
@@ -272,7 +273,7 @@ def _hidden_words(module: Module) -> frozenset[str]:
     if not module.is_notebook:
         return frozenset()
     texts = [text for _, text in module.source.magics]
-    broken = {cell for e in module.source.errors if (cell := module.source.cell_at(e.line)) is not None}
+    broken = [cell for e in module.source.errors if (cell := module.source.cell_at(e.line)) is not None]
     texts += [cell.source for cell in broken]
     return frozenset(re.findall(r"[A-Za-z_]\w*", "\n".join(texts)))
 

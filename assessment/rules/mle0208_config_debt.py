@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 MIN_LITERALS = 10
 TINY_LINES = 40
 _CONFIG_PACKAGES = (
-    "argparse", "hydra", "omegaconf", "yaml", "ruamel", "pydantic_settings", "click", "typer", "fire", "absl", "configparser",
+    "argparse", "hydra", "omegaconf", "yaml", "ruamel", "pydantic_settings", "click", "typer", "fire", "absl",
+    "configparser",
     "toml", "tomllib", "dynaconf", "gin", "ml_collections", "jsonargparse", "decouple", "environ", "dotenv", "confuse",
     "tyro", "simple_parsing", "box", "docopt", "optparse", "kedro", "sacred", "configargparse", "draccus",
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,7 @@ def check(repo: Repo) -> Iterator[Hit]:
 
 def _first_step_back(cells: list[Cell]) -> tuple[Cell, Cell] | None:
     """The first two neighbours whose counts go down."""
-    for above, below in zip(cells, cells[1:], strict=False):
+    for above, below in itertools.pairwise(cells):
         if (below.execution_count or 0) < (above.execution_count or 0):
             return above, below
     return None

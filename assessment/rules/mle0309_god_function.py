@@ -20,11 +20,13 @@ MAX_COMPLEXITY = 15
 MIN_JOBS = 3
 _READ = (
     "pandas.read_*", "open", "numpy.load*", "numpy.genfromtxt", "json.load", "yaml.*load", "datasets.load_dataset",
-    "sklearn.datasets.*", "*.datasets.*", "torchvision.datasets.*", "*.flow_from_directory", "cv2.imread", "PIL.Image.open",
+    "sklearn.datasets.*", "*.datasets.*", "torchvision.datasets.*", "*.flow_from_directory", "cv2.imread",
+    "PIL.Image.open",
     "*image_dataset_from_directory", "pyspark.*.read*", "torch.utils.data.DataLoader", "polars.read_*", "*.read_csv",
 )  # fmt: skip
 _TRANSFORM = (
-    "*.fit_transform", "*.transform", "*.fillna", "*.dropna", "*.astype", "*.get_dummies", "*.map", "*.apply", "*.replace",
+    "*.fit_transform", "*.transform", "*.fillna", "*.dropna", "*.astype", "*.get_dummies", "*.map", "*.apply",
+    "*.replace",
     "*.reshape", "*.train_test_split", "torchvision.transforms.*", "*to_categorical", "*pad_sequences", "*.resize",
     "*.fit_resample", "*.normalize", "*.texts_to_sequences", "*ImageDataGenerator", "*.drop", "*.merge",
 )  # fmt: skip
@@ -107,7 +109,9 @@ def _jobs(calls: Iterable[Call]) -> list[str]:
         if is_training_call(call):
             found["fit"] = None
         for job, names in (("read", _READ), ("transform", _TRANSFORM), ("evaluate", _EVALUATE), ("save", _SAVE)):
-            if matches(call.name, *names):
+            if matches(call.name, *names) and not (
+                job == "read" and call.name.startswith("pandas.") and "(" in call.name
+            ):
                 found[job] = None
                 break
     return [job for job in ("read", "transform", "fit", "evaluate", "save") if job in found]

@@ -170,7 +170,7 @@ def _switches_source(module: Module, node: ast.Try, handler: ast.ExceptHandler) 
         return False
     wanted = {name for s in node.body for name, value in _assigned(s) if _reads(module, value)}
     return any(
-        name in wanted and isinstance(value, ast.Call) and _MADE_UP.search(module.resolve(value.func))
+        name in wanted and isinstance(value, ast.Call) and _MADE_UP.search(ast.unparse(value.func))
         for s in handler.body
         for name, value in _assigned(s)
     )

@@ -24,8 +24,8 @@ _KEEPS = re.compile(
 )
 # Methods that give a changed copy: as a statement of its own such a call does nothing.
 _RESULTS = frozenset(
-    "drop dropna fillna drop_duplicates rename reset_index set_index sort_values sort_index replace astype assign ffill "
-    "bfill interpolate reindex clip round convert_dtypes".split()
+    "drop dropna fillna drop_duplicates rename reset_index set_index sort_values sort_index replace astype assign "
+    "ffill bfill interpolate reindex clip round convert_dtypes".split()
 )
 
 

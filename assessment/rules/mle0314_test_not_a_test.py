@@ -24,7 +24,8 @@ _CHECKS = re.compile(
 )
 _HTTP = ("requests.get", "requests.post", "requests.put", "requests.request", "requests.Session().*", "httpx.get",
          "httpx.post", "httpx.Client().*", "urllib.request.urlopen")  # fmt: skip
-_MOCKS = ("responses", "respx", "requests_mock", "httpretty", "pytest_httpx", "pytest_httpserver", "vcr", "testcontainers",
+_MOCKS = ("responses", "respx", "requests_mock", "httpretty", "pytest_httpx", "pytest_httpserver", "vcr",
+    "testcontainers",
           "locust", "pytest_docker")  # fmt: skip
 
 
@@ -68,17 +69,17 @@ def check(repo: Repo) -> Iterator[Hit]:
 
 def _tests(module: Module) -> list[Function]:
     """Functions that a test runner collects and that do something."""
-    return [
-        f
-        for f in module.functions.values()
-        if f.node.name.startswith("test") and (f.class_name is None or f.class_name.split(".")[-1].startswith("Test") or _is_case(module, f))
-        and not _is_fixture(f) and module.scope_of(f.node) is None
-    ]  # fmt: skip
+    named = (f for f in module.functions.values() if f.node.name.startswith("test") and module.scope_of(f.node) is None)
+    return [f for f in named if _is_collected(module, f) and not _is_fixture(f)]
 
 
-def _is_case(module: Module, function: Function) -> bool:
-    node = module.classes.get(function.class_name or "")
-    return node is not None and any("TestCase" in ast.unparse(base) for base in node.bases)
+def _is_collected(module: Module, function: Function) -> bool:
+    """Whether a method's class is one that a runner looks into."""
+    if function.class_name is None:
+        return True
+    node = module.classes.get(function.class_name)
+    is_case = node is not None and any("TestCase" in ast.unparse(base) for base in node.bases)
+    return is_case or function.class_name.split(".")[-1].startswith("Test")
 
 
 def _is_fixture(function: Function) -> bool:

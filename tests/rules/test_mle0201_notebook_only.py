@@ -1,0 +1,31 @@
+import json
+
+CELL = "from sklearn.svm import SVC\nSVC().fit([[0], [1]], [0, 1])"
+NOTEBOOK = json.dumps({"cells": [{"cell_type": "code", "source": CELL, "outputs": []}]})
+
+
+def test_a_repository_of_notebooks_is_reported_once(check, place):
+    (finding,) = check("MLE0201", {"a.ipynb": NOTEBOOK, "b.ipynb": NOTEBOOK})
+    assert finding.severity.value == "high"
+    assert place(finding) == ("a.ipynb", 2)
+    assert finding.evidence[0].kind == "absence"
+
+
+def test_a_script_that_trains_or_predicts_is_enough(check):
+    assert check("MLE0201", {"a.ipynb": NOTEBOOK, "train.py": CELL + "\n"}) == []
+
+
+def test_a_package_that_the_notebook_can_import_is_enough(check):
+    assert (
+        check("MLE0201", {"a.ipynb": NOTEBOOK, "lib/__init__.py": "", "lib/net.py": "def build():\n    return 1\n"})
+        == []
+    )
+
+
+def test_a_stray_script_is_no_package(check):
+    assert len(check("MLE0201", {"a.ipynb": NOTEBOOK, "setup.py": "x = 1\n", "fetch.py": "print(1)\n"})) == 1
+
+
+def test_notebooks_without_a_model_are_silent(check):
+    plain = json.dumps({"cells": [{"cell_type": "code", "source": "x = 1", "outputs": []}]})
+    assert check("MLE0201", {"a.ipynb": plain}) == []

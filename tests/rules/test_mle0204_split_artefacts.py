@@ -1,0 +1,47 @@
+APP = """
+import joblib
+from flask import Flask, request
+from sklearn.preprocessing import StandardScaler
+app = Flask(__name__)
+scaler = {scaler}
+model = joblib.load("m.pkl")
+@app.route("/p")
+def p():
+    return str(model.predict({data}))
+"""
+
+
+def test_a_loaded_scaler_that_feeds_a_loaded_model(check, place):
+    (finding,) = check(
+        "MLE0204", {"app.py": APP.format(scaler="joblib.load('s.pkl')", data="scaler.transform(request.json)")}
+    )
+    assert finding.severity.value == "medium"
+    assert place(finding) == ("app.py", 6)
+    assert finding.evidence[1].line_start == 7
+
+
+def test_through_a_wrapper_the_callers_lines_are_named(check, place):
+    files = {
+        "utils.py": "import pickle\ndef load(path):\n    return pickle.load(open(path, 'rb'))\n",
+        "app.py": APP.format(scaler="load('s.pkl')", data="scaler.transform(request.json)")
+        .replace("joblib.load", "load")
+        .replace("import joblib", "from utils import load"),
+    }
+    (finding,) = check("MLE0204", files)
+    assert place(finding) == ("app.py", 6)
+
+
+def test_one_artefact_or_one_that_does_not_feed_the_model_is_silent(check):
+    assert check("MLE0204", {"app.py": APP.format(scaler="joblib.load('s.pkl')", data="request.json")}) == []
+    assert check("MLE0204", {"app.py": APP.format(scaler="None", data="model.transform(request.json)")}) == []
+
+
+def test_a_tokenizer_with_its_model_is_exempt(check):
+    text = APP.format(scaler="AutoTokenizer.from_pretrained('x')", data="scaler.transform(request.json)")
+    assert (
+        check(
+            "MLE0204",
+            {"app.py": text.replace("import joblib", "import joblib\nfrom transformers import AutoTokenizer")},
+        )
+        == []
+    )

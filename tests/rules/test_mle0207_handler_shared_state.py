@@ -1,0 +1,42 @@
+import pytest
+
+HEAD = "from flask import Flask, request, send_file\nimport threading\nimport pandas as pd\napp = Flask(__name__)\nlast = None\nmodel = None\n"
+
+
+def app(body):
+    return HEAD + "@app.route('/p')\ndef p():\n" + "".join(f"    {line}\n" for line in body.splitlines())
+
+
+def test_a_fixed_file_that_is_written_and_sent(check, place):
+    body = "df = pd.DataFrame(request.json)\ndf.to_csv('out.csv')\nreturn send_file('out.csv')"
+    (finding,) = check("MLE0207", {"app.py": app(body)})
+    assert finding.severity.value == "high"
+    assert place(finding) == ("app.py", 10)
+
+
+def test_an_upload_that_is_saved_under_one_name_and_read_again(check):
+    body = "request.files['f'].save('uploads/in.csv')\nreturn str(pd.read_csv('uploads/in.csv'))"
+    (finding,) = check("MLE0207", {"app.py": app(body)})
+    assert "in.csv" in finding.title
+
+
+def test_a_global_that_is_set_from_the_request_and_read_again(check, place):
+    body = "global last\nlast = request.json['x']\nreturn str(last)"
+    (finding,) = check("MLE0207", {"app.py": app(body)})
+    assert place(finding) == ("app.py", 10)
+    assert "`last`" in finding.title
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "global model\nif model is None:\n    model = load()\nreturn str(model)",
+        "global last\nlast = 0\nreturn str(last)",
+        "x = request.json\nreturn str(x)",
+        "return send_file('static/logo.png')",
+        "df = pd.DataFrame(request.json)\ndf.to_csv(request.json['name'])\nreturn 'ok'",
+        "global last\nwith lock:\n    last = request.json['x']\n    return str(last)",
+    ],
+)
+def test_lazy_loading_locals_fixed_assets_and_locks_are_silent(check, body):
+    assert check("MLE0207", {"app.py": app(body)}) == []

@@ -1,0 +1,42 @@
+FIT = "from sklearn.svm import SVC\nSVC().fit([[0], [1]], [0, 1])\n"
+
+
+def test_an_undefined_name_on_the_way_of_training_is_critical(check, place):
+    (finding,) = check("MLE0306", {"train.py": FIT + "print(logger)\nlogger.info('done')\n"})
+    assert finding.severity.value == "critical"
+    assert place(finding) == ("train.py", 3)
+    assert len(finding.evidence) == 2
+
+
+def test_in_a_handler_it_is_critical(check):
+    text = "from flask import Flask\napp = Flask(__name__)\n@app.route('/')\ndef index():\n    return render(1)\n"
+    (finding,) = check("MLE0306", {"app.py": text})
+    assert finding.severity.value == "critical"
+
+
+def test_every_declared_entry_point_counts(check):
+    job = "def job():\n    return np.zeros(1)\nif __name__ == '__main__':\n    job()\n"
+    (finding,) = check("MLE0306", {"ingest.py": job})
+    assert finding.severity.value == "critical"
+    dag = "from airflow.decorators import task\n@task\ndef load():\n    return pd.DataFrame()\n"
+    findings = check("MLE0306", {"dags/daily.py": dag})
+    assert [f.severity.value for f in findings if "pd" in f.title] == ["critical"]
+
+
+def test_a_function_that_nothing_calls_in_a_reached_file_is_medium(check):
+    files = {"train.py": FIT + "import helper\n", "helper.py": "def unused():\n    return np.zeros(1)\n"}
+    (finding,) = check("MLE0306", files)
+    assert finding.severity.value == "medium"
+
+
+def test_a_file_that_nothing_reaches_is_low(check):
+    (finding,) = check("MLE0306", {"notes.py": "def f():\n    return np.zeros(1)\n"})
+    assert finding.severity.value == "low"
+
+
+def test_an_unknown_star_import_keeps_it_silent(check):
+    assert check("MLE0306", {"train.py": "from pylab import *\n" + FIT + "plot(zeros(3))\n"}) == []
+
+
+def test_tests_and_notebooks_are_no_subject(check):
+    assert check("MLE0306", {"tests/test_a.py": "print(missing)\n", "n.ipynb": '{"cells": []}'}) == []

@@ -1,0 +1,61 @@
+import json
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "line"),
+    [
+        ("x = 1\nprint 'hello'\n", "Python 2", 2),
+        ("try:\n    pass\nexcept ValueError, e:\n    pass\n", "Python 2", 3),
+        ("import os\n%matplotlib inline\n", "magic", 2),
+        ("!pip install numpy\n", "magic", 1),
+        ("x = 1\n<<<<<<< HEAD\ny = 1\n=======\ny = 2\n>>>>>>> main\n", "merge", 2),
+        ("def f(:\n    pass\n", "", 1),
+    ],
+)
+def test_a_file_that_python_refuses_is_high(check, place, text, words, line):
+    (finding,) = check("MLE0307", {"a.py": text})
+    assert finding.severity.value == "high"
+    assert words in finding.title
+    assert place(finding) == ("a.py", line)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name = {{ cookiecutter.name }}\n",
+        "{% if x %}\nimport a\n{% endif %}\n",
+        "type Pair = tuple[int, int]\n",
+        "def first[T](items: list[T]) -> T:\n    return items[0]\n",
+        "print(f'{d['key']}')\n",
+    ],
+)
+def test_templates_and_newer_python_are_silent(check, text):
+    assert check("MLE0307", {"a.py": text}) == []
+
+
+def test_a_template_folder_and_broken_test_data_are_silent(check):
+    assert check("MLE0307", {"{{name}}/a.py": "def f(:\n", "tests/data/bad.py": "def f(:\n"}) == []
+
+
+def notebook(source, count):
+    cell = {"cell_type": "code", "execution_count": count, "source": source, "outputs": []}
+    return json.dumps({"cells": [cell], "nbformat": 4, "metadata": {}})
+
+
+def test_a_broken_cell_that_ran_is_high_and_one_that_never_ran_is_low(check):
+    (ran,) = check("MLE0307", {"n.ipynb": notebook("print 'x'", 3)})
+    assert ran.severity.value == "high"
+    (idle,) = check("MLE0307", {"n.ipynb": notebook("fill this in", None)})
+    assert idle.severity.value == "low"
+
+
+def test_magics_in_a_notebook_are_its_own_language(check):
+    assert check("MLE0307", {"n.ipynb": notebook("%matplotlib inline\n!ls", 1)}) == []
+
+
+def test_a_broken_notebook_and_broken_yaml_are_high(check):
+    findings = check("MLE0307", {"n.ipynb": "{not json", "k8s/a.yaml": "a: [1, 2\nb: }\n"})
+    assert {f.evidence[0].path for f in findings} == {"n.ipynb", "k8s/a.yaml"}
+    assert {f.severity.value for f in findings} == {"high"}

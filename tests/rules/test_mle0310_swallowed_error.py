@@ -1,0 +1,66 @@
+import pytest
+
+FIT = "from sklearn.svm import SVC\nSVC().fit([[0], [1]], [0, 1])\n"
+
+
+def train(body):
+    return FIT + body
+
+
+def app(body):
+    head = "import joblib\nfrom flask import Flask, request, abort, jsonify\napp = Flask(__name__)\n@app.route('/p')\ndef p():\n"
+    return head + "".join(f"    {line}\n" for line in body.splitlines())
+
+
+def test_pass_on_the_way_of_training_is_medium(check, place):
+    (finding,) = check("MLE0310", {"train.py": train("try:\n    x = float('a')\nexcept Exception:\n    pass\n")})
+    assert finding.severity.value == "medium"
+    assert place(finding) == ("train.py", 5)
+
+
+def test_one_finding_for_a_file_with_its_places(check):
+    one = "try:\n    x = float('a')\nexcept:\n    pass\n"
+    (finding,) = check("MLE0310", {"train.py": train(one + one)})
+    assert len(finding.evidence) == 2
+
+
+def test_log_and_fall_through_in_a_request_is_high(check, place):
+    body = "x = request.json\ntry:\n    x = float(x)\nexcept Exception as e:\n    print('bad', e)\nreturn str(x)"
+    (finding,) = check("MLE0310", {"app.py": app(body)})
+    assert finding.severity.value == "high"
+    assert place(finding) == ("app.py", 9)
+
+
+def test_made_up_data_in_place_of_what_cannot_be_read_is_high(check):
+    body = "import pandas as pd\ntry:\n    df = pd.read_csv('a.csv')\nexcept Exception:\n    df = make_synthetic()\n"
+    (finding,) = check("MLE0310", {"train.py": train(body)})
+    assert finding.severity.value == "high"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "try:\n    x = float('a')\nexcept Exception as e:\n    print(e)\n    raise",
+        "import sys\ntry:\n    x = float('a')\nexcept Exception as e:\n    print(e)\n    sys.exit(1)",
+        "try:\n    x = float('a')\nexcept ValueError:\n    pass",
+        "try:\n    x = float('a')\nexcept Exception:\n    x = 0.0",
+        "try:\n    import apex\nexcept Exception:\n    pass",
+        "import os\ntry:\n    os.remove('tmp')\nexcept Exception:\n    pass",
+        "import wandb\ntry:\n    wandb.log({})\nexcept Exception as e:\n    print(e)",
+        "while True:\n    try:\n        x = float('a')\n    except Exception as e:\n        print(e)",
+        "errors = []\ntry:\n    x = float('a')\nexcept Exception as e:\n    errors.append(e)",
+        "try:\n    if torch.backends.mps.is_available():\n        device = 'mps'\nexcept:\n    pass",
+        "def f():\n    try:\n        return float('a')\n    except Exception as e:\n        print(e)\n        return None\nf()",
+    ],
+)
+def test_acceptable_handlers_are_silent(check, body):
+    assert check("MLE0310", {"train.py": train(body + "\n")}) == []
+
+
+def test_an_error_answer_is_acceptable(check):
+    body = "try:\n    x = float(request.json)\nexcept Exception as e:\n    print(e)\n    abort(400)\nreturn str(x)"
+    assert check("MLE0310", {"app.py": app(body)}) == []
+
+
+def test_code_that_no_entry_point_reaches_is_silent(check):
+    assert check("MLE0310", {"train.py": FIT, "old.py": "try:\n    f()\nexcept Exception:\n    pass\n"}) == []

@@ -1,0 +1,39 @@
+TRAIN = "from sklearn.svm import SVC\ndef train():\n    return SVC().fit([[0], [1]], [0, 1])\nif __name__ == '__main__':\n    train()\n"
+
+
+def test_without_any_test_it_is_high_at_the_training(check, place):
+    (finding,) = check("MLE0313", {"train.py": TRAIN})
+    assert finding.severity.value == "high"
+    assert place(finding) == ("train.py", 3)
+    assert finding.evidence[0].kind == "absence"
+
+
+def test_tests_of_other_code_do_not_count(check):
+    files = {
+        "train.py": TRAIN,
+        "utils.py": "x = 1\n",
+        "tests/test_utils.py": "import utils\ndef test_x():\n    assert utils.x\n",
+    }
+    (finding,) = check("MLE0313", files)
+    assert "tests/test_utils.py" in finding.evidence[0].searched.files
+
+
+def test_a_file_called_test_that_evaluates_is_no_test(check):
+    assert len(check("MLE0313", {"train.py": TRAIN, "test.py": "import train\nprint(train.train())\n"})) == 1
+
+
+def test_a_test_that_imports_or_starts_the_training_is_enough(check):
+    imports = {
+        "train.py": TRAIN,
+        "tests/test_train.py": "from train import train\ndef test_it():\n    assert train()\n",
+    }
+    assert check("MLE0313", imports) == []
+
+
+def test_a_test_that_starts_the_script_is_enough(check):
+    text = "import subprocess\ndef test_it():\n    subprocess.run(['python', 'train.py'], check=True)\n"
+    assert check("MLE0313", {"train.py": TRAIN, "tests/test_cli.py": text}) == []
+
+
+def test_without_a_model_there_is_nothing_to_test(check):
+    assert check("MLE0313", {"a.py": "print(1)\n"}) == []

@@ -1,0 +1,35 @@
+import pytest
+
+
+def test_a_file_that_asserts_nothing(check, place):
+    (finding,) = check("MLE0314", {"tests/test_a.py": "def test_a():\n    print(f())\n"})
+    assert finding.severity.value == "medium"
+    assert place(finding) == ("tests/test_a.py", 1)
+
+
+def test_a_live_server_is_named_even_where_something_is_asserted(check, place):
+    text = "import requests\nURL = 'http://localhost:5000/p'\ndef test_a():\n    r = requests.post(URL, json={})\n    assert r.ok\n"
+    (finding,) = check("MLE0314", {"tests/test_a.py": text})
+    assert place(finding) == ("tests/test_a.py", 4)
+    assert "live" in finding.title
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def test_a():\n    assert f()\n",
+        "import pytest\ndef test_a():\n    with pytest.raises(ValueError):\n        f()\n",
+        "import unittest\nclass A(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(1, 1)\n",
+        "import numpy as np\ndef test_a():\n    np.testing.assert_allclose(f(), 1)\n",
+        "def assert_ok(x):\n    assert x\ndef test_a():\n    assert_ok(f())\n",
+        "def helper(x):\n    assert x\ndef test_a():\n    helper(f())\n",
+        "def test_a(mocker):\n    m = mocker.patch('x')\n    m.assert_called_once()\n",
+        "import responses, requests\ndef test_a():\n    assert requests.get('http://x.org/a').ok\n",
+    ],
+)
+def test_files_that_check_something_are_silent(check, text):
+    assert check("MLE0314", {"tests/test_a.py": text}) == []
+
+
+def test_a_script_that_evaluates_is_no_test_file(check):
+    assert check("MLE0314", {"test.py": "print('accuracy')\n"}) == []

@@ -1,0 +1,78 @@
+import pytest
+
+FIT = "from sklearn.svm import SVC\nSVC().fit([[0], [1]], [0, 1])\n"
+
+
+@pytest.mark.parametrize(
+    ("use", "helper", "words"),
+    [
+        ("from helper import gone\n", "x = 1\n", "`gone` is not defined"),
+        ("from helper import f\nf(1, 2)\n", "def f(a):\n    return a\n", "takes 1 positional"),
+        ("from helper import f\nf()\n", "def f(a):\n    return a\n", "needs `a`"),
+        ("from helper import f\nf(b=1)\n", "def f(a):\n    return a\n", "no parameter `b`"),
+        (
+            "from helper import E\nraise E('x')\n",
+            "class E(Exception):\n    def __init__(self, a, b):\n        pass\n",
+            "needs `b`",
+        ),
+    ],
+)
+def test_what_cannot_work_on_the_way_of_training_is_high(check, place, use, helper, words):
+    (finding,) = check("MLE0315", {"train.py": FIT + use, "helper.py": helper})
+    assert finding.severity.value == "high"
+    assert words in finding.title
+    assert place(finding)[0] == "train.py"
+
+
+def test_a_relative_import_of_a_module_that_does_not_exist(check):
+    (finding,) = check("MLE0315", {"pkg/__init__.py": "", "pkg/train.py": FIT + "from .gone import x\n"})
+    assert "no module" in finding.title
+
+
+def test_elsewhere_it_is_low(check):
+    (finding,) = check("MLE0315", {"a.py": "from helper import gone\n", "helper.py": "x = 1\n"})
+    assert finding.severity.value == "low"
+
+
+@pytest.mark.parametrize(
+    ("use", "helper"),
+    [
+        ("try:\n    from helper import gone\nexcept ImportError:\n    gone = None\n", "x = 1\n"),
+        ("from helper import anything\n", "def __getattr__(name):\n    return 1\n"),
+        ("from helper import anything\n", "from numpy import *\n"),
+        ("from helper import f\nf(1, 2)\n", "import functools\n@functools.cache\ndef f(a):\n    return a\n"),
+        ("from helper import f\nf(1, 2)\n", "def f(*a, **k):\n    return a\n"),
+        ("from helper import f\nf(*args)\nf(**options)\n", "def f(a, b):\n    return a\n"),
+        (
+            "from helper import f\nf(1, 2)\n",
+            "if x:\n    def f(a):\n        pass\nelse:\n    def f(a, b):\n        pass\n",
+        ),
+        (
+            "from helper import C\nC(1, 2)\n",
+            "from dataclasses import dataclass\n@dataclass\nclass C:\n    a: int\n    b: int\n",
+        ),
+        ("from helper import C\nC().m(1)\n", "class C:\n    def m(self, a):\n        pass\n"),
+        ("from helper import f\nf(1)\n", "def f(a, b=2, *, c=3):\n    return a\n"),
+        ("from json import nothing_local\n", "x = 1\n"),
+    ],
+)
+def test_what_may_work_is_silent(check, use, helper):
+    assert check("MLE0315", {"train.py": FIT + use, "helper.py": helper}) == []
+
+
+def test_a_member_of_a_package_does_not_hide_the_installed_one(check):
+    files = {
+        "pkg/__init__.py": "",
+        "pkg/pydantic.py": "x = 1\n",
+        "pkg/train.py": FIT + "from pydantic import BaseModel\n",
+    }
+    assert check("MLE0315", files) == []
+
+
+def test_generated_modules_and_submodules_are_left_alone(check):
+    files = {
+        "pkg/__init__.py": "",
+        "pkg/sub.py": "",
+        "pkg/a.py": "from . import sub\nfrom .x_pb2 import M\nfrom pkg import sub\n",
+    }
+    assert check("MLE0315", files) == []
