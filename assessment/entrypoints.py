@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ml_engineer.assessment import callgraph, values
+from ml_engineer.assessment import callgraph, catalogue, values
 from ml_engineer.assessment.module import UNKNOWN, Call, Function, Module
 from ml_engineer.assessment.repo import matches
 from ml_engineer.assessment.rule import Site
@@ -107,6 +107,28 @@ _ROUTE_WORDS = re.compile(
 _ENTRY_WORDS = re.compile(
     rb"\b(fit|fit_generator|partial_fit|train_on_batch|fit_predict|backward|minimize|predict\w*|generate|evaluate"
     rb"|metrics|torchmetrics|cross_val_score|train_\w+)\b|\.(train|cv)\("
+)
+_MODEL_PACKAGES = (
+    "joblib",
+    "pickle",
+    "cloudpickle",
+    "dill",
+    "mlflow",
+    "numpy",
+    "pandas",
+    "pyspark",
+    "tflite_runtime",
+    "openvino",
+    "azureml",
+    "sagemaker",
+    "cntk",
+    "caffe",
+    "gym",
+    "gymnasium",
+    "openai",
+    "anthropic",
+    "vllm",
+    "skops",
 )
 _SERVERLESS = re.compile(r"^(lambda_handler|handler)$")
 _SERVERS = (
@@ -293,6 +315,8 @@ def _explains(call: Call) -> bool:
 def find_entries(repo: Repo) -> list[Entry]:
     """Entry points of every kind, test files left out."""
     entries: list[Entry] = [*_serving(repo)]
+    if not repo.uses(*catalogue.PACKAGES["framework"], *_MODEL_PACKAGES):
+        return entries  # nothing here can train or predict, whatever its functions are called
     sites: dict[Kind, list[Call]] = {"train": [], "evaluate": [], "predict": []}
     for module in repo.modules:
         if "test" in module.file.roles or not _ENTRY_WORDS.search(module.file.data):

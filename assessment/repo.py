@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.workflows import Workflow
 
 MAX_SEARCHED_FILES = 12
-LARGE_TREE = 1_000  # Python files; no prototype has as many, a library or a monorepo has
+LARGE_TREE = 250  # Python files; few prototypes have as many, a library or a monorepo has
 _RELEVANT = re.compile(
     rb"(?m)^\s*(?:from|import)\s+(?:torch|tensorflow|keras|sklearn|xgboost|lightgbm|catboost|jax|transformers|flask|"
     rb"fastapi|bentoml|litserve|kserve|streamlit|gradio|mlflow|wandb|joblib|pickle|pandas|pyspark|airflow|prefect|"
@@ -143,11 +143,11 @@ class Repo:
     def calls(self, *patterns: str, tests: bool = True) -> Iterator[Call]:
         """Calls whose resolved name matches one of the patterns; `tests=False` leaves test files out."""
         matcher = _name_matcher(patterns).fullmatch
-        words = _words(patterns)
+        wanted = _words(patterns)
         for module in self.modules:
             if not tests and "test" in module.file.roles:
                 continue
-            if words and not any(word in module.file.data for word in words):
+            if not _may_call(module.file.data, wanted):
                 continue
             if any(matcher(name) for name in module.call_names):
                 yield from (call for call in module.calls if matcher(call.name))
@@ -411,18 +411,27 @@ def path_pattern(pattern: str) -> re.Pattern[str]:
 
 
 @lru_cache(maxsize=1024)
-def _words(patterns: tuple[str, ...]) -> tuple[bytes, ...]:
-    """For each pattern a word that a file with such a call has in its text; none where a pattern has no word.
+def _words(patterns: tuple[str, ...]) -> tuple[tuple[bytes, ...], ...]:
+    """For each pattern words that a file with such a call has in its text; nothing where a pattern has no word.
 
-    Cheap to look for in the bytes, so that most files of a large tree are never parsed.
+    Cheap to look for in the bytes, so that most files of a large tree are never parsed. A plain function needs its
+    package in the file; a method may be called on an object that came from another module.
     """
-    words = []
+    wanted = []
     for pattern in patterns:
-        found = [word for word in re.findall(r"\w+", pattern) if len(word) > 1]
-        if not found:
+        words = [word for word in re.findall(r"\w+", pattern) if len(word) > 1]
+        if not words:
             return ()
-        words.append(found[-1].encode())
-    return tuple(dict.fromkeys(words))
+        plain = "()" not in pattern and pattern[0] not in "*?" and "." in pattern
+        wanted.append(tuple({words[0].encode(), words[-1].encode()} if plain else {words[-1].encode()}))
+    return tuple(dict.fromkeys(wanted))
+
+
+def _may_call(data: bytes, wanted: tuple[tuple[bytes, ...], ...]) -> bool:
+    """Whether a file's bytes hold the words of one of the patterns; a star import may bring what has no word here."""
+    if not wanted or any(all(word in data for word in words) for words in wanted):
+        return True
+    return b"import *" in data and any(words[-1] in data or words[0] in data for words in wanted)
 
 
 @lru_cache(maxsize=1024)

@@ -74,7 +74,7 @@ async def run(context: Context, call: BashInput) -> ToolResult:
         if timed_out:
             await shell.stop()
     except BaseException:
-        await shell.stop(grace=0)
+        await shell.stop(grace=0.5)  # the watcher needs a moment to end what the command started
         record_changes(context, shell)
         context.shells.forget(shell)
         raise
