@@ -81,6 +81,11 @@ class Service:
             return dict(found.entries)
         return {item.text.partition("=")[0]: item for item in found.items if "=" in item.text}
 
+    @property
+    def is_override(self) -> bool:
+        """Whether the file only changes another one, or is for a developer's own machine."""
+        return re.search(r"override|[._-](dev|local|development|test|debug)\b", self.file.name, re.I) is not None
+
     def site(self) -> Site:
         return self.file.site(self.node.key_line or self.node.line, anchor=f"service/{self.name}")
 

@@ -35,7 +35,7 @@ _LOCAL = frozenset(["127.0.0.1", "localhost", "::1"])
 )
 def check(repo: Repo) -> Iterator[Hit]:
     for service in repo.compose:
-        if not _is_store(service) or service.node.get("network_mode") is not None:
+        if not _is_store(service) or service.is_override or service.node.get("network_mode") is not None:
             continue
         ports = [p for p in service.ports if p.host not in _LOCAL and "$" not in p.host and p.target is not None]
         if ports:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def check(repo: Repo) -> Iterator[Hit]:
     by_file: dict[str, list[Service]] = {}
     for service in repo.compose:
-        if service.ports and not _operated(repo, service):
+        if service.ports and not service.is_override and not _operated(repo, service):
             by_file.setdefault(service.file.path, []).append(service)
     for path, services in by_file.items():
         names = ", ".join(service.name for service in services)

@@ -69,3 +69,8 @@ def test_a_recording_rule_answers_its_own_name(check):
 def test_names_of_an_expression():
     text = 'sum(rate(a_total{x="b_total"}[5m])) by (c) / ignoring(d) group_left e:f:g offset 5m and $v > bool 3'
     assert names_in(text) == {"a_total", "e:f:g"}
+
+
+def test_a_name_that_stands_in_the_code_is_not_reported(check):
+    app = APP + "prom = load()\nC = prom.Counter('served_total', 'x')\n"
+    assert check("MLE0708", {"app.py": app, "alerts.yml": RULE % "rate(served_total[5m]) > 1"}) == []

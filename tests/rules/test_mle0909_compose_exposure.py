@@ -14,3 +14,7 @@ def test_a_store_on_all_interfaces(check, place, image):
 )
 def test_a_local_address_or_another_service(check, image, port):
     assert check("MLE0909", {"docker-compose.yml": TEXT % (image, port)}) == []
+
+
+def test_a_file_for_the_developers_machine_may_publish(check):
+    assert check("MLE0909", {"docker-compose.override.yml": TEXT % ("postgres:16", '"5432:5432"')}) == []
