@@ -6,7 +6,9 @@ works). An entry may be about a name, about a keyword of a call, or about a meth
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 AS_OF = "2026-06"
@@ -205,3 +207,18 @@ for _entry in KEYWORDS:
     BY_KEYWORD.setdefault(_entry.keyword, []).append(_entry)
 BY_METHOD = {entry.name.rpartition(".")[2]: entry for entry in METHODS}
 BY_KERAS_METHOD = {entry.name: entry for entry in KERAS_METHODS}
+
+
+@lru_cache(maxsize=4096)
+def words(tops: frozenset[str], keras: bool) -> re.Pattern[bytes] | None:
+    """What a file that imports these packages has to hold somewhere to use an entry; None where there is no entry."""
+    parts: set[str] = set()
+    for entry in (*NAMES, *KEYWORDS, *METHODS):
+        first = entry.name.partition(".")[0]
+        if first in tops or (first.startswith("*") and keras):
+            parts.add(entry.keyword or entry.name.rpartition(".")[2])
+    if keras:
+        parts.update(BY_KERAS_METHOD)
+    if "pandas" not in tops:
+        parts.add("ignore_index")
+    return re.compile(rf"\b({'|'.join(sorted(map(re.escape, parts)))})\b".encode()) if parts else None

@@ -87,10 +87,11 @@ def _may_lack(repo: Repo, module: Module, entry: Removed) -> bool:
 def _uses(repo: Repo, module: Module) -> Iterator[tuple[Removed, ast.AST]]:
     from ml_engineer.assessment import removed
 
-    tops = {name.partition(".")[0] for name in removed.BY_NAME} | {"imblearn", "lightgbm", "gensim"}
     keras = repo.uses("keras", "tensorflow")
-    if not keras and not any(item.top in tops for item in module.imports):
-        return
+    tops = frozenset(item.top for item in module.imports)
+    words = removed.words(tops, keras)
+    if words is None or not words.search(module.file.data):
+        return  # none of the names is in the file's bytes, so it need not be parsed
     for item in module.imports:
         entry = _lookup(removed.BY_NAME, item.target)
         if entry is not None and not item.guarded:
