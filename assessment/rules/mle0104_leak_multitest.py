@@ -126,26 +126,29 @@ def _searched(repo: Repo, module: Module) -> Iterator[Hit]:
             data = call.argument(0, "X")
             if call.node not in inside or attribute not in _JUDGES or data is None or isinstance(data, ast.Constant):
                 continue
-            if half(repo, module, data) == "test" and _chooses(repo, module, loop):
+            choice = _chooses(repo, module, loop) if half(repo, module, data) == "test" else None
+            if choice is not None:
                 yield Hit(
                     [call.site()],
+                    severity=choice,
                     title="Candidates are compared on the test half, and the best is kept",
                 )
                 break
 
 
-def _chooses(repo: Repo, module: Module, loop: ast.AST) -> bool:
-    """Whether the loop, what follows it, or what follows a call of its function picks the best."""
+def _chooses(repo: Repo, module: Module, loop: ast.AST) -> SeverityName | None:
+    """Whether the loop keeps the best candidate (high), or something after it or its function picks it (medium)."""
     from ml_engineer.assessment.dataflow import callers
 
     for node in ast.walk(loop):
         if isinstance(node, ast.Compare) and _BEST.search(ast.unparse(node)):
-            return True
+            return HIGH
     scope = module.scope_of(loop)
     if _picks_after(module, scope, getattr(loop, "end_lineno", 0)):
-        return True
+        return MEDIUM
     above = callers(repo, scope) if scope is not None else []
-    return any(_picks_after(call.module, call.scope, call.node.lineno) for call in above)
+    picked = any(_picks_after(call.module, call.scope, call.node.lineno) for call in above)
+    return MEDIUM if picked else None
 
 
 def _picks_after(module: Module, scope: Function | None, line: int) -> bool:

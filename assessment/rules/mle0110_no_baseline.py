@@ -34,11 +34,11 @@ def _applies(repo: Repo) -> bool:
     applies=_applies,
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    from ml_engineer.assessment.learning import judged_at, words
+    from ml_engineer.assessment.learning import train_entries, words
 
-    need = judged_at(repo)
-    if need is None:
-        return
+    entries = sorted(
+        train_entries(repo), key=lambda entry: (entry.module.is_notebook, entry.site.path, entry.site.line)
+    )
     modules = [m for m in repo.modules if "test" not in m.file.roles]
     if not any(_BASELINE.search(word) for module in modules for word in [*words(module), module.path]):
-        yield Hit([repo.missing(need.site(), ("Dummy*", "baseline", "naive"), modules)])
+        yield Hit([repo.missing(entries[0].site, ("Dummy*", "baseline", "naive"), modules)])

@@ -63,6 +63,7 @@ def check(repo: Repo) -> Iterator[Hit]:
 
 def _saved(repo: Repo) -> Call | None:
     """Where a model is saved by training, or at least saved or loaded."""
+    from ml_engineer.assessment.dataflow import callers
     from ml_engineer.assessment.learning import LOADERS, SAVERS, trainings
 
     savers = tuple(name for name in SAVERS if "dumps" not in name and name not in ("*.export", "*Trainer().train"))
@@ -75,7 +76,11 @@ def _saved(repo: Repo) -> Call | None:
             """A script that trains before a notebook, what training reaches before the rest."""
             return call.module not in fitted, not reached.covers(call.module, call.node), call.module.is_notebook
 
-        return min(saved, key=rank) if fitted or _shipped(repo) else None
+        first = min(saved, key=rank)
+        helped = [c for c in callers(repo, first.scope) if c.module in fitted] if first.scope is not None else []
+        if first.module not in fitted and helped:
+            first = helped[-1]  # a training program saves through this helper
+        return first if fitted or _shipped(repo) else None
     return next(repo.calls(*LOADERS, tests=False), None) if _shipped(repo) else None
 
 

@@ -34,6 +34,7 @@ def check(repo: Repo) -> Iterator[Hit]:
                 continue
             sites.append(call.site())
     if sites:
+        sites.sort(key=lambda site: site.path.endswith(".ipynb"))
         yield Hit(sites)
 
 

@@ -17,7 +17,6 @@ _SPLITTERS = re.compile(
     r"(sklearn|cuml|dask_ml)\.(model_selection|cross_validation)\.(train_test_split|\w*ShuffleSplit)"
 )
 _FOLDS = re.compile(r"sklearn\.(model_selection|cross_validation)\.(\w*KFold)")
-_TORCH = frozenset({"torch.utils.data.random_split", "torch.utils.data.dataset.random_split"})
 _NUMPY_SEED = ("numpy.random.seed", "*set_seed", "*seed_everything", "*seed_all", "*set_random_seed", "*fix_seed*")
 
 
@@ -28,7 +27,7 @@ _NUMPY_SEED = ("numpy.random.seed", "*set_seed", "*seed_everything", "*seed_all"
     severity=MEDIUM,
     title="Random split without a seed",
     why="Every run judges the model on other rows, so two runs cannot be compared and a result cannot be repeated.",
-    remedy="Pass a fixed seed (random_state=, seed=, generator=), or store the split itself.",
+    remedy="Pass a fixed seed (random_state=, seed=), or store the split itself.",
     source="Zhang et al., code smells for ML (2022); Sonar S6709",
     applies=lambda repo: any(_kind(call) for module in repo.modules for call in module.calls),
 )
@@ -42,7 +41,7 @@ def check(repo: Repo) -> Iterator[Hit]:
             kind = _kind(call)
             if kind is None or _is_seeded(call, kind):
                 continue
-            seeded = _seeded_globally(repo, call, kind)
+            seeded = _seeded_globally(repo, call)
             (weak if seeded else strong).setdefault(module.path, []).append(call.site())
     for sites in strong.values():
         yield Hit(sites)
@@ -56,14 +55,12 @@ def check(repo: Repo) -> Iterator[Hit]:
 
 
 def _kind(call: Call) -> str | None:
-    """Which library splits at random here: sklearn, torch or datasets; None where nothing is drawn."""
+    """Which library splits at random here: sklearn or datasets; None where nothing is drawn. Torch is MLE0402's."""
     name, module = call.name, call.module
     if _SPLITTERS.fullmatch(name):
         return None if module.literal(call.keyword("shuffle")) is False else "sklearn"
     if _FOLDS.fullmatch(name):
         return "sklearn" if module.literal(call.argument(1, "shuffle")) is True else None
-    if name in _TORCH:
-        return "torch"
     if (
         name.endswith(".train_test_split")
         and isinstance(call.node.func, ast.Attribute)
@@ -78,23 +75,20 @@ def _kind(call: Call) -> str | None:
 def _is_seeded(call: Call, kind: str) -> bool:
     if call.has_unpacked_keywords:
         return True
-    names = {"sklearn": ("random_state",), "torch": ("generator",), "datasets": ("seed", "generator")}[kind]
+    names = ("random_state",) if kind == "sklearn" else ("seed", "generator")
     given = next((call.keyword(name) for name in names if call.keyword(name) is not None), None)
-    if given is None and kind == "torch":
-        given = call.argument(2, "generator")
     return given is not None and not (isinstance(given, ast.Constant) and given.value is None)
 
 
-def _seeded_globally(repo: Repo, call: Call, kind: str) -> bool:
+def _seeded_globally(repo: Repo, call: Call) -> bool:
     """Whether the generator that the split draws from is seeded in a program that reaches it."""
     from ml_engineer.assessment.learning import entry_closure
     from ml_engineer.assessment.repo import matches
 
-    wanted = {"torch": ("torch.manual_seed", *_NUMPY_SEED[1:]), "sklearn": _NUMPY_SEED, "datasets": _NUMPY_SEED}[kind]
-    if any(matches(name, *wanted) for name in call.module.call_names):
+    if any(matches(name, *_NUMPY_SEED) for name in call.module.call_names):
         return True
     for entry in repo.entries:
         closure = entry_closure(repo, entry)
-        if call.module in closure.modules and next(closure.calls(*wanted), None) is not None:
+        if call.module in closure.modules and next(closure.calls(*_NUMPY_SEED), None) is not None:
             return True
     return False

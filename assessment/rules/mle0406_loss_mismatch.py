@@ -59,31 +59,37 @@ def _torch(repo: Repo) -> Iterator[Hit]:
         if "test" in module.file.roles or not any(item.top == "torch" for item in module.imports):
             continue
         for call in module.calls:
-            loss = _loss_of(repo, call)
+            loss, made = _loss_of(repo, call)
             if loss is None or not call.node.args:
                 continue
             ending = tail(repo, module, call.node.args[0])
             if ending is not None and ending in _TORCH[loss][0]:
-                found.setdefault((module.path, loss, ending), []).append(call.site())
+                found.setdefault((module.path, loss, ending), []).extend([*made, call.site()])
     for (_, loss, ending), sites in found.items():
         words = _TORCH[loss][1].format(tail="logits" if ending == "logits" else ending)
         yield Hit(sites, title=f"{loss} {words}")
 
 
-def _loss_of(repo: Repo, call: Call) -> str | None:
-    """Which loss a call computes, through a name, an attribute or a parameter."""
+def _loss_of(repo: Repo, call: Call) -> tuple[str | None, list[Site]]:
+    """Which loss a call computes, through a name, an attribute or a parameter, and where that is made."""
     from ml_engineer.assessment.dataflow import sources
 
     last = call.name.rpartition(".")[2]
     if call.name.startswith("torch.nn.functional."):
-        return _FUNCTIONAL.get(last)
-    if call.name.startswith("torch.nn.") and last.removesuffix("()") in _TORCH and last.endswith("()"):
-        return last.removesuffix("()")
-    if "?" not in call.name or len(call.node.args) < 2 or not _LOSS_NAME.search(ast.unparse(call.node.func)):
-        return None
-    made = {step.name.rpartition(".")[2] for step in sources(repo, call.module, call.node.func) if step.name}
-    losses = made & set(_TORCH)
-    return losses.pop() if len(losses) == 1 else None
+        return _FUNCTIONAL.get(last), []
+    known = call.name.startswith("torch.nn.") and last.removesuffix("()") in _TORCH and last.endswith("()")
+    if not known:
+        if "?" not in call.name or len(call.node.args) < 2 or not _LOSS_NAME.search(ast.unparse(call.node.func)):
+            return None, []
+    found: dict[str, Site] = {}
+    for step in sources(repo, call.module, call.node.func):
+        name = step.name.rpartition(".")[2]
+        if name in _TORCH and step.name.startswith("torch.nn."):
+            found.setdefault(name, step.module.site(step.node))
+    if len(found) != 1:
+        return None, []
+    ((name, site),) = found.items()
+    return name, [site]
 
 
 # --- Keras ------------------------------------------------------------------------------------------------------------

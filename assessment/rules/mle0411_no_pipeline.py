@@ -76,13 +76,21 @@ def check(repo: Repo) -> Iterator[Hit]:
 def _documented(repo: Repo) -> dict[str, Site]:
     """Scripts of different steps that the README tells to run, by path, a trainer among them."""
     found: dict[str, Site] = {}
-    for command in repo.commands.of("readme"):
-        for path in _scripts(command.words):
+    for words, site in _told(repo):
+        for path in _scripts(words):
             file = next((f for p, f in repo.files.items() if p == path or p.endswith("/" + path)), None)
             known = {p.rpartition("/")[2] for p in found}  # the same step for another data set is no further step
             if file is not None and file.name not in known and "test" not in file.roles and _STEP.search(file.name):
-                found[file.path] = command.site
+                found[file.path] = site
     return found if any(re.search(r"train|fit", path, re.I) for path in found) else {}
+
+
+def _told(repo: Repo) -> Iterator[tuple[tuple[str, ...], Site]]:
+    """Commands of the README, those in indented blocks included, in the order of its lines."""
+    for file in repo.glob("README*"):
+        for number, line in enumerate(file.lines, 1):
+            if re.match(r"\s*(?:[$>!]\s*)?python[\d.]*\s+\S+\.py\b", line):
+                yield tuple(line.split()), file.site(number, number)
 
 
 def _scripts(words: tuple[str, ...]) -> list[str]:

@@ -46,7 +46,7 @@ def test_the_best_of_a_loop_on_the_test_half(check, place):
     """
     (finding,) = check("MLE0104", {"t.py": code})
     assert place(finding) == ("t.py", 7)
-    assert finding.severity == "medium"
+    assert finding.severity == "high"
 
 
 def test_the_best_of_a_helper_that_scores_candidates(check, place):
@@ -64,6 +64,7 @@ def test_the_best_of_a_helper_that_scores_candidates(check, place):
     """
     (finding,) = check("MLE0104", {"t.py": code})
     assert place(finding) == ("t.py", 6)
+    assert finding.severity == "medium"
 
 
 TORCH = """\

@@ -1,9 +1,9 @@
 CODE = "from sklearn.svm import SVC\nclf = SVC()\nclf.fit(X, y)\nprint(clf.score(a, b))\n"
 
 
-def test_no_baseline_is_reported_where_the_model_is_judged(check, place):
+def test_no_baseline_is_reported_where_the_model_is_trained(check, place):
     (finding,) = check("MLE0110", {"t.py": CODE})
-    assert place(finding) == ("t.py", 4)
+    assert place(finding) == ("t.py", 3)
 
 
 def test_a_dummy_model_is_a_baseline(check):

@@ -18,3 +18,12 @@ def test_a_card_is_enough(check):
 
 def test_without_an_artefact_there_is_nothing_to_describe(check):
     assert check("MLE0111", {"t.py": "from sklearn.svm import SVC\nSVC().fit(X, y)\n"}) == []
+
+
+def test_a_save_through_a_helper_is_reported_where_training_calls_it(check, place):
+    files = {
+        "util.py": "import pickle\ndef keep(m):\n    pickle.dump(m, open('m.pkl', 'wb'))\n",
+        "train.py": "from util import keep\nfrom sklearn.svm import SVC\nm = SVC()\nm.fit(X, y)\nkeep(m)\n",
+    }
+    (finding,) = check("MLE0111", files)
+    assert place(finding) == ("train.py", 5)

@@ -15,9 +15,10 @@ def test_a_dataset_of_hugging_face_needs_a_seed_too(check, place):
     assert place(finding) == ("t.py", 3)
 
 
-def test_a_random_split_of_torch_needs_a_generator(check):
-    code = "from torch.utils.data import random_split\na, b = random_split(d, [8, 2])\n"
-    assert len(check("MLE0401", {"t.py": code})) == 1
+def test_a_random_split_of_torch_belongs_to_the_seed_of_torch(check):
+    assert (
+        check("MLE0401", {"t.py": "from torch.utils.data import random_split\na, b = random_split(d, [8, 2])\n"}) == []
+    )
 
 
 def test_a_global_seed_makes_it_low(check):

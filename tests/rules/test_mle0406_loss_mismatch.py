@@ -35,7 +35,8 @@ def net(end, loss, units=3):
 )
 def test_losses_that_do_not_fit(check, place, end, loss):
     (finding,) = check("MLE0406", {"t.py": net(end, loss)})
-    assert place(finding) == ("t.py", 15)
+    assert place(finding) == ("t.py", 13)
+    assert finding.evidence[1].line_start == 15
     assert finding.severity == "high" and loss in finding.title
 
 
@@ -58,7 +59,8 @@ def test_the_loss_and_the_model_come_through_parameters(check, place):
         "def step(m, criterion, x, y):\n    out = m(x)\n    return criterion(out, y)\nstep(model, criterion, x, y)\n"
     )
     (finding,) = check("MLE0406", {"t.py": code})
-    assert place(finding) == ("t.py", 16)
+    assert place(finding) == ("t.py", 13)
+    assert finding.evidence[1].line_start == 16
 
 
 KERAS = """\

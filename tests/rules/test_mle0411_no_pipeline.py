@@ -33,3 +33,9 @@ def test_numbered_scripts_that_hand_files_on(check):
 def test_numbered_lessons_are_no_steps(check):
     files = {f"{n} - lesson.py": TRAIN for n in (1, 2, 3)}
     assert check("MLE0411", files) == []
+
+
+def test_an_indented_block_of_the_readme_counts(check, place):
+    readme = "Run\n\n    python prepare_data.py\n    python train.py\n    python evaluate.py\n"
+    (finding,) = check("MLE0411", {**FILES, "README.md": readme})
+    assert place(finding) == ("README.md", 3)
