@@ -176,18 +176,26 @@ class Dependencies:
         )
 
     @cached_property
-    def third_party(self) -> dict[str, list[tuple[Module, Import]]]:
-        """Import target -> where it is imported outside tests: neither Python's own, local, nor given by a platform."""
-        local = {part for module in self.repo.modules for part in module.dotted.split(".")}
-        found: dict[str, list[tuple[Module, Import]]] = {}
-        for module in self.repo.modules:
+    def third_party(self) -> dict[str, list[tuple[Module, int]]]:
+        """Import target -> modules outside tests that import it, with the line: neither Python's own, local, nor given
+        by a platform."""
+        local = {part for module in self.repo.all_modules for part in module.dotted.split(".")}
+        found: dict[str, list[tuple[Module, int]]] = {}
+        for module in self.repo.all_modules:
             if "test" in module.file.roles:
                 continue
-            for item in module.imports:
+            for item in self.repo.facts[module.path].imports:
                 foreign = item.top and item.top not in local and not is_standard(item.top)
                 if foreign and item.top not in PLATFORM and not item.target.startswith("google.colab"):
-                    found.setdefault(_target(item.target), []).append((module, item))
+                    found.setdefault(_target(item.target), []).append((module, item.line))
         return found
+
+    def imports_of(self, target: str) -> Iterator[tuple[Module, Import]]:
+        """The imports behind a target of `third_party`; parses the files that have them."""
+        for module, line in self.third_party.get(target, ()):
+            for item in module.imports:
+                if item.node.lineno == line and _target(item.target) == target:
+                    yield module, item
 
     # --- versions --------------------------------------------------------------------------------------------------
 

@@ -88,7 +88,7 @@ def _uses(repo: Repo, module: Module) -> Iterator[tuple[Removed, ast.AST]]:
     from ml_engineer.assessment import removed
 
     keras = repo.uses("keras", "tensorflow")
-    tops = frozenset(item.top for item in module.imports)
+    tops = frozenset(item.top for item in repo.facts[module.path].imports)
     words = removed.words(tops, keras)
     if words is None or not words.search(module.file.data):
         return  # none of the names is in the file's bytes, so it need not be parsed

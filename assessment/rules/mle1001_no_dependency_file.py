@@ -36,20 +36,27 @@ def check(repo: Repo) -> Iterator[Hit]:
     entries = {
         module: number for number, kind in enumerate(("serve", "train")) for module in repo.closure(kind).started
     }
-    uses = [(module, item) for found in dependencies.third_party.values() for module, item in found if not item.guarded]
-    if not uses:
-        return
-    module, item = min(
-        uses,
-        key=lambda use: (
-            entries.get(use[0], 9),
-            not _MAIN.match(use[0].file.name),
-            use[0].is_notebook,
-            use[0].path.count("/"),
-            use[0].path,
-            use[1].node.lineno,
-        ),
+    places = [place for found in dependencies.third_party.values() for place in found]
+    places.sort(
+        key=lambda place: (
+            entries.get(place[0], 9),
+            not _MAIN.match(place[0].file.name),
+            place[0].is_notebook,
+            place[0].path.count("/"),
+            place[0].path,
+            place[1],
+        )
     )
+    plain = (
+        (module, item)
+        for module, line in places
+        for item in module.imports
+        if item.node.lineno == line and not item.guarded
+    )
+    first = next(plain, None)
+    if first is None:
+        return
+    module, item = first
     names = sorted(dependencies.third_party)
     shown = ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
     patterns = ("requirements*.txt", "pyproject.toml", "setup.py", "environment.yml", "Pipfile")

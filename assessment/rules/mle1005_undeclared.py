@@ -84,11 +84,15 @@ def _undeclared(repo: Repo) -> Iterator[Hit]:
     direct = {d.name for d in dependencies.declared if d.direct and d.kind not in ("notebook", "constraints")}
     direct = direct or everywhere
     own = _own_names(repo)
-    for target, uses in dependencies.third_party.items():
+    for target in dependencies.third_party:
         names = providers(target)
         if any(name in everywhere for name in names) or names[0] in own:
             continue
-        uses = [(m, i) for m, i in uses if not i.guarded and not _aside(m) and not _declared_in(repo, m, names)]
+        uses = [
+            (m, i)
+            for m, i in dependencies.imports_of(target)
+            if not i.guarded and not _aside(m) and not _declared_in(repo, m, names)
+        ]
         if not uses:
             continue
         carrier = next(filter(None, (brought_by(name, direct) for name in names)), None)
@@ -154,7 +158,9 @@ def _unused(repo: Repo) -> Iterator[Hit]:
 
     dependencies = repo.dependencies
     used = {name for target in dependencies.third_party for name in providers(target)}
-    used |= {name for module in repo.modules for item in module.imports if item.top for name in providers(item.target)}
+    used |= {
+        name for facts in repo.facts.values() for item in facts.imports if item.top for name in providers(item.target)
+    }
     used |= {name for a in repo.artefacts for item in a.globals for name in providers(item)}
     programs = {command.program for command in repo.commands}
     by_file: dict[str, list[Site]] = {}
