@@ -274,6 +274,10 @@ _TRANSFORMERS = re.compile(
     r"Vectorizer|Imputer|Tokenizer|Binarizer|Transformer|PCA|SVD|SMOTE|Generator)\(\)\.",
     re.I,
 )
+_PREPARES = re.compile(
+    r"scaler|encod|vectori[sz]er|imput|tokeni[sz]er|pca|binari[sz]er|transformer|datagen|bag_?of_?words|tf_?idf|preproc",
+    re.I,
+)
 _FIT = ("*.fit", "*.fit_generator", "*.partial_fit", "*.train_on_batch", "*.fit_predict", "*.fit_resample")
 _TRAIN_CALLS = (
     "xgboost.train", "lightgbm.train", "lightgbm.cv", "xgboost.cv", "*Trainer().train", "catboost.train",
@@ -299,7 +303,7 @@ def is_training_call(call: Call) -> bool:
     if name.startswith("?"):  # unknown receiver: go by its own name
         receiver = call.node.func.value if isinstance(call.node.func, ast.Attribute) else None
         text = ast.unparse(receiver) if receiver is not None else ""
-        if re.search(r"scaler|encod|vectori[sz]er|imput|tokeni[sz]er|pca|binari[sz]er|transformer|datagen", text, re.I):
+        if _PREPARES.search(text):
             return False
     return bool(call.node.args or call.node.keywords)
 

@@ -112,3 +112,10 @@ def test_the_default_of_an_option_is_a_path_that_is_read(tmp_path):
     module = repo.by_path["main.py"]
     call = next(c for c in module.calls if ast.unparse(c.node.func) == "sink")
     assert read_paths(repo, module, call.node.args[0]) == {"data/raw.csv"}
+
+
+def test_a_fit_of_something_named_like_preparation_is_no_training(tmp_path):
+    repo = repository(
+        tmp_path, prep="def prepare(words, bag_of_words, clf):\n    bag_of_words.fit(words)\n    clf.fit(words)\n"
+    )
+    assert [ast.unparse(call.node.func) for call in trainings(repo)] == ["clf.fit"]
