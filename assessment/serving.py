@@ -69,6 +69,7 @@ _CONTENT_NAMES = frozenset(
     "json form args files data body POST FILES GET post read text query forms get_json get_data values stream params "
     "query_params".split()
 )
+_EXAMPLES = re.compile(r"(^|/)(examples?|samples?|demos?|tutorials?)/", re.I)
 _PASS_REQUEST = frozenset("django aiohttp sanic starlette azure-function cloud-function robyn tornado".split())
 _UNTYPED = re.compile(r"^(dict|Dict|list|List|Any|object|bytes|Mapping|Json|JSON)\b|^(typing|t)\.(Dict|Any|List)\b")
 _PREDICTING_NAME = re.compile(r"(^|_)(predict|infer|inference|classify|prediction|forward|generate_text)(_|$)", re.I)
@@ -161,12 +162,19 @@ def handlers(repo: Repo) -> list[Handler]:
     if found is None:
         by_function: dict[Function, list[Route]] = {}
         for route in repo.routes:
-            if route.module.is_notebook:  # shows how a service would look; nothing starts it from there
+            if _is_shown_only(repo, route.module):
                 continue
             by_function.setdefault(route.handler, []).append(route)
         found = [Handler(repo, function, routes) for function, routes in by_function.items()]
         repo.__dict__["_handlers"] = found
     return found
+
+
+def _is_shown_only(repo: Repo, module: Module) -> bool:
+    """Whether code shows how a service would look and nothing starts it: notebooks, documents, a library's examples."""
+    if module.is_notebook or "docs" in module.file.roles:
+        return True
+    return _EXAMPLES.search(module.path) is not None and repo.dependencies.is_library
 
 
 def model_handlers(repo: Repo) -> list[Handler]:
@@ -184,7 +192,7 @@ def apps(repo: Repo) -> list[App]:
     found: list[App] | None = repo.__dict__.get("_apps")
     if found is None:
         calls = repo.calls(*_APP_CONSTRUCTORS, tests=False)
-        found = [App(_APP_CONSTRUCTORS[call.name], call) for call in calls]
+        found = [App(_APP_CONSTRUCTORS[call.name], call) for call in calls if not _is_shown_only(repo, call.module)]
         repo.__dict__["_apps"] = found
     return found
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _CACHES = re.compile(
     r"(.*\.)?\w*(lru_cache|cached|cache|cache_resource|cache_data|singleton|memoize|memoise)\w*$", re.I
 )
+_MODEL = re.compile(r"(model|clf|net|classifier|regressor|predictor)\w*\s*=(?!=)", re.I)
 _GIVEN = re.compile(r"gradio\.(Interface|ChatInterface)$|gradio\..*\.(click|submit|change|then|load|upload)$")
 _TEST_OF_ABSENCE = (ast.Is, ast.IsNot, ast.In, ast.NotIn)
 # Calls that only configure or make an object around weights that are there already are no loads by themselves.
@@ -53,7 +54,7 @@ def check(repo: Repo) -> Iterator[Hit]:
         groups.setdefault(module.path, []).extend([*again, *_loads(repo, starts)])
     for sites in filter(None, groups.values()):
         # The model itself before scalers and vocabularies, and before the places that are only on the way.
-        ordered = sorted(dict.fromkeys(sites), key=lambda s: (s.note is not None, "model" not in s.quote.lower()))
+        ordered = sorted(dict.fromkeys(sites), key=lambda s: (s.note is not None, not _MODEL.search(s.quote)))
         yield Hit(ordered)
 
 

@@ -21,6 +21,7 @@ _LOADERS = (
 _ARTEFACT = re.compile(
     r"\.(pkl|pickle|joblib|pt|pth|ckpt|onnx|h5|hdf5|keras|pb|tflite|sav|dill|bin|model|cbm|ubj|skops|safetensors|txt|json)$"
 )
+_MODEL = re.compile(r"(model|clf|net|classifier|regressor|predictor)\w*\s*=(?!=)", re.I)
 _VERSIONED = re.compile(r"v\d|\d+\.\d+|20\d\d|[0-9a-f]{7,}|models:/|runs:/|@", re.I)
 _REGISTRIES = (
     "mlflow.*.load_model", "mlflow.*.download_artifacts", "mlflow.MlflowClient*", "wandb.*use_artifact*", "dvc.api.*",
@@ -53,7 +54,7 @@ def check(repo: Repo) -> Iterator[Hit]:
         if not _is_tracked(repo, name):
             sites += [c.site(note=name) for c in deciding_calls(repo, call) if closure.covers(c.module, c.node)]
     if sites:
-        sites.sort(key=lambda site: "model" not in site.quote.lower())  # before scalers and vocabularies
+        sites.sort(key=lambda site: _MODEL.search(site.quote) is None)  # before scalers and vocabularies
         yield Hit(list(dict.fromkeys(sites)), anchor="registry")
 
 

@@ -248,3 +248,19 @@ def test_handing_over_a_model_does_not_run_the_function_that_made_it(repo):
     assert [f.qualname for f in handler.functions] == ["p", "segment"]
     assert handler.reads == []
     assert [c.node.lineno for c in handler.model_calls] == [6]
+
+
+def test_a_librarys_examples_and_documents_serve_nobody(repo):
+    app = """
+        from flask import Flask, request
+        app = Flask(__name__)
+        @app.route("/p")
+        def p():
+            return str(model.predict(request.json))
+        """
+    library = "[project]\nname = 'lib'\nclassifiers = ['Development Status :: 4 - Beta']\n"
+    files = {"examples/app.py": app, "docs/app.py": app}
+    assert [h.module.path for h in serving.handlers(repo(files))] == ["examples/app.py"]
+    opened = repo({"pyproject.toml": library, "lib/__init__.py": "", **files})
+    assert opened.dependencies.is_library
+    assert serving.handlers(opened) == [] and serving.apps(opened) == []
