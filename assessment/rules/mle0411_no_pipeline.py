@@ -36,8 +36,11 @@ _RUNNERS = (
     "invoke",
     "pdm",
 )
-_STEP = re.compile(r"make_|sampl|generat|augment|label|prepar|preprocess|process|clean|ingest|download|fetch|featur|split|extract|train|fit|tune|eval|"
-                   r"test|predict|infer|score|export|convert|build|data", re.I)  # fmt: skip
+_STEP = re.compile(
+    r"make_|sampl|generat|augment|label|prepar|process|clean|ingest|download|fetch|featur|split|extract|train|fit|tune|"
+    r"eval|test|predict|infer|score|export|convert|build|data",
+    re.I,
+)
 _NUMBERED = re.compile(r"^(step|stage|part)?[_-]?(\d{1,2})(\.\d+)?[\s._-]", re.I)
 ENOUGH = 3
 
