@@ -5,29 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment import values
-from ml_engineer.assessment.entrypoints import is_training_call
 from ml_engineer.assessment.rule import HIGH, Hit, rule
 
 if TYPE_CHECKING:
-    from ml_engineer.assessment.module import Call
+    from ml_engineer.assessment.entrypoints import Entry
     from ml_engineer.assessment.repo import Repo
 
 
-def _model_calls(repo: Repo) -> list[Call]:
-    """Calls that train or ask a model, outside tests; those that train first."""
-    found = [
-        call
-        for module in repo.modules
-        if "test" not in module.file.roles
-        for call in module.calls
-        if is_training_call(call) or values.is_model_call(repo, call)
-    ]
-    return sorted(found, key=lambda call: not is_training_call(call))
+def _entries(repo: Repo) -> list[Entry]:
+    """Entry points that train or ask a model; those that train first."""
+    found = [entry for entry in repo.entries if entry.kind in ("train", "predict", "serve")]
+    return sorted(found, key=lambda entry: entry.kind != "train")
 
 
-def _has_model(repo: Repo) -> bool:
-    return bool(_model_calls(repo))
+def _trains(repo: Repo) -> bool:
+    return any(entry.kind == "train" for entry in repo.entries)
 
 
 @rule(
@@ -40,17 +32,17 @@ def _has_model(repo: Repo) -> bool:
     remedy="Move reading, preparing, training and predicting into a package, and let the notebook import it.",
     source="Cookiecutter Data Science",
     peers=("data-scientist",),
-    applies=_has_model,
+    applies=_trains,
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    calls = _model_calls(repo)
-    if not all(call.module.is_notebook for call in calls) or not is_training_call(calls[0]):
+    entries = _entries(repo)
+    if not all(entry.module.is_notebook and entry.site.path.endswith(".ipynb") for entry in entries):
         return
     scripts = [m for m in repo.modules if not m.is_notebook and m.file.name not in ("setup.py", "conf.py")]
     if any(_is_importable(module.path, repo) for module in scripts):
         return
     yield Hit(
-        [repo.missing(calls[0].site(), ["a .py file that trains or predicts", "a package"], scripts or ["**/*.py"])],
+        [repo.missing(entries[0].site, ["a .py file that trains or predicts", "a package"], scripts or ["**/*.py"])],
         anchor="notebooks",
     )
 

@@ -9,16 +9,22 @@ from typing import TYPE_CHECKING
 
 from ml_engineer.assessment import serving, values
 from ml_engineer.assessment.entrypoints import is_training_call
+from ml_engineer.assessment.learning import trainings
 from ml_engineer.assessment.repo import matches
 from ml_engineer.assessment.rule import LOW, MEDIUM, Hit, SeverityName, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Call, Module
-    from ml_engineer.assessment.repo import Repo
+    from ml_engineer.assessment.learning import trainings
+from ml_engineer.assessment.repo import Repo
 
 _READS = re.compile(
     r"pandas\.read_(?!sql_query\(\))\w+|numpy\.(load|loadtxt|genfromtxt)|datasets\.load_dataset|polars\.read_\w+|"
     r"sklearn\.datasets\.fetch_\w+|(tensorflow\.)?keras\.datasets\.\w+\.load_data"
+)
+# One of these words stands in every file that does such work.
+_WORDS = re.compile(
+    rb"read_\w+|load|fit|backward|from_pretrained|pipeline|requests|urllib|download|fetch_|Session|datasets"
 )
 _DOWNLOADS = (
     "requests.get", "requests.post", "urllib.request.urlretrieve", "urllib.request.urlopen", "wget.download",
@@ -41,7 +47,8 @@ def check(repo: Repo) -> Iterator[Hit]:
     imported = _imported(repo)
     servers = {app.call.module for app in serving.apps(repo)} | {route.module for route in repo.routes}
     interfaces = {entry.module for entry in repo.entries if entry.kind == "serve" and entry.unit is None}
-    for module in repo.modules:
+    subjects = {m for m in imported | servers if _WORDS.search(m.file.data)} | {c.module for c in trainings(repo)}
+    for module in sorted(subjects, key=lambda m: m.path):
         if module.is_notebook or module in interfaces or "test" in module.file.roles:
             continue
         work = [(call, what) for call in _on_import(module) if (what := _work(call)) is not None]
@@ -93,8 +100,15 @@ def _imported(repo: Repo) -> set[Module]:
     """Modules that another one imports, tests included: a test has to wait as well."""
     found: set[Module] = set()
     for module in repo.modules:
-        for item in module.imports:
-            target = repo.local(module, item.target)
+        for item in repo.facts[module.path].imports:
+            target = repo.local(module, f"{_package(module, item.level)}{item.target}")
             if target is not None and target[0] is not module:
                 found.add(target[0])
     return found
+
+
+def _package(module: Module, level: int) -> str:
+    """What a relative import of this level starts with; empty for an absolute one."""
+    parts = module.package.split(".")
+    base = ".".join(parts[: len(parts) - (level - 1)]) if level else ""
+    return f"{base}." if base else ""

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.callgraph import Closure, closure_of
-from ml_engineer.assessment.entrypoints import Entry
-from ml_engineer.assessment.rule import CRITICAL, LOW, MEDIUM, Hit, SeverityName, rule
+from ml_engineer.assessment.reachable import SCHEDULERS, declared, reached, worked
+from ml_engineer.assessment.rule import CRITICAL, MEDIUM, Hit, SeverityName, rule
 from ml_engineer.assessment.undefined import Undefined, undefined
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Function, Module
     from ml_engineer.assessment.repo import Repo
-
-_SCHEDULERS = ("airflow", "prefect", "dagster", "luigi", "celery", "kfp", "zenml", "metaflow")
 
 
 @rule(
@@ -28,8 +25,8 @@ _SCHEDULERS = ("airflow", "prefect", "dagster", "luigi", "celery", "kfp", "zenml
     source="ruff F821",
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    for module in repo.modules:
-        if module.is_notebook or "test" in module.file.roles:
+    for module in reached(repo):
+        if module.is_notebook:
             continue
         by_name: dict[str, list[Undefined]] = {}
         for missing in undefined(repo, module):
@@ -52,38 +49,17 @@ def _hit(repo: Repo, module: Module, name: str, reads: list[Undefined]) -> Hit:
     )
 
 
-_ORDER: dict[SeverityName, int] = {CRITICAL: 0, MEDIUM: 1, LOW: 2}
+_ORDER: dict[SeverityName, int] = {CRITICAL: 0, MEDIUM: 1}
 _WHY: dict[SeverityName, str] = {
     CRITICAL: "Python raises NameError as soon as an entry point gets to this line.",
     MEDIUM: "Python raises NameError when this code is called; no call of it from an entry point was found.",
-    LOW: "Python raises NameError if this file is ever used; no entry point was found that leads to it.",
 }
 
 
 def _severity(repo: Repo, read: Undefined) -> SeverityName:
-    module = read.module
-    closures = [repo.closure("train", "serve", "evaluate", "predict"), _declared(repo)]
-    if any(closure.covers(module, read.node) for closure in closures) or _is_registered(module.scope_of(read.node)):
-        return CRITICAL
-    return MEDIUM if any(module in closure.modules for closure in closures) else LOW
-
-
-def _declared(repo: Repo) -> Closure:
-    """What scripts lead to: files with a main guard, files that a command runs, definitions of schedulers."""
-    found: Closure | None = repo.__dict__.get("_declared_closure")
-    if found is None:
-        entries = [Entry("predict", module, None, module.site(1)) for module in repo.modules if _starts(repo, module)]
-        found = closure_of(repo, entries)
-        repo.__dict__["_declared_closure"] = found
-    return found
-
-
-def _starts(repo: Repo, module: Module) -> bool:
-    if module.is_notebook or "test" in module.file.roles:
-        return False
-    if module.main_guard is not None or any(item.top in _SCHEDULERS for item in module.imports):
-        return True
-    return bool(repo.commands.starts(module.path))
+    closures = [worked(repo), declared(repo)]
+    covered = any(closure.covers(read.module, read.node) for closure in closures)
+    return CRITICAL if covered or _is_registered(read.module.scope_of(read.node)) else MEDIUM
 
 
 def _is_registered(function: Function | None) -> bool:
@@ -91,4 +67,4 @@ def _is_registered(function: Function | None) -> bool:
     if function is None:
         return False
     names = [function.module.resolve(getattr(d, "func", d)) for d in function.node.decorator_list]
-    return any(name.split(".")[0] in (*_SCHEDULERS, "click", "typer") for name in names)
+    return any(name.split(".")[0] in (*SCHEDULERS, "click", "typer") for name in names)

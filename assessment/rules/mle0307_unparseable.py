@@ -37,7 +37,7 @@ _NEWER = re.compile(
 )
 def check(repo: Repo) -> Iterator[Hit]:
     for module in repo.modules:
-        if "test" not in module.file.roles and module.source.errors:
+        if "test" not in module.file.roles and repo.facts[module.path].errors:
             yield from _of_module(module)
     for site, reason in repo.parse_problems:
         yield Hit([site], title=f"{site.path.rpartition('/')[2]} cannot be parsed: {reason}", anchor=site.path)

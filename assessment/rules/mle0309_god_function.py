@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.entrypoints import is_training_call
 from ml_engineer.assessment.learning import SAVERS
+from ml_engineer.assessment.reachable import worked
 from ml_engineer.assessment.repo import matches
 from ml_engineer.assessment.rule import MEDIUM, Hit, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Call, Module
-    from ml_engineer.assessment.repo import Repo
+    from ml_engineer.assessment.reachable import worked
+from ml_engineer.assessment.repo import Repo
 
 MAX_LINES = 80
 MAX_COMPLEXITY = 15
@@ -46,7 +48,7 @@ _BRANCHES = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.If
     source="ML Test Score Infra-2",
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    for module in repo.modules:
+    for module in sorted(worked(repo).modules, key=lambda m: m.path):
         if module.is_notebook or "test" in module.file.roles or len(module.file.lines) < MAX_COMPLEXITY:
             continue
         for function in module.functions.values():

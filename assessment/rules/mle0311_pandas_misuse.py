@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.reachable import imports_any
 from ml_engineer.assessment.rule import LOW, MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def _uses_pandas(repo: Repo) -> bool:
 )
 def check(repo: Repo) -> Iterator[Hit]:
     for module in repo.modules:
-        if "test" in module.file.roles or not any(item.top == "pandas" for item in module.imports):
+        if "test" in module.file.roles or not imports_any(repo, module, "pandas"):
             continue
         chained = list(_chained(module))
         if chained:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment import values
+from ml_engineer.assessment.reachable import imports_any
 from ml_engineer.assessment.rule import HIGH, LOW, Hit, Site, rule
 
 if TYPE_CHECKING:
@@ -14,8 +15,11 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
 
 
+_PACKAGES = ("torch", "pytorch_lightning", "lightning", "torchvision", "transformers")
+
+
 def _uses_torch(repo: Repo) -> bool:
-    return repo.uses("torch", "pytorch_lightning", "lightning", "torchvision")
+    return repo.uses(*_PACKAGES)
 
 
 @rule(
@@ -31,7 +35,7 @@ def _uses_torch(repo: Repo) -> bool:
 )
 def check(repo: Repo) -> Iterator[Hit]:
     for module in repo.modules:
-        if "test" in module.file.roles:
+        if "test" in module.file.roles or not _may_use(repo, module):
             continue
         direct = [
             call.site()
@@ -50,6 +54,11 @@ def check(repo: Repo) -> Iterator[Hit]:
                     why="Assigning the first layer or parameter raises AttributeError before anything is trained.",
                     remedy="Call `super().__init__()` first in `__init__`.",
                 )
+
+
+def _may_use(repo: Repo, module: Module) -> bool:
+    """Whether torch is imported, or a model of this repository may be, and `forward` or `Module` is written."""
+    return imports_any(repo, module, *_PACKAGES) or b".forward(" in module.file.data
 
 
 def _is_direct(repo: Repo, module: Module, node: ast.Call) -> bool:

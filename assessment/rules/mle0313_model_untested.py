@@ -10,6 +10,7 @@ from ml_engineer.assessment import values
 from ml_engineer.assessment.callgraph import closure_of
 from ml_engineer.assessment.entrypoints import Entry, is_training_call
 from ml_engineer.assessment.learning import trainings
+from ml_engineer.assessment.reachable import worked
 from ml_engineer.assessment.rule import HIGH, Hit, rule
 
 if TYPE_CHECKING:
@@ -72,8 +73,8 @@ def _rank(call: Call) -> int:
 def _subjects(repo: Repo, calls: Iterable[Call]) -> set[Module]:
     """Modules that build, train or load the model."""
     found = {call.module for call in calls}
-    for module in repo.modules:
-        if "test" in module.file.roles or module.is_notebook:
+    for module in worked(repo).modules:
+        if module.is_notebook:
             continue
         if any(is_training_call(call) for call in module.calls) or any(
             values.is_torch_class(repo, f"{module.dotted}.{name}") for name in module.classes

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.linking import Broken, broken_imports, wrong_calls
+from ml_engineer.assessment.reachable import reached, worked
 from ml_engineer.assessment.rule import HIGH, LOW, Hit, rule
 
 if TYPE_CHECKING:
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
     source="observed",
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    for module in repo.modules:
-        if "test" in module.file.roles:
-            continue
+    for module in reached(repo):
         for broken in broken_imports(repo, module):
             yield _hit(repo, broken, "Import cannot work: ")
         for broken in wrong_calls(repo, module):
@@ -33,10 +32,10 @@ def check(repo: Repo) -> Iterator[Hit]:
 
 
 def _hit(repo: Repo, broken: Broken, what: str) -> Hit:
-    reached = repo.closure("train", "serve", "predict", "evaluate").covers(broken.module, broken.node)
+    runs = worked(repo).covers(broken.module, broken.node)
     return Hit(
         [broken.module.site(broken.node)],
-        severity=HIGH if reached else LOW,
+        severity=HIGH if runs else LOW,
         title=what + broken.reason,
         anchor=f"{broken.module.path}\0{broken.reason}",
     )

@@ -30,7 +30,7 @@ def test_a_relative_import_of_a_module_that_does_not_exist(check):
 
 
 def test_elsewhere_it_is_low(check):
-    (finding,) = check("MLE0315", {"a.py": "from helper import gone\n", "helper.py": "x = 1\n"})
+    (finding,) = check("MLE0315", {"a.py": "from helper import gone\nif __name__ == '__main__':\n    print(gone)\n", "helper.py": "x = 1\n"})
     assert finding.severity.value == "low"
 
 
