@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.rule import HIGH, Hit, rule
+from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
@@ -29,7 +29,9 @@ def check(repo: Repo) -> Iterator[Hit]:
     for workflow in repo.workflows:
         if "pull_request_target" not in workflow.triggers:
             continue
-        for step in workflow.steps:
-            given = step.inputs.get("ref") if (step.uses or "").startswith("actions/checkout") else None
-            if given is not None and _HEAD.search(given.text):
-                yield Hit([given.site(), step.site()])
+        for job in workflow.jobs:
+            for position, step in enumerate(job.steps):
+                given = step.inputs.get("ref") if (step.uses or "").startswith("actions/checkout") else None
+                if given is not None and _HEAD.search(given.text):
+                    runs = any(later.lines for later in job.steps[position + 1 :])
+                    yield Hit([given.site(), step.site()], severity=HIGH if runs else MEDIUM)

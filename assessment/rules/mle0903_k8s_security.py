@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
 
 _HOST = ("hostNetwork", "hostPID", "hostIPC")
-_DANGEROUS_PATHS = ("/var/run/docker.sock", "/run/docker.sock", "/run/containerd", "/etc", "/root", "/proc", "/var/lib")
+_DANGEROUS_PATH = re.compile(
+    r"^(/|/etc|/etc/kubernetes.*|/root.*|/home|/proc.*|/dev|/var|/var/lib/(docker|kubelet|containerd).*|(/var)?/run|"
+    r"(/var)?/run/(docker|containerd|crio).*)/?$"
+)
 
 
 @rule(
@@ -64,7 +68,7 @@ def _pod(item: Object) -> Iterator[tuple[str, Site]]:
     volumes = pod.get("volumes")
     for volume in volumes.items if volumes is not None else []:
         path = volume.get("hostPath", "path")
-        if path is not None and (path.text == "/" or path.text.startswith(_DANGEROUS_PATHS)):
+        if path is not None and _DANGEROUS_PATH.match(path.text):
             yield f"host path {path.text}", path.site()
 
 

@@ -7,6 +7,7 @@ jobs:
       - uses: actions/checkout@v4
         with:
           ref: ${{ github.event.pull_request.head.sha }}
+      - run: make
 """
 
 
@@ -22,3 +23,8 @@ def test_an_ordinary_pull_request_has_no_secrets(check):
 def test_the_base_is_trusted(check):
     text = (TEXT % "pull_request_target").replace("pull_request.head.sha", "pull_request.base.sha")
     assert check("MLE0832", {WHERE: text}) == []
+
+
+def test_a_checkout_that_nothing_is_run_from_is_medium(check):
+    (finding,) = check("MLE0832", {WHERE: (TEXT % "pull_request_target").replace("      - run: make\n", "")})
+    assert finding.severity.value == "medium"
