@@ -4,6 +4,7 @@ commands_of(repo, step)      every command that a step runs, through make, tox, 
 runs_tests(repo, job)        the step of a job that runs tests, or None
 deployment(repo, step)       the line that ships something, with what it ships, or None
 is_unknown(step)             a step that calls a pipeline kept elsewhere
+is_hidden(workflow)          a pipeline of which some part is kept elsewhere
 """
 
 from __future__ import annotations
@@ -115,6 +116,13 @@ def _by_path(repo: Repo) -> dict[str, list[Command]]:
 def is_unknown(step: Step) -> bool:
     """Whether a step calls a pipeline that is kept elsewhere, so that what it does cannot be seen."""
     return step.uses is not None and _REMOTE_CALL.match(step.uses) is not None
+
+
+def is_hidden(workflow: Workflow) -> bool:
+    """Whether what a pipeline does is kept elsewhere, at least in part: reusable workflows, shared libraries."""
+    if workflow.system == "jenkins":
+        return not any(workflow.steps) or re.search(r"@Library|\blibrary\s*\(?['\"]", workflow.file.text) is not None
+    return any(is_unknown(step) for step in workflow.steps)
 
 
 def tests(repo: Repo, step: Step) -> bool:

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     applies=lambda repo: any(workflow.jobs for workflow in repo.workflows),
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    from ml_engineer.assessment.ci import is_unknown, tested_workflows
+    from ml_engineer.assessment.ci import is_hidden, tested_workflows
 
     workflows = [w for w in repo.workflows if w.jobs]
-    if tested_workflows(repo) or any(is_unknown(step) for w in workflows for step in w.steps):
+    if tested_workflows(repo) or any(map(is_hidden, workflows)):
         return
     first = min(workflows, key=_rank)
     searched = ["pytest", "unittest", "tox", "nox", "make test", "and what tasks and scripts lead to"]

@@ -37,11 +37,11 @@ _MODEL_WORDS = re.compile(
     applies=lambda repo: any(w.jobs for w in repo.workflows) and any(e.kind == "train" for e in repo.entries),
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    from ml_engineer.assessment.ci import commands_of, is_unknown, tested_workflows
+    from ml_engineer.assessment.ci import commands_of, is_hidden, tested_workflows
 
     workflows = [w for w in repo.workflows if w.jobs]
     steps = [step for w in workflows for step in w.steps]
-    if any(is_unknown(step) or _PIPELINE.search(step.uses or "") for step in steps):
+    if any(map(is_hidden, workflows)) or any(_PIPELINE.search(step.uses or "") for step in steps):
         return
     if any(_is_gate(repo, command) for step in steps for command in commands_of(repo, step)):
         return

@@ -71,3 +71,7 @@ def test_a_local_action_is_followed(check):
 
 def test_without_a_pipeline_another_rule_speaks(check):
     assert check("MLE0802", {"a.py": ""}) == []
+
+
+def test_a_shared_library_of_jenkins_is_unknown(check):
+    assert check("MLE0802", {"Jenkinsfile": "@Library('pipelines') _\nbuildPythonService()\n"}) == []

@@ -37,11 +37,7 @@ def test_reaching_the_host_is_high(check, place, pod, own, line):
         ("      securityContext: {runAsNonRoot: true}\n", ""),
         ("      securityContext: {runAsUser: 1000}\n", ""),
         ("", "          securityContext: {allowPrivilegeEscalation: false}\n"),
-        (
-            "      securityContext: {runAsUser: 1000}\n"
-            "      volumes: [{name: c, hostPath: {path: /etc/ssl/certs/ca-bundle.crt}}]\n",
-            "",
-        ),
+        ("      securityContext: {runAsUser: 1}\n      volumes: [{hostPath: {path: /etc/ssl/certs/ca.crt}}]\n", ""),
     ],
 )
 def test_a_restricted_workload_is_fine(check, pod, own):
