@@ -190,7 +190,7 @@ def _is_overridden(repo: Repo, function: Function) -> bool:
     """Whether some other local class defines a method of that name: it may inherit from this one."""
     counts: Counter[str] | None = repo.__dict__.get("_method_names")
     if counts is None:
-        counts = Counter(f.node.name for f in repo.functions.values() if f.class_name is not None)
+        counts = Counter(f.node.name for m in repo.modules for f in m.functions.values() if f.class_name is not None)
         repo.__dict__["_method_names"] = counts
     return counts[function.node.name] > 1
 
@@ -199,7 +199,7 @@ def _has_namesake(repo: Repo, module: Module) -> bool:
     """Whether another file of the same name could be meant."""
     counts: Counter[str] | None = repo.__dict__.get("_file_names")
     if counts is None:
-        counts = Counter(m.file.name for m in repo.modules)
+        counts = Counter(m.file.name for m in repo.all_modules)
         repo.__dict__["_file_names"] = counts
     return counts[module.file.name] > 1
 

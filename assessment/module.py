@@ -415,7 +415,8 @@ class _ChildFields(dict[type[ast.AST], tuple[str, ...]]):
 
     def __missing__(self, kind: type[ast.AST]) -> tuple[str, ...]:
         plain = _PLAIN_FIELDS - {"name"} if kind.__name__ == "TypeAlias" else _PLAIN_FIELDS
-        self[kind] = () if kind is ast.Constant else tuple(name for name in kind._fields if name not in plain)
+        leaf = kind is ast.Constant or kind is ast.MatchSingleton  # their value is a plain one
+        self[kind] = () if leaf else tuple(name for name in kind._fields if name not in plain)
         return self[kind]
 
 

@@ -14,8 +14,8 @@ from ml_engineer.assessment.repo import matches
 from ml_engineer.assessment.rule import LOW, MEDIUM, Hit, SeverityName, rule
 
 if TYPE_CHECKING:
-    from ml_engineer.assessment.module import Call, Module
     from ml_engineer.assessment.learning import trainings
+    from ml_engineer.assessment.module import Call, Module
 from ml_engineer.assessment.repo import Repo
 
 _READS = re.compile(

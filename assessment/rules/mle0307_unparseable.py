@@ -36,7 +36,7 @@ _NEWER = re.compile(
     source="observed",
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    for module in repo.modules:
+    for module in repo.all_modules:
         if "test" not in module.file.roles and repo.facts[module.path].errors:
             yield from _of_module(module)
     for site, reason in repo.parse_problems:
