@@ -153,10 +153,10 @@ class Parsed:
 
 def read(repo: Repo, file: File) -> Parsed:
     """The documents of a YAML file. Never raises for what the file holds."""
+    if file.size > MAX_YAML_BYTES:
+        return Parsed(file, templated=True)  # data, not configuration: its content is unknown here
     text = file.text
     templated = _TEMPLATED.search(text) is not None
-    if file.size > MAX_YAML_BYTES:
-        return Parsed(file, problem=(1, f"more than {MAX_YAML_BYTES:,} bytes: not read as YAML"))
     if templated:
         from ml_engineer.assessment import helm
 

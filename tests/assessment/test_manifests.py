@@ -131,3 +131,8 @@ def test_helm_templates_are_filled_in_from_the_values_at_the_same_lines(tmp_path
 def test_other_templates_are_unknown_and_broken_yaml_is_a_problem(tmp_path):
     repo = write(tmp_path, {"t.yaml": "a: {{ x }}\n  - b\n", "b.yaml": "a: [\n", "Dockerfile": "FORM python\n"})
     assert {site.path for site, _ in repo.parse_problems} == {"b.yaml", "Dockerfile"}
+
+
+def test_a_very_large_file_is_data_and_no_problem(tmp_path):
+    repo = write(tmp_path, {"data.yaml": "- [a\n" * 300_000})
+    assert repo.parse_problems == []
