@@ -38,12 +38,15 @@ _SHAPES = (
 )
 _SHAPE_PATTERNS = tuple((name, re.compile(pattern)) for name, pattern in _SHAPES)
 _ANY_SHAPE = re.compile("|".join(pattern for _, pattern in _SHAPES))
-_CUES = tuple(
-    b"passw pwd secret api_key apikey access_key accesskey token private credential account connection_string _key_id "
-    b"akia asia ghp_ github_pat_ hf_ sk- xox aiza glpat- postgres mysql mongodb redis: amqp: client_secret "
-    b"key-".split()
+# A cheap look at lower-case bytes: lines without a match hold no secret that the patterns above and below would find.
+_WORDS = (
+    rb"(?:passw|pwd|secret|api_?key|access_?key|token|private_?key|account_?key|connection_?string|_key_id|credential)"
 )
-_CUE = re.compile("|".join(re.escape(cue.decode()) for cue in _CUES), re.I)
+_CUE = re.compile(
+    _WORDS + rb"[\w.-]*[\"']?\s*(?::\s*str\s*)?[:=]\s*[\"']|akia|asia[0-9a-z]{16}|gh[pousr]_|github_pat_|hf_[a-z]{9}|"
+    rb"sk-[a-z0-9]|xox[abpr]-|aiza|glpat-|private key-|accountkey=|://[^\s:/@'\"]*:[^\s@'\"/]+@"
+)
+_ENV_CUE = re.compile(_CUE.pattern + b"|" + _WORDS + rb"\w*[= ]")
 _NAMED = re.compile(
     r"(?P<name>[\w.-]*(?:passw(?:or)?d|passwd|\bpwd|secret|api_?key|access_?key|auth_?token|access_?token|private_?key|"
     r"client_?secret|account_?key|connection_?string|[_-]token|^token|_key_id|credentials?))[\"']?\s*(?::\s*str\s*)?[:=]\s*"
@@ -101,31 +104,37 @@ def check(repo: Repo) -> Iterator[Hit]:
 def _in_file(repo: Repo, file: File) -> Iterator[tuple[str, Site]]:
     if file.suffix == ".ipynb":
         module = repo.by_path.get(file.path)
-        if module is None or not _has_cue(file):
+        if module is None or not _CUE.search(file.data.lower().replace(b'\\"', b'"')):
             return
-        for number in _suspects(module.source.lines):
-            for what, start in _secrets(module.source.lines[number - 1], env=False):
+        lines = module.source.lines
+        for number in _suspects("\n".join(lines).encode(), _CUE):
+            for what, start in _secrets(lines[number - 1], env=False):
                 yield what, _masked(module.source.site(number), start)
         return
-    if not _has_cue(file):
-        return
     env = file.name.startswith(".env") or file.suffix in (".env", ".sh", ".tfvars") or "ockerfile" in file.name
+    numbers = _suspects(file.data, _ENV_CUE if env else _CUE)
+    if not numbers:
+        return
     manifest = {s.file.path for s in repo.compose} | {o.file.path for o in repo.kubernetes}  # M9-08 judges their fields
-    for number in _suspects(file.lines):
+    for number in numbers:
         line = file.lines[number - 1]
-        for what, start in _secrets(line, env=env, named=file.path not in manifest):
+        for what, start in _secrets(line, env=env, named=file.path not in manifest) if len(line) <= MAX_LINE else ():
             yield what, _masked(file.site(number), start, line)
 
 
-def _has_cue(file: File) -> bool:
-    """Whether some word of the file is one that a secret has beside it or in it: a cheap look before the real one."""
-    data = file.data.lower()
-    return any(cue in data for cue in _CUES)
-
-
-def _suspects(lines: list[str]) -> list[int]:
-    """Numbers of the lines that hold such a word."""
-    return [n for n, line in enumerate(lines, 1) if len(line) <= MAX_LINE and _CUE.search(line)]
+def _suspects(data: bytes, cue: re.Pattern[bytes]) -> list[int]:
+    """Numbers of the lines on which a cue stands. Lines end as `split_lines` has them end."""
+    lowered = data.lower()
+    if b"\r" in lowered:
+        lowered = lowered.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    numbers: list[int] = []
+    number, position = 1, 0
+    for match in cue.finditer(lowered):
+        number += lowered.count(b"\n", position, match.end() - 1)
+        position = match.end() - 1
+        if not numbers or numbers[-1] != number:
+            numbers.append(number)
+    return numbers
 
 
 def _masked(site: Site, start: int, line: str | None = None) -> Site:
