@@ -55,9 +55,14 @@ def training_reads(repo: Repo) -> list[Read]:
     """Reads of data by training programs, scripts before notebooks, the proven first. Kept for the review."""
     found: list[Read] | None = repo.__dict__.get("_training_reads")
     if found is None:
-        found = sorted(_training_reads(repo), key=lambda r: (r.call.module.is_notebook, not r.proven))
+        found = sorted(_training_reads(repo), key=_rank)
         repo.__dict__["_training_reads"] = found
     return found
+
+
+def _rank(read: Read) -> tuple[bool, bool, bool]:
+    module = read.call.module
+    return module.is_notebook, not read.proven, "train" not in module.file.name
 
 
 def _training_reads(repo: Repo) -> Iterator[Read]:

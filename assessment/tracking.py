@@ -26,6 +26,10 @@ _WRITERS = (
     "csv.writer", "csv.DictWriter", "*.writerow*", "*.write", "*.write_text", "*.writelines", "pickle.dump",
     "joblib.dump", "torch.save", "open", "*.open",
 )  # fmt: skip
+_KEEPS = re.compile(r"regist|record|save|insert|store|track|persist|create|TrainingRun|ModelVersion|Experiment", re.I)
+_METRIC_NAME = re.compile(
+    r"(test_|val_|cv_)?(mae|mse|rmse|mape|r2(_score)?|accuracy|f1(_score)?|auc|roc_auc|metrics?|scores?)"
+)
 _TRACKER_NAME = re.compile(
     r"torch\.utils\.tensorboard|tensorboardX|SummaryWriter|\b(wandb|mlflow|comet_ml|neptune|clearml)\b"
 )
@@ -42,6 +46,8 @@ def is_tracked(repo: Repo, modules: Iterable[Module]) -> bool:
         for call in module.calls:
             if _trains_with_log(call) or (matches(call.name, *_WRITERS) and _writes_figures(call)):
                 return True
+            if _keeps_figures(call):
+                return True
             if call.name == "logging.basicConfig" and call.keyword("filename") is not None:
                 return True
     return False
@@ -54,6 +60,12 @@ def _trains_with_log(call: Call) -> bool:
         off = call.module.literal(call.keyword("logger"))
         return off is not False or call.keyword("logger") is None
     return True
+
+
+def _keeps_figures(call: Call) -> bool:
+    """`registry.register_version(…, rmse=…)`, `db.save(metrics=…)`: a store of one's own."""
+    name = call.name.rpartition(".")[2]
+    return bool(_KEEPS.search(name)) and any(k.arg and _METRIC_NAME.fullmatch(k.arg) for k in call.node.keywords)
 
 
 def _writes_figures(call: Call) -> bool:

@@ -89,7 +89,7 @@ def _address(call: Call) -> str | None:
 def _names_data(module: Module, address: str) -> bool:
     """A fetch outside training is one of its data where the file or the address says so."""
     file = re.search(r"\.(csv|tsv|zip|tar|tgz|gz|json|jsonl|parquet|txt|npz|npy|xlsx?|arff|data)\b", address, re.I)
-    return bool(file) and bool(re.search(r"data|fetch|download|ingest|prepare|train|etl", module.path, re.I))
+    return bool(file) and bool(re.search(r"fetch|download|ingest|get_data|prepar|etl|load", module.file.name, re.I))
 
 
 def _verifies(call: Call) -> bool:

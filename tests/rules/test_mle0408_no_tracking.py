@@ -23,3 +23,8 @@ def test_a_tracker_or_a_file_is_enough(check, more):
 
 def test_reading_a_file_of_results_records_nothing(check):
     assert len(check("MLE0408", {"t.py": TRAIN + "old = open('results.txt').read()\n"})) == 1
+
+
+def test_a_store_of_ones_own_is_enough(check):
+    more = "registry.register_version('v1', accuracy=m.score(a, b))\n"
+    assert check("MLE0408", {"t.py": TRAIN + more}) == []
