@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.learning import TRACKERS
+from ml_engineer.assessment.learning import TRACKERS, entry_closure, train_entries
 from ml_engineer.assessment.module import Call, Module
 from ml_engineer.assessment.repo import matches
 
@@ -87,7 +87,12 @@ def records_runs(repo: Repo) -> bool:
     """Whether training or evaluation anywhere in the repository records its figures. Computed once for a repository."""
     found: bool | None = repo.__dict__.get("_records_runs")
     if found is None:
-        found = _names_a_tracker(repo) or is_tracked(repo, repo.closure("train", "evaluate").modules)
+        entries = train_entries(repo)
+        modules = repo.closure("train", "evaluate").modules.union(*(entry_closure(repo, e).modules for e in entries))
+        served = repo.closure("serve").modules
+        if any(entry.module in served for entry in entries):  # the service starts the training, and may record it
+            modules |= served
+        found = _names_a_tracker(repo) or is_tracked(repo, modules)
         found = found or keeps_metrics_in_pipeline(repo)
         repo.__dict__["_records_runs"] = found
     return found

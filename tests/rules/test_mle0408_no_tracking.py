@@ -28,3 +28,13 @@ def test_reading_a_file_of_results_records_nothing(check):
 def test_a_store_of_ones_own_is_enough(check):
     more = "registry.register_version('v1', accuracy=m.score(a, b))\n"
     assert check("MLE0408", {"t.py": TRAIN + more}) == []
+
+
+def test_a_service_that_trains_and_records_is_enough(check):
+    app = (
+        "from flask import Flask\nfrom fitting import fit\napp = Flask(__name__)\n@app.route('/train')\n"
+        "def train():\n    registry.register_version('v1', accuracy=fit())\n    return 'ok'\n"
+    )
+    fitting = "from sklearn.svm import SVC\ndef fit():\n    m = SVC()\n    m.fit(X, y)\n    return m.score(a, b)\n"
+    assert check("MLE0408", {"app.py": app, "fitting.py": fitting}) == []
+    assert len(check("MLE0408", {"app.py": app.replace("accuracy=", ""), "fitting.py": fitting})) == 1
