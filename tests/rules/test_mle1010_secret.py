@@ -59,3 +59,21 @@ def test_tests_and_examples_of_env_files(check):
 def test_one_finding_for_a_file(check):
     (finding,) = check("MLE1010", {"a.py": f"password = 'Tr0ub4dor&3'\nkey = '{AWS}'\n"})
     assert len(finding.evidence) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("docs/use.rst", "engine = create_engine('postgresql://ann:Tr0ub4dor3@db/x')"),
+        ("README.md", "password = 'Tr0ub4dor&3'"),
+        ("a.py", "engine = 'postgresql://scott:tiger@db/x'"),
+        ("a.py", "engine = 'postgresql://ann:Tr0ub4dor3@localhost/x'"),
+    ],
+)
+def test_what_documents_and_local_databases_show(check, path, line):
+    assert check("MLE1010", {path: line + "\n"}) == []
+
+
+def test_a_key_in_a_document_is_a_key(check):
+    (finding,) = check("MLE1010", {"README.md": f"Use {AWS}\n"})
+    assert finding.severity == "critical"
