@@ -60,7 +60,6 @@ class Write:
 
     position: tuple[int, int]
     value: ast.expr
-    target: ast.expr | None  # what is assigned to; None for a call
 
 
 def _everywhere(step: Step) -> bool:
@@ -102,11 +101,6 @@ def flows(
         if any(step.node is value for step in sources(repo, module, sink, through)):
             return module, sink
     return None
-
-
-def before(module: Module, first: ast.AST, second: ast.AST) -> bool:
-    """Whether `first` stands before `second` in the program's text (cells of a notebook follow one another)."""
-    return _position(first) < _position(second)
 
 
 def same_value(module: Module, left: ast.expr, right: ast.expr) -> bool:
@@ -354,8 +348,7 @@ def writes(module: Module, name: str, scope: Function | None) -> list[Write]:
                 start = root(target)
                 if start is not None and start.id not in ("self", "cls"):
                     owner = module.scope_of(start)
-                    whole = None if isinstance(node, ast.Expr) else target
-                    index[(owner.qualname if owner else "", start.id)].append(Write(_position(node), value, whole))
+                    index[(owner.qualname if owner else "", start.id)].append(Write(_position(node), value))
         for found in index.values():
             found.sort(key=lambda write: write.position)
         module.__dict__["_writes"] = index

@@ -20,9 +20,6 @@ from ml_engineer.assessment.repo import matches
 if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
 
-# Libraries that are models' training frameworks with a random state of their own.
-FRAMEWORKS = ("torch", "tensorflow", "keras", "jax", "flax", "pytorch_lightning", "lightning", "mxnet", "paddle")
-
 SAVERS = (
     "pickle.dump", "pickle.dumps", "cPickle.dump", "dill.dump", "cloudpickle.dump", "joblib.dump", "skops.io.dump",
     "sklearn.externals.joblib.dump", "torch.save", "torch.jit.save", "torch.onnx.export", "*.save_model",
@@ -39,13 +36,6 @@ LOADERS = (
     "pickle.load", "joblib.load", "sklearn.externals.joblib.load", "dill.load", "cloudpickle.load", "torch.load",
     "torch.jit.load", "*load_model", "*.load_weights", "*.load_state_dict", "*.load_checkpoint", "mlflow.*.load_model",
     "onnxruntime.InferenceSession", "*.load_from_checkpoint", "tensorflow.saved_model.load", "skops.io.load",
-)  # fmt: skip
-CLASS_METRICS = (
-    "f1_score", "fbeta_score", "roc_auc_score", "roc_curve", "precision_recall_curve", "average_precision_score",
-    "precision_score", "recall_score", "precision_recall_fscore_support", "classification_report", "confusion_matrix",
-    "balanced_accuracy_score", "matthews_corrcoef", "cohen_kappa_score", "auc", "log_loss", "brier_score_loss",
-    "geometric_mean_score", "classification_report_imbalanced", "plot_confusion_matrix", "ConfusionMatrixDisplay",
-    "plot_roc_curve", "RocCurveDisplay", "multilabel_confusion_matrix", "jaccard_score", "AUC", "Precision", "Recall",
 )  # fmt: skip
 TRACKERS = (
     "mlflow", "wandb", "dvclive", "aim", "tensorboard", "tensorboardX", "comet_ml", "clearml", "neptune", "sacred",

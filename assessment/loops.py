@@ -90,14 +90,6 @@ def region(repo: Repo, module: Module, node: ast.AST, depth: int = 2) -> Iterato
                     queue.extend((f.module, f.node, left - 1) for f in callgraph.callees(repo, name))
 
 
-def calls_method(nodes: Iterator[tuple[Module, ast.AST]], *attributes: str) -> bool:
-    """Whether one of the nodes calls a method of these names."""
-    return any(
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in attributes
-        for _, node in nodes
-    )
-
-
 def clears_gradients(repo: Repo, module: Module, node: ast.AST) -> bool:
     """Whether gradients are set to zero or to None somewhere in what runs."""
     for _, inner in region(repo, module, node):
@@ -135,8 +127,6 @@ def mode_calls(nodes: Iterator[tuple[Module, ast.AST]]) -> tuple[list[tuple[Modu
             case ast.Call(func=ast.Attribute(attr="train", value=owner), args=args) if len(args) <= 1:
                 if not (args and isinstance(args[0], ast.Constant) and args[0].value is False):
                     trains = trains or not isinstance(owner, ast.Constant)
-            case ast.Call(func=ast.Attribute(attr="set_grad_enabled")):
-                pass
     return evals, trains
 
 
