@@ -39,3 +39,7 @@ def test_platform_servers_bring_their_own(check):
 def test_a_web_application_without_a_model_is_no_subject(check):
     text = "from flask import Flask\napp = Flask(__name__)\n@app.route('/')\ndef index():\n    return 'hello'\n"
     assert check("MLE0513", {"app.py": text}) == []
+
+
+def test_a_status_route_is_one_too(check):
+    assert check("MLE0513", {"app.py": APP + "@app.get('/status')\ndef s():\n    return {}\n"}) == []

@@ -23,6 +23,7 @@ def test_one_row_at_a_time(check, loop):
         "for batch in loader:\n    out.append(model.predict(batch))\n",
         "for train, test in folds:\n    model.fit(X[train])\n    model.predict(X[test])\n",
         "for episode in range(10):\n    action = model.predict(state.reshape(1, -1))\n    state = env.step(action)\n",
+        "for state in episode:\n    env.step(model.predict(state.reshape(1, -1)))\n",
         "for step in range(40):\n    seed = np.append(seed, model.predict(seed.reshape(1, -1)))\n",
         "for name, m in models.items():\n    print(name, m.predict(X))\n",
         "y = model.predict(X)\n",
