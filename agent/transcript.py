@@ -87,11 +87,10 @@ class Transcript:
         return len(self._encoded)
 
     def calls(self, at: int) -> list[Call]:
-        """The tool calls in message `at`, none where it is the user's."""
-        message = self.messages[at]
-        if message["role"] != "assistant":
+        """The tool calls in message `at`; none where it is the user's, or where there is none."""
+        if at < 0 or self.messages[at]["role"] != "assistant":
             return []
-        blocks = [block for block in message["content"] if block["type"] == "tool_use"]
+        blocks = [block for block in self.messages[at]["content"] if block["type"] == "tool_use"]
         return [
             Call(block["id"], block["name"], block["input"], f"{self.name}/{at}/{place}")
             for place, block in enumerate(blocks)

@@ -1,0 +1,100 @@
+"""A thousand random schedules of faults and interruptions: every run completes, nothing is corrupted or done twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from tests.support.agents import QUICK, CountingTools
+from tests.support.script import FAULTS, Fault, Script, call, text
+from tests.support.transport import ScriptedTransport
+
+from ml_engineer.agent.client import Client, Settings, open_client
+from ml_engineer.agent.ledger import Ledger
+from ml_engineer.agent.toolloop import Ending, ToolLoop, Why
+from ml_engineer.agent.transcript import Transcript
+
+SCHEDULES = 1_000
+KINDS = [*sorted(FAULTS), 429, 500, 529]
+
+
+def a_schedule(chance: random.Random) -> Script:
+    """Three turns of calls and an end; before each, with some luck, up to three faults."""
+    turns: list[Any] = [
+        [text("one"), call("Look", what="a"), call("Change", what="first")],
+        [call("Change", what="second"), call("Change", what="third"), call("Look", what="b")],
+        [{"thinking": "hm"}, call("Change", what="fourth")],
+        [call("Finish", summary="done")],
+    ]
+    return Script.of(
+        [
+            {"blocks": blocks, "faults": [Fault.read(chance.choice(KINDS)) for _ in range(chance.choice((0, 0, 1, 3)))]}
+            for blocks in turns
+        ]
+    )
+
+
+def check(messages: list[dict[str, Any]]) -> None:
+    """Every call is answered in the next message, in order; nothing of a broken answer is in it."""
+    assert [message["role"] for message in messages] == ["user", "assistant"] * 4 + ["user"]
+    for asked, answered in zip(messages[1::2], messages[2::2], strict=True):
+        called = [block["id"] for block in asked["content"] if block["type"] == "tool_use"]
+        assert called == [block["tool_use_id"] for block in answered["content"]]
+    assert [len(message["content"]) for message in messages[1::2]] == [3, 3, 2, 1]
+
+
+async def run_one(client: Client, chance: random.Random, folder: Path) -> None:
+    """Run one schedule; in every second one the process "stops" somewhere, and another one goes on."""
+    tools = CountingTools()
+    stops = chance.choice((0, 0, 1, 2))
+    for _ in range(stops + 1):
+        loop = ToolLoop(
+            client, Transcript(folder / "step.jsonl"), tools, ledger=Ledger(folder / "effects.jsonl"), patience=QUICK
+        )
+        task = asyncio.create_task(loop.run("the brief"))
+        if stops:
+            stops -= 1
+            for _ in range(chance.randrange(60)):
+                await asyncio.sleep(0)
+            task.cancel()
+        try:
+            ending: Ending | None = await task
+        except asyncio.CancelledError:
+            ending = None
+    assert ending == Ending(Why.FINISHED, "accepted", {"record": {"summary": "done"}})
+    check(Transcript(folder / "step.jsonl").messages)
+    unknown = (folder / "step.jsonl").read_text().count("outcome is unknown")
+    assert len(tools.done) == len(set(tools.done)) <= 4
+    assert len(tools.done) >= 4 - unknown
+
+
+def test_a_thousand_schedules_leave_no_corrupted_run(tmp_path: Path) -> None:
+    async def go() -> int:
+        requests = 0
+        client = open_client(Settings("scripted", base_url="http://scripted"))
+        for number in range(SCHEDULES):
+            chance = random.Random(number)
+            transport = ScriptedTransport(a_schedule(chance))
+            scripted = client.sdk.copy(http_client=httpx2.AsyncClient(transport=transport))
+            folder = tmp_path / str(number)
+            try:
+                await run_one(Client(scripted, client.settings, client.options, True), chance, folder)
+            except AssertionError as error:
+                raise AssertionError(f"schedule {number}: {error}") from error
+            requests += transport.requests
+        await client.close()
+        return requests
+
+    assert asyncio.run(go()) > 5 * SCHEDULES  # four turns each, and the faults
+
+
+def test_a_schedule_can_fail_the_check() -> None:
+    """The check above sees a lost result."""
+    ask = {"role": "assistant", "content": [{"type": "tool_use", "id": "a"}]}
+    with pytest.raises(AssertionError):
+        check(json.loads(json.dumps([{"role": "user", "content": "x"}, ask, {"role": "user", "content": []}])))
