@@ -139,7 +139,7 @@ class Run:
         except FileNotFoundError:
             return None
 
-    def event(self, kind: str, **data: Any) -> None:
+    def event(self, kind: str, /, **data: Any) -> None:
         """Log an event and tell the listeners."""
         entry: Event = {"time": round(time.time(), 3), "type": kind, **data}
         if self.folder is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Literal
 
 from ml_engineer import __version__
 from ml_engineer.assessment.record import Assessment
@@ -26,7 +27,9 @@ from ml_engineer.report.schema import (
     Severity,
     StepRecord,
     StepState,
+    TokenUsage,
     Tool,
+    Usage,
     pipeline_claim_name,
 )
 
@@ -56,7 +59,15 @@ def _summary(findings: Sequence[Finding]) -> str:
     return ", ".join(f"{counts[severity]} {severity.value}" for severity in Severity if counts[severity])
 
 
-def report(assessment: Assessment, records: Sequence[StepRecord], *, run_id: str, started: str) -> Report:
+def report(
+    assessment: Assessment,
+    records: Sequence[StepRecord],
+    *,
+    run_id: str,
+    started: str,
+    model: str | None = None,
+    mode: Literal["review", "implement"] = "review",
+) -> Report:
     """The draft: everything in its place, evidence not yet checked, not sealed."""
     claims = {name: claim for record in records for name, claim in record.claims.items()}
     done = {record.step for record in records if record.state is StepState.DONE}
@@ -67,7 +78,7 @@ def report(assessment: Assessment, records: Sequence[StepRecord], *, run_id: str
     )
     return Report(
         tool=Tool(version=__version__, rules_version=assessment.rules_version),
-        run=Run(id=run_id, mode="review", started=started, finished=started),
+        run=Run(id=run_id, mode=mode, model=model, started=started, finished=started),
         repository=assessment.repository,
         coverage=_coverage(assessment, records),
         profile=assessment.profile,
@@ -77,7 +88,30 @@ def report(assessment: Assessment, records: Sequence[StepRecord], *, run_id: str
         suppressed=[item for item in assessment.suppressed if int(item.rule[3:5]) in done],
         score=assessment.score,
         evidence_check=EvidenceCheck(),
+        usage=total_usage([record.usage for record in records]),
     )
+
+
+def total_usage(parts: Sequence[Usage]) -> Usage:
+    """The sum; "unpriced" as soon as one part is."""
+    tokens = {name: sum(getattr(one.tokens, name) for one in parts) for name in TokenUsage.model_fields}
+    costs = [one.cost_usd for one in parts]
+    priced = [cost for cost in costs if cost != "unpriced"]
+    by_agent = {name: usage for one in parts for name, usage in one.by_agent.items()}
+    return Usage(
+        turns=sum(one.turns for one in parts),
+        tokens=TokenUsage(**tokens),
+        cost_usd=round(sum(priced), 10) if len(priced) == len(costs) else "unpriced",
+        by_agent=by_agent,
+    )
+
+
+def with_gates(report: Report, gates: Sequence[bytes | None]) -> Report:
+    """The report with what the steps' gates have looked at, repaired and left out counted in."""
+    checks = [report.evidence_check, *(EvidenceCheck.model_validate_json(data) for data in gates if data is not None)]
+    counts = {name: sum(getattr(one, name) for one in checks) for name in ("checked", "repaired", "dropped")}
+    items = [line for one in checks for line in one.dropped_items]
+    return report.model_copy(update={"evidence_check": EvidenceCheck(**counts, dropped_items=items)})
 
 
 def _coverage(assessment: Assessment, records: Sequence[StepRecord]) -> Coverage:

@@ -2,7 +2,8 @@
 
     survey → step 1 → step 2 → steps 3 … 10 in parallel → synthesise → check_evidence → seal
 
-Without a model each step's record follows from the assessment alone. The graph's state holds only which step ended how;
+Without a model each step's record follows from the assessment alone; with one (`Context.agent`) it starts from there.
+The graph's state holds only which step ended how;
 everything larger is an artefact of the run, written whole or not at all, so that a node that runs twice after a kill
 does no harm and a resumed run picks up what is there.
 
@@ -11,11 +12,11 @@ does no harm and a resumed run picks up what is there.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypedDict
 
 from ml_engineer.agent import synthesise
 from ml_engineer.agent.lean import import_langgraph
@@ -38,6 +39,22 @@ def merge(left: dict[int, str], right: dict[int, str]) -> dict[int, str]:
     return {**left, **right}
 
 
+class StepAgent(Protocol):
+    """A model at the steps (`agent.steps.Steps`)."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def folder(self) -> Path:
+        """Where the records of what it did are kept."""
+        ...
+
+    async def work(self, assessment: Assessment, engine: StepRecord, earlier: Sequence[StepRecord]) -> StepRecord:
+        """The engine's record with what the model adds to it; never raises for what a model or a server does."""
+        ...
+
+
 class State(TypedDict, total=False):
     """What the checkpoints hold: how each step ended, and how far the report is."""
 
@@ -55,6 +72,7 @@ class Context:
     steps: frozenset[int] = frozenset(STEP_NAMES)
     known: frozenset[str] = frozenset()  # fingerprints of a baseline
     baseline: str | None = None
+    agent: StepAgent | None = None
     _assessment: Assessment | None = field(default=None, repr=False)
 
     def assessment(self) -> Assessment:
@@ -149,10 +167,21 @@ def _step_node(step: int) -> Any:
         context: Context = runtime.context
         wanted = step in context.steps
         record = synthesise.step_record(context.assessment(), step, wanted=wanted)
+        if wanted and context.agent is not None:
+            record = await _with_model(context, context.agent, record)
         context.run.write(f"step-{step:02d}.json", record.model_dump_json().encode())
         return {"steps": {step: record.state.value}}
 
     return node
+
+
+async def _with_model(context: Context, agent: StepAgent, engine: StepRecord) -> StepRecord:
+    """The model's record of the step. One that is there already was made by a process that was killed right after."""
+    if context.run.read(f"step-{engine.step:02d}.json") is not None:
+        return context.record(engine.step)
+    earlier = [context.record(step) for step in ORDERED if step < engine.step]
+    asked = [record for record in earlier if record.step in context.steps]
+    return await agent.work(context.assessment(), engine, asked)
 
 
 async def _synthesise(state: State, runtime: Any) -> State:
@@ -162,6 +191,7 @@ async def _synthesise(state: State, runtime: Any) -> State:
         [context.record(step) for step in STEP_NAMES],
         run_id=context.run.id,
         started=context.run.meta["started"],
+        model=context.agent.model if context.agent is not None else None,
     )
     report = _apply_baseline(report, context)
     context.run.write("draft.json", report.model_dump_json().encode())
@@ -191,7 +221,9 @@ async def _check_evidence(state: State, runtime: Any) -> State:
     context: Context = runtime.context
     data = context.run.read("draft.json")
     assert data is not None, "synthesise leaves the draft"
-    checked = check_report(Report.model_validate_json(data), context.root, context.run.folder)
+    records = context.agent.folder if context.agent is not None else context.run.folder
+    checked = check_report(Report.model_validate_json(data), context.root, records)
+    checked = synthesise.with_gates(checked, [context.run.read(f"step-{step:02d}.gate.json") for step in STEP_NAMES])
     context.run.write("checked.json", checked.model_dump_json().encode())
     return {"stage": "checked"}
 

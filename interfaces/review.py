@@ -1,4 +1,4 @@
-"""`ml-engineer review [PATH]`: the workflow without a model, from a folder to a sealed report."""
+"""`ml-engineer review [PATH]`: the workflow from a folder to a sealed report, with a model or without one."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ import click
 from ml_engineer.agent.runs import Run
 from ml_engineer.agent.survey import Survey, SurveyError
 from ml_engineer.assessment.target import TargetError, open_target
+from ml_engineer.interfaces.model import ModelChoice, model_options, records_folder
 from ml_engineer.interfaces.options import ALL_STEPS, FORMATS, SEVERITIES, Format, Refusal, StepList
 from ml_engineer.interfaces.progress import Progress
 from ml_engineer.interfaces.render import emit
 
 if TYPE_CHECKING:
+    from ml_engineer.agent.client import Settings
+    from ml_engineer.agent.workflow import Context
     from ml_engineer.report.schema import Report
 
 
@@ -34,9 +37,13 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False),
     help="A report.json: its findings are known, only new ones are shown.",
 )
+@model_options
 def review(
     path: Path,
     offline: bool,
+    model: str | None,
+    max_cost: str | None,
+    max_turns: int | None,
     kind: Format,
     output: Path | None,
     steps: frozenset[int],
@@ -46,6 +53,7 @@ def review(
     """Review the repository in PATH (default: this folder).
 
     The result goes to stdout and nothing else does. Nothing of the repository is imported, executed or changed.
+    Without a key for a model, or with --offline, the report is the engine's alone.
     """
     try:
         root = open_target(path)
@@ -53,12 +61,17 @@ def review(
         raise Refusal(str(error)) from error
     known = _fingerprints(baseline)
     _writable(output)
+    choice = ModelChoice(offline, model, max_cost, max_turns)
+    settings = choice.settings()
+    if settings is None and not offline and sys.stderr.isatty():
+        _hint("No key and no server for a model: the report is the engine's alone. `ml-engineer doctor` says more.")
     meta = {
         "mode": "review",
         "target": str(root),
         "steps": sorted(steps),
         "baseline": str(baseline) if baseline else None,
         "known": sorted(known),
+        **ModelChoice(settings is None, settings.model if settings else None, max_cost, max_turns).meta(),
     }
     report = conduct(meta, resume=None)
     finish(report, kind, output, fail_on)
@@ -111,7 +124,33 @@ def _run(run: Run, survey: Survey, progress: Progress) -> Report:
         known=frozenset(run.meta["known"]),
         baseline=run.meta["baseline"],
     )
-    return asyncio.run(review(context))
+    choice = ModelChoice.of(run.meta)
+    settings = choice.settings()
+    if settings is None:
+        if not choice.offline:
+            raise Refusal(f"run {run.id} was begun with the model {choice.model}, and now there is no key for one")
+        return asyncio.run(review(context))
+    return asyncio.run(_with_model(context, settings, choice))
+
+
+async def _with_model(context: Context, settings: Settings, choice: ModelChoice) -> Report:
+    from ml_engineer.agent.client import ConfigError, open_client
+    from ml_engineer.agent.listener import logged
+    from ml_engineer.agent.steps import open_review
+    from ml_engineer.agent.workflow import review
+
+    try:
+        client = open_client(settings)
+    except ConfigError as error:
+        raise Refusal(str(error)) from error
+    run = context.run
+    try:
+        with records_folder(run) as folder:
+            caps, notify = choice.caps(), logged(run.event)
+            async with open_review(client, run, context.root, folder, caps=caps, notify=notify) as context.agent:
+                return await review(context)
+    finally:
+        await client.close()
 
 
 def _is_state_trouble(error: Exception) -> bool:

@@ -1,0 +1,90 @@
+"""What commands that may use a model share: its settings, its limits, and the file where a run keeps them."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ml_engineer.interfaces.options import Refusal
+
+if TYPE_CHECKING:
+    from ml_engineer.agent.budget import Caps
+    from ml_engineer.agent.client import Settings
+    from ml_engineer.agent.runs import Run
+
+
+class Money(click.ParamType[str]):
+    """An amount in US dollars above zero, kept as it was written."""
+
+    name = "usd"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            amount = Decimal(str(value).removeprefix("$"))
+        except InvalidOperation:
+            amount = Decimal(0)
+        if not (amount.is_finite() and amount > 0):
+            self.fail(f"{value!r}: give an amount in US dollars above zero, for example 2.50", param, ctx)
+        return str(amount)
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """The options, as a command got them or as a run kept them."""
+
+    offline: bool = False
+    model: str | None = None
+    max_cost: str | None = None
+    max_turns: int | None = None
+
+    @classmethod
+    def of(cls, meta: dict[str, Any]) -> ModelChoice:
+        kept = meta.get("model_options") or {"offline": True}  # runs of before there were models
+        return cls(**kept)
+
+    def meta(self) -> dict[str, Any]:
+        return {"model_options": dict(vars(self))}
+
+    def settings(self) -> Settings | None:
+        """Which model to ask; None without one. Raises Refusal where the configuration is wrong."""
+        if self.offline:
+            return None
+        from ml_engineer.agent.client import ConfigError, find_settings
+
+        try:
+            return find_settings(self.model)
+        except ConfigError as error:
+            raise Refusal(f"{error}; or use --offline, to work without a model") from error
+
+    def caps(self) -> Caps:
+        from ml_engineer.agent.budget import Caps
+
+        return Caps(cost=Decimal(self.max_cost) if self.max_cost else None, turns=self.max_turns)
+
+
+def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options --model, --max-cost and --max-turns."""
+    for option in (
+        click.option("--max-turns", type=click.IntRange(min=1), help="Stop asking the model after so many answers."),
+        click.option("--max-cost", type=Money(), help="Stop asking the model before it has cost so many US dollars."),
+        click.option("--model", help="The model to ask; else ML_ENGINEER_MODEL, config.toml or the default."),
+    ):
+        command = option(command)
+    return command
+
+
+@contextlib.contextmanager
+def records_folder(run: Run) -> Iterator[Path]:
+    """Where a model's work is kept: the run's folder, or a temporary one for a run in memory."""
+    if run.folder is not None:
+        yield run.folder
+        return
+    with tempfile.TemporaryDirectory(prefix="ml-engineer-") as folder:
+        yield Path(folder)
