@@ -39,3 +39,8 @@ def test_a_sum_that_the_backward_pass_starts_from(check):
         "import torch\nfor x in loader:\n    loss = f(x)\n    loss += g(x)\n    total = 0\n    total = total + loss\n"
     )
     assert check("MLE0604", {"train.py": text + "    total.backward()\n"}) == []
+
+
+def test_a_total_that_is_differentiated_after_the_loop_needs_its_graph(check):
+    text = LOOP.replace("loss.backward()", "loss.backward(retain_graph=True)").format(line="total += loss")
+    assert check("MLE0604", {"train.py": text + "total.backward()\n"}) == []
