@@ -33,6 +33,9 @@ _ARTEFACT = re.compile(
 )
 _FUNCTIONS = re.compile(r"numpy\.(log|log1p|log2|log10|sqrt|cbrt|exp|expm1|square|arcsinh)$")
 _FITTED = re.compile(r"\.([A-Z]\w*(?:Scaler|Normalizer|Vectorizer|Imputer|PCA|ColumnTransformer))\(\)\.fit_transform$")
+_PREPARES = re.compile(
+    r"(preprocess|prepare|scal|normali[sz]|standardi[sz]|transform|featuri[sz]e)\w*$", re.I
+)  # by its name
 _COMPOSE = (
     "torchvision.transforms.Compose",
     "torchvision.transforms.v2.Compose",
@@ -164,7 +167,7 @@ def _collect(repo: Repo, module: Module, data: ast.expr | None, targets: set[str
                 found.steps.setdefault(name, Prepared(name, "", site))
             elif fitted:
                 found.steps.setdefault("transformer", Prepared("transformer", fitted[1], site))
-            elif name.endswith((".transform", ".fit_transform")):
+            elif name.endswith((".transform", ".fit_transform")) or _PREPARES.search(name):
                 found.steps.setdefault("transformer", Prepared("transformer", "", site))
         elif isinstance(step.node, ast.BinOp) and isinstance(step.node.op, ast.Div) and _is_255(step.node.right):
             found.steps.setdefault("rescale", Prepared("rescale", "255", site))

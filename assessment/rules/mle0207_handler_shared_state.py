@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ml_engineer.assessment import serving, values
 from ml_engineer.assessment.rule import HIGH, Hit, Site, rule
+from ml_engineer.assessment.taint import taint
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Call, Function
@@ -76,6 +77,8 @@ def _shared_files(handler: Handler) -> Iterator[tuple[str, list[Site]]]:
         for call in handler.calls:
             if call in writes or not _READERS.search(call.name.replace("()", "")) or _is_write(call):
                 continue
+            if call.scope is writes[0].scope and call.node.lineno < writes[0].node.lineno:  # reads what it adds to
+                continue
             if any(p == path or p.endswith(base) for p in _paths(handler.repo, call)):
                 yield path, [writes[0].site(), call.site()]
                 break
@@ -112,7 +115,7 @@ def _shared_globals(handler: Handler) -> Iterator[tuple[str, list[Site]]]:
         names = {name for node in ast.walk(function.node) if isinstance(node, ast.Global) for name in node.names}
         for name in sorted(names):
             writes = [n for n in ast.walk(function.node) if isinstance(n, ast.Assign) and _sets(n, name)]
-            writes = [n for n in writes if not _is_set_up(function, n, name)]
+            writes = [n for n in writes if not _is_set_up(handler.repo, function, n, name)]
             read = _read_back(handler.repo, function, name)
             if writes and read is not None:
                 yield name, [function.module.site(writes[0]), read]
@@ -123,7 +126,7 @@ def _sets(node: ast.Assign, name: str) -> bool:
     return any(isinstance(t, ast.Name) and t.id == name for t in flat)
 
 
-def _is_set_up(function: Function, node: ast.Assign, name: str) -> bool:
+def _is_set_up(repo: Repo, function: Function, node: ast.Assign, name: str) -> bool:
     """Whether the value does not come from the request: a constant, or the model loaded on first use."""
     if isinstance(node.value, ast.Constant):
         return True
@@ -132,15 +135,7 @@ def _is_set_up(function: Function, node: ast.Assign, name: str) -> bool:
             return True
         if parent is function.node:
             break
-    return not any(isinstance(n, ast.Name) and _is_request_value(function, n) for n in ast.walk(node.value))
-
-
-def _is_request_value(function: Function, node: ast.Name) -> bool:
-    """Whether a name is a local of the handler or its request, so that each request has another value."""
-    if node.id == "request":
-        return True
-    local = function.module.bindings_of(node.id, function)
-    return bool(local)
+    return "request" not in taint(repo, function.module, node.value)
 
 
 def _read_back(repo: Repo, writer: Function, name: str) -> Site | None:

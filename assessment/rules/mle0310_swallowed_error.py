@@ -27,6 +27,7 @@ _CLEANUP = re.compile(
     r"(^|\.)(remove|unlink|rmtree|rmdir|close|shutdown|terminate|kill|join|cleanup|empty_cache|disconnect|release|quit|"
     r"makedirs|mkdir|title|show|savefig|finish|end_run|flush|sleep|cancel|set_start_method|use|font|setlocale|stop)$"
 )
+_SIDE_WORK = re.compile(r"cache|redis|notif|e?mail|metric|audit|history|publish|emit|telemetry|webhook|log_", re.I)
 _TRACKING = re.compile(
     r"^(wandb|mlflow|dvclive|neptune|comet_ml|clearml|matplotlib|seaborn|nltk\.download|sentry_sdk|IPython)\b"
 )
@@ -87,7 +88,7 @@ def _judge(module: Module, node: ast.Try, handler: ast.ExceptHandler, on_request
         return _Case(handler, HIGH, "When reading fails, other data is used in silence")
     statements = [s for s in handler.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
     if all(isinstance(s, ast.Pass | ast.Continue) for s in statements):
-        if on_request:
+        if on_request and _is_needed(module, node):
             return _Case(handler, HIGH, "Any error in a request is passed over in silence")
         return _Case(handler, MEDIUM, "Any error is passed over in silence")
     if not all(isinstance(s, ast.Pass | ast.Continue) or _is_log(module, s) for s in statements) or _leaves(
@@ -96,9 +97,41 @@ def _judge(module: Module, node: ast.Try, handler: ast.ExceptHandler, on_request
         return None
     if isinstance(module.enclosing(node, ast.While), ast.While) or node.orelse or _exits_after(module, node):
         return None
-    if on_request:
+    if on_request and _is_needed(module, node):
         return _Case(handler, HIGH, "The error is logged, and the request goes on as if nothing had happened")
     return _Case(handler, MEDIUM, "The error is printed, and the program goes on as if nothing had happened")
+
+
+def _is_needed(module: Module, node: ast.Try) -> bool:
+    """Whether what is tried makes a value that the code behind it uses: then the answer rests on what is missing."""
+    if _is_side_work(module, node):
+        return False
+    made = {
+        inner.id
+        for statement in node.body
+        for target in _targets(statement)
+        for inner in ast.walk(target)
+        if isinstance(inner, ast.Name)
+    }
+    end = node.end_lineno or node.lineno
+    scope = module.scope_of(node)
+    body = scope.node if scope is not None else module.tree
+    return any(
+        isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and n.id in made and n.lineno > end
+        for n in ast.walk(body)
+    )
+
+
+def _targets(statement: ast.stmt) -> list[ast.expr]:
+    if isinstance(statement, ast.Assign):
+        return statement.targets
+    return [statement.target] if isinstance(statement, ast.AnnAssign | ast.AugAssign) else []
+
+
+def _is_side_work(module: Module, node: ast.Try) -> bool:
+    """Whether a cache, a message or a record is tried, without which the answer is as good."""
+    called = (ast.unparse(n.func) for s in node.body for n in ast.walk(s) if isinstance(n, ast.Call))
+    return any(_SIDE_WORK.search(name) for name in called)
 
 
 def _is_broad(module: Module, handler: ast.ExceptHandler) -> bool:

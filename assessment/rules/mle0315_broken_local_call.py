@@ -25,17 +25,24 @@ if TYPE_CHECKING:
 )
 def check(repo: Repo) -> Iterator[Hit]:
     for module in reached(repo):
-        for broken in broken_imports(repo, module):
-            yield _hit(repo, broken, "Import cannot work: ")
+        imports = list(broken_imports(repo, module))
+        if imports:
+            yield _hit(repo, imports, "Import cannot work: ")
+        by_reason: dict[str, list[Broken]] = {}
         for broken in wrong_calls(repo, module):
-            yield _hit(repo, broken, "Call cannot work: ")
+            by_reason.setdefault(broken.reason, []).append(broken)
+        for calls in by_reason.values():
+            yield _hit(repo, calls, "Call cannot work: ")
 
 
-def _hit(repo: Repo, broken: Broken, what: str) -> Hit:
-    runs = worked(repo).covers(broken.module, broken.node)
+def _hit(repo: Repo, broken: list[Broken], what: str) -> Hit:
+    """One hit for the imports of a file, or for its calls that are wrong in the same way; what runs comes first."""
+    runs = worked(repo)
+    ordered = sorted(broken, key=lambda b: (not runs.covers(b.module, b.node), b.node.lineno))
+    first = ordered[0]
     return Hit(
-        [broken.module.site(broken.node)],
-        severity=HIGH if runs else LOW,
-        title=what + broken.reason,
-        anchor=f"{broken.module.path}\0{broken.reason}",
+        [b.module.site(b.node, note=b.reason) for b in ordered],
+        severity=HIGH if runs.covers(first.module, first.node) else LOW,
+        title=what + first.reason,
+        anchor=f"{first.module.path}\0{what}{first.reason}",
     )

@@ -58,6 +58,12 @@ def test_a_scaler_that_inference_does_not_apply(check):
     assert check("MLE0202", files(data="scaler.fit_transform(df[['a']])", served="scaler.transform(df[['a']])")) == []
 
 
+def test_a_preparation_of_its_own_may_do_what_the_scaler_does(check):
+    text = files(data="scaler.fit_transform(df[['a']])", served="preprocess_input_row(df)")
+    text["app.py"] += "\ndef preprocess_input_row(df):\n    return (df - 1) / 2\n"
+    assert check("MLE0202", text) == []
+
+
 def test_another_artefact_is_not_compared(check):
     text = files(feature="np.log1p(df['a'])")
     text["app.py"] = text["app.py"].replace("m.pkl", "elsewhere.pkl")

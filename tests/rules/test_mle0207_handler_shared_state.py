@@ -34,6 +34,8 @@ def test_a_global_that_is_set_from_the_request_and_read_again(check, place):
         "global last\nlast = 0\nreturn str(last)",
         "x = request.json\nreturn str(x)",
         "return send_file('static/logo.png')",
+        "global model\nuri = 'models:/m/1'\nmodel = load(uri)\nreturn str(model)",
+        "old = pd.read_csv('log.csv')\nold.to_csv('log.csv')\nreturn 'ok'",
         "df = pd.DataFrame(request.json)\ndf.to_csv(request.json['name'])\nreturn 'ok'",
         "global last\nwith lock:\n    last = request.json['x']\n    return str(last)",
     ],

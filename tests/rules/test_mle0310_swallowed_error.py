@@ -64,3 +64,9 @@ def test_an_error_answer_is_acceptable(check):
 
 def test_code_that_no_entry_point_reaches_is_silent(check):
     assert check("MLE0310", {"train.py": FIT, "old.py": "try:\n    f()\nexcept Exception:\n    pass\n"}) == []
+
+
+def test_a_cache_that_fails_leaves_the_answer_as_good_as_before(check):
+    body = "x = request.json\ntry:\n    hit = cache.get(x)\nexcept Exception as e:\n    print(e)\nreturn str(x)"
+    (finding,) = check("MLE0310", {"app.py": app(body)})
+    assert finding.severity.value == "medium"
