@@ -204,7 +204,8 @@ class Repo:
             first, _, more = rest.partition(".")
             more = f".{more}" if more else ""
             if not first:
-                return f"{target.dotted}{tail}"
+                shadow = self._shadowed(target)
+                return f"{shadow or target.dotted}{tail}"
             if rest in target.functions or first in target.classes or first in target.functions:
                 return f"{target.dotted}.{rest}{tail}"
             bindings = target.bindings_of(first, None)
@@ -225,6 +226,17 @@ class Repo:
                 return name
             module, name = target, linked
         return name
+
+    def _shadowed(self, module: Module) -> str | None:
+        """What hides a submodule of the same name: `from .setup import setup` in the package's `__init__`."""
+        package, _, name = module.dotted.rpartition(".")
+        parent = self.by_dotted.get(package)
+        if parent is None or not parent.path.endswith("__init__.py"):
+            return None
+        inner = f"{module.dotted}.{name}"
+        bound = parent.bindings_of(name, None)[-1:]
+        known = name in module.functions or name in module.classes
+        return inner if known and bound and bound[0].target == inner else None
 
     def _through_star(self, module: Module, name: str) -> Module | None:
         """The module of this repository that `from x import *` in `module` brings a name from."""

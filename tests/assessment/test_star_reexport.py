@@ -38,3 +38,15 @@ def test_the_copies_that_jupyter_keeps_are_no_modules(tmp_path: Path):
     repo = Repo.open(tmp_path)
     assert ".ipynb_checkpoints/a-checkpoint.py" in repo.files
     assert [module.path for module in repo.modules] == ["a.py"]
+
+
+def test_a_function_hides_the_submodule_of_its_name(tmp_path: Path):
+    package = tmp_path / "utils"
+    package.mkdir()
+    (package / "__init__.py").write_text("from .setup import setup\n")
+    (package / "setup.py").write_text("def setup():\n    pass\n")
+    (tmp_path / "main.py").write_text("from utils import setup\nsetup()\n")
+    (tmp_path / "other.py").write_text("import utils.setup as s\ns.other()\n")
+    repo = Repo.open(tmp_path)
+    assert repo.by_path["main.py"].call_names == {"utils.setup.setup"}
+    assert repo.by_path["other.py"].call_names == {"utils.setup.other"}
