@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.linking import Broken, broken_imports, wrong_calls
-from ml_engineer.assessment.reachable import reached, worked
+from ml_engineer.assessment.reachable import declared, reached, worked
 from ml_engineer.assessment.rule import HIGH, LOW, Hit, rule
 
 if TYPE_CHECKING:
@@ -37,12 +37,22 @@ def check(repo: Repo) -> Iterator[Hit]:
 
 def _hit(repo: Repo, broken: list[Broken], what: str) -> Hit:
     """One hit for the imports of a file, or for its calls that are wrong in the same way; what runs comes first."""
-    runs = worked(repo)
-    ordered = sorted(broken, key=lambda b: (not runs.covers(b.module, b.node), b.node.lineno))
+    ordered = sorted(broken, key=lambda b: (not _matters(repo, b), b.node.lineno))
     first = ordered[0]
     return Hit(
         [b.module.site(b.node, note=b.reason) for b in ordered],
-        severity=HIGH if runs.covers(first.module, first.node) else LOW,
+        severity=HIGH if _matters(repo, first) else LOW,
         title=what + first.reason,
         anchor=f"{first.module.path}\0{what}{first.reason}",
     )
+
+
+def _matters(repo: Repo, broken: Broken) -> bool:
+    """Whether training or serving runs the line, or a script does that leads to their code."""
+    module, model = broken.module, worked(repo)
+    if model.covers(module, broken.node):
+        return True
+    if not declared(repo).covers(module, broken.node):
+        return False
+    targets = (repo.local(module, item.target) for item in module.imports)
+    return any(target is not None and target[0] in model.modules for target in targets)

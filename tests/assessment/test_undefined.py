@@ -47,11 +47,17 @@ def test_a_name_bound_only_further_down_is_too_late_for_straight_code_alone(name
     [
         "import os.path as p, sys\nprint(p, sys)\n",
         "try:\n    import a\nexcept ImportError as e:\n    a = e\nprint(a)\n",
-        "def f(a, /, b=1, *c, d, **e):\n    global g\n    g = 1\n    return a, b, c, d, e\nprint(f)\ndef h():\n    return g\n",
+        (
+            "def f(a, /, b=1, *c, d, **e):\n    global g\n    g = 1\n    return a, b, c, d, e\nprint(f)\ndef h():\n"
+            "    return g\n"
+        ),
         "x = [y for y in range(3) if (z := y)]\nprint(z)\n",
         "class A:\n    k = 1\n    n = [k]\n    def m(self):\n        return __class__\n",
         "with open('f') as f, open('g') as (a, *b):\n    print(f, a, b)\n",
-        "match 1:\n    case {'k': v, **rest}:\n        print(v, rest)\n    case [a, *b] | (a, b) as c:\n        print(a, b, c)\n",
+        (
+            "match 1:\n    case {'k': v, **rest}:\n        print(v, rest)\n    case [a, *b] | (a, b) as c:\n"
+            "        print(a, b, c)\n"
+        ),
         "from __future__ import annotations\ndef f(x: Nowhere) -> Gone:\n    y: Never = 1\n    return x\n",
         "def f():\n    y: Never = 1\n    return y\n",
         "f = lambda a, b=1: a + b\n",

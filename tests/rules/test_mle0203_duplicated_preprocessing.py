@@ -2,7 +2,10 @@ PREPARE = (
     "def prepare({p}):\n" + "".join(f"    {{p}}['c{n}'] = {{p}}['c{n}'] * {n}\n" for n in range(8)) + "    return {p}\n"
 )
 TRAIN = "from sklearn.svm import SVC\n{code}SVC().fit(prepare(x), y)\n"
-SERVE = "import joblib\nfrom flask import Flask, request\napp = Flask(__name__)\n{code}@app.route('/p')\ndef p():\n    return joblib.load('m').predict(prepare(request.json))\n"
+SERVE = (
+    "import joblib\nfrom flask import Flask, request\napp = Flask(__name__)\n{code}@app.route('/p')\n"
+    "def p():\n    return joblib.load('m').predict(prepare(request.json))\n"
+)
 
 
 def test_the_same_function_in_training_and_serving_whatever_its_variables_are_called(check, place):

@@ -31,6 +31,9 @@ def test_in_the_servers_own_module_it_is_low(check):
 
 
 def test_functions_guards_and_plain_scripts_are_silent(check):
-    guarded = "import joblib\ndef load():\n    return joblib.load('m')\nif __name__ == '__main__':\n    x = joblib.load('m')\n"
+    guarded = (
+        "import joblib\ndef load():\n    return joblib.load('m')\nif __name__ == '__main__':\n"
+        "    x = joblib.load('m')\n"
+    )
     assert check("MLE0205", {"lib.py": guarded, "main.py": "import lib\n"}) == []
     assert check("MLE0205", {"lib.py": "import pandas as pd\ndf = pd.read_csv('a.csv')\n", "main.py": ""}) == []

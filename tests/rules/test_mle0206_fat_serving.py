@@ -1,4 +1,7 @@
-APP = "import joblib\nimport utils\nfrom flask import Flask, request\napp = Flask(__name__)\n@app.route('/p')\ndef p():\n    return str(joblib.load('m').predict(request.json)) + utils.f()\n"
+APP = (
+    "import joblib\nimport utils\nfrom flask import Flask, request\napp = Flask(__name__)\n@app.route('/p')\n"
+    "def p():\n    return str(joblib.load('m').predict(request.json)) + utils.f()\n"
+)
 
 
 def test_plotting_that_the_service_only_imports(check, place):

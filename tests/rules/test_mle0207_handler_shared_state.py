@@ -1,6 +1,9 @@
 import pytest
 
-HEAD = "from flask import Flask, request, send_file\nimport threading\nimport pandas as pd\napp = Flask(__name__)\nlast = None\nmodel = None\n"
+HEAD = (
+    "from flask import Flask, request, send_file\nimport threading\nimport pandas as pd\n"
+    "app = Flask(__name__)\nlast = None\nmodel = None\n"
+)
 
 
 def app(body):

@@ -11,7 +11,8 @@ def notebook(source):
 @pytest.mark.parametrize(
     "line",
     [
-        "!pip install shap", "%pip install -q shap", "!pip3 install --upgrade shap numpy==1.2", "!python -m pip install shap",
+        "!pip install shap", "%pip install -q shap", "!pip3 install --upgrade shap numpy==1.2",
+        "!python -m pip install shap",
         "! pip install shap && echo ok", "!conda install -c conda-forge shap -y", "!pip install shap[plots]",
     ],
 )  # fmt: skip

@@ -29,8 +29,6 @@ def test_a_function_that_nothing_calls_in_a_reached_file_is_medium(check):
     assert finding.severity.value == "medium"
 
 
-
-
 def test_an_unknown_star_import_keeps_it_silent(check):
     assert check("MLE0306", {"train.py": "from pylab import *\n" + FIT + "plot(zeros(3))\n"}) == []
 

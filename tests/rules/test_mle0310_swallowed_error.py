@@ -8,7 +8,10 @@ def train(body):
 
 
 def app(body):
-    head = "import joblib\nfrom flask import Flask, request, abort, jsonify\napp = Flask(__name__)\n@app.route('/p')\ndef p():\n"
+    head = (
+        "import joblib\nfrom flask import Flask, request, abort, jsonify\napp = Flask(__name__)\n"
+        "@app.route('/p')\ndef p():\n"
+    )
     return head + "".join(f"    {line}\n" for line in body.splitlines())
 
 
@@ -50,7 +53,10 @@ def test_made_up_data_in_place_of_what_cannot_be_read_is_high(check):
         "while True:\n    try:\n        x = float('a')\n    except Exception as e:\n        print(e)",
         "errors = []\ntry:\n    x = float('a')\nexcept Exception as e:\n    errors.append(e)",
         "try:\n    if torch.backends.mps.is_available():\n        device = 'mps'\nexcept:\n    pass",
-        "def f():\n    try:\n        return float('a')\n    except Exception as e:\n        print(e)\n        return None\nf()",
+        (
+            "def f():\n    try:\n        return float('a')\n    except Exception as e:\n        print(e)\n"
+            "        return None\nf()"
+        ),
     ],
 )
 def test_acceptable_handlers_are_silent(check, body):

@@ -1,4 +1,7 @@
-NET = "import torch.nn as nn\nclass Net(nn.Module):\n    def __init__(self):\n        {init}\n        self.fc = nn.Linear(2, 2)\n"
+NET = (
+    "import torch.nn as nn\nclass Net(nn.Module):\n    def __init__(self):\n        {init}\n"
+    "        self.fc = nn.Linear(2, 2)\n"
+)
 RUN = "    def forward(self, x):\n        return self.fc(x)\nmodel = Net()\n"
 
 

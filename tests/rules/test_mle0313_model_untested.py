@@ -1,4 +1,7 @@
-TRAIN = "from sklearn.svm import SVC\ndef train():\n    return SVC().fit([[0], [1]], [0, 1])\nif __name__ == '__main__':\n    train()\n"
+TRAIN = (
+    "from sklearn.svm import SVC\ndef train():\n    return SVC().fit([[0], [1]], [0, 1])\n"
+    "if __name__ == '__main__':\n    train()\n"
+)
 
 
 def test_without_any_test_it_is_high_at_the_training(check, place):

@@ -8,7 +8,10 @@ def test_a_file_that_asserts_nothing(check, place):
 
 
 def test_a_live_server_is_named_even_where_something_is_asserted(check, place):
-    text = "import requests\nURL = 'http://localhost:5000/p'\ndef test_a():\n    r = requests.post(URL, json={})\n    assert r.ok\n"
+    text = (
+        "import requests\nURL = 'http://localhost:5000/p'\ndef test_a():\n"
+        "    r = requests.post(URL, json={})\n    assert r.ok\n"
+    )
     (finding,) = check("MLE0314", {"tests/test_a.py": text})
     assert place(finding) == ("tests/test_a.py", 4)
     assert "live" in finding.title

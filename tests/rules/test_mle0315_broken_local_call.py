@@ -30,7 +30,10 @@ def test_a_relative_import_of_a_module_that_does_not_exist(check):
 
 
 def test_elsewhere_it_is_low(check):
-    (finding,) = check("MLE0315", {"a.py": "from helper import gone\nif __name__ == '__main__':\n    print(gone)\n", "helper.py": "x = 1\n"})
+    (finding,) = check(
+        "MLE0315",
+        {"a.py": "from helper import gone\nif __name__ == '__main__':\n    print(gone)\n", "helper.py": "x = 1\n"},
+    )
     assert finding.severity.value == "low"
 
 
@@ -76,3 +79,11 @@ def test_generated_modules_and_submodules_are_left_alone(check):
         "pkg/a.py": "from . import sub\nfrom .x_pb2 import M\nfrom pkg import sub\n",
     }
     assert check("MLE0315", files) == []
+
+
+def test_a_script_that_leads_to_the_training_is_high(check, place):
+    train = "from sklearn.svm import SVC\ndef train(month):\n    return SVC().fit([[0], [1]], [0, 1])\n"
+    script = "from train import train\ndef main():\n    train(day=1)\nif __name__ == '__main__':\n    main()\n"
+    (finding,) = check("MLE0315", {"train.py": train, "retrain.py": script})
+    assert finding.severity.value == "high"
+    assert place(finding) == ("retrain.py", 3)
