@@ -8,8 +8,8 @@
     ---
     The peer's prompt.
 
-Six peers ship in `prompts/peers/`. A user's own override them by name, the later place winning: `~/.claude/agents`, then
-`peers/` beside config.toml. Files of the target repository are read only from a folder that the caller names.
+Six peers ship in `prompts/peers/`. A user's own override them by name, the later place winning: `~/.claude/agents`,
+then `peers/` beside config.toml. Files of the target repository are read only from a folder that the caller names.
 This module stays free of pydantic, so that `ml-engineer peers` starts fast.
 """
 
@@ -93,7 +93,8 @@ def _fields(block: str, source: str) -> dict[str, Any]:
         except yaml.YAMLError:
             mark = getattr(error, "problem_mark", None)
             line = f" in line {mark.line + 2}" if mark is not None else ""
-            raise PeerError(f"{source}: the frontmatter is no YAML{line} ({getattr(error, 'problem', error)})") from error
+            problem = getattr(error, "problem", error)
+            raise PeerError(f"{source}: the frontmatter is no YAML{line} ({problem})") from error
     if not isinstance(fields, dict):
         raise PeerError(f"{source}: the frontmatter has no fields; it needs name: and description:")
     return fields
