@@ -86,5 +86,5 @@ def resumes(closure: Closure) -> bool:
 
 
 def uses_a_model(repo: Repo) -> bool:
-    """Whether something in the repository serves or predicts with a model that it loads or makes."""
-    return any(entry.kind == "serve" for entry in repo.entries)
+    """Whether the service of the repository loads a model or predicts with one."""
+    return next(repo.closure("serve").calls(*LOADERS, "*.predict", "*.predict_proba"), None) is not None

@@ -32,10 +32,11 @@ def _applies(repo: Repo) -> bool:
 )
 def check(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.checkpoints import saves
+    from ml_engineer.assessment.learning import entry_closure, train_entries
 
     found = _candidates(repo)
-    if any(saves(closure) for _, closure in found):
-        return
+    if any(saves(entry_closure(repo, entry)) for entry in train_entries(repo)):
+        return  # the service may train and save by itself
     sites = {entry.site: closure for entry, closure in found}
     looked_for = ("joblib.dump", "pickle.dump", "torch.save", "model.save", "log_model")
     yield Hit([repo.missing(site, looked_for, closure.modules) for site, closure in sites.items()])
