@@ -75,6 +75,11 @@ class Context:
     agent: StepAgent | None = None
     _assessment: Assessment | None = field(default=None, repr=False)
 
+    @property
+    def evidence_root(self) -> Path:
+        """Where the report's evidence stands."""
+        return self.root
+
     def assessment(self) -> Assessment:
         """The survey's result, from memory or from the run."""
         if self._assessment is None:
@@ -96,12 +101,12 @@ def build_graph() -> Any:
     from langgraph.graph import END, START, StateGraph
 
     graph = StateGraph(State, context_schema=Context)
-    graph.add_node("survey", _survey)
+    graph.add_node("survey", survey_node)
     for step in STEP_NAMES:
         graph.add_node(node_name(step), _step_node(step))
     graph.add_node("synthesise", _synthesise)
-    graph.add_node("check_evidence", _check_evidence)
-    graph.add_node("seal", _seal)
+    graph.add_node("check_evidence", evidence_node)
+    graph.add_node("seal", seal_node)
     chain = [START, "survey", *(node_name(step) for step in ORDERED)]
     for left, right in pairwise(chain):
         graph.add_edge(left, right)
@@ -153,7 +158,7 @@ async def _drive(app: CompiledStateGraph[State, Context, State, State], config: 
 # --- nodes ------------------------------------------------------------------------------------------------------------
 
 
-async def _survey(state: State, runtime: Any) -> State:
+async def survey_node(state: State, runtime: Any) -> State:
     context: Context = runtime.context
     if context.run.read("survey.json") is None:
         assessment = await context.survey()
@@ -217,18 +222,18 @@ def _apply_baseline(report: Report, context: Context) -> Report:
     return report.model_copy(update={"findings": new, "suppressed": [*report.suppressed, *aside]})
 
 
-async def _check_evidence(state: State, runtime: Any) -> State:
+async def evidence_node(state: State, runtime: Any) -> State:
     context: Context = runtime.context
     data = context.run.read("draft.json")
     assert data is not None, "synthesise leaves the draft"
     records = context.agent.folder if context.agent is not None else context.run.folder
-    checked = check_report(Report.model_validate_json(data), context.root, records)
+    checked = check_report(Report.model_validate_json(data), context.evidence_root, records)
     checked = synthesise.with_gates(checked, [context.run.read(f"step-{step:02d}.gate.json") for step in STEP_NAMES])
     context.run.write("checked.json", checked.model_dump_json().encode())
     return {"stage": "checked"}
 
 
-async def _seal(state: State, runtime: Any) -> State:
+async def seal_node(state: State, runtime: Any) -> State:
     context: Context = runtime.context
     data = context.run.read("checked.json")
     assert data is not None, "check_evidence leaves the checked draft"
