@@ -1,8 +1,8 @@
 """The files of the target: listed once, read at most once, never executed.
 
-`scan(root)` lists the tree (through git where there is a work tree, so that ignored files stay out, else by scandir and
-the root's .gitignore) and gives a `Listing`: the files with their roles, and what was skipped with the reason.
-Links are not followed, special files are not opened, and a file above its size limit is listed but not read.
+`scan(root)` lists the tree (through git where there is a work tree, so that ignored files stay out, else by scandir
+without the folders that hold no source) and gives a `Listing`: the files with their roles, and what was skipped with
+the reason. Links are not followed, special files are not opened, and a file above its size limit is listed but not read.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ import stat
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-
-import pathspec
 
 from ml_engineer.assessment import git
 from ml_engineer.assessment.rule import Site
@@ -188,8 +186,7 @@ def _add(listing: Listing, path: str) -> None:
 
 
 def _walk(root: Path, listing: Listing) -> list[str]:
-    """Paths below a folder that is no git work tree, without the folders and files its .gitignore names."""
-    ignored = _gitignore(root)
+    """Paths below a folder that is no git work tree: an export, in which ignored files would not be."""
     paths: list[str] = []
     stack = [""]
     while stack and len(paths) <= MAX_FILES:
@@ -204,20 +201,8 @@ def _walk(root: Path, listing: Listing) -> list[str]:
             is_folder = entry.is_dir(follow_symlinks=False)
             if is_folder and (entry.name in SKIPPED_FOLDERS or path in SKIPPED_FOLDERS):
                 continue
-            if ignored is not None and ignored.match_file(f"{path}/" if is_folder else path):
-                continue
             if is_folder:
                 stack.append(path)
             else:
                 paths.append(path)
     return paths
-
-
-def _gitignore(root: Path) -> pathspec.GitIgnoreSpec | None:
-    lines = File(root, ".gitignore", 0).head(MAX_TEXT_BYTES)
-    if not lines:
-        return None
-    try:
-        return pathspec.GitIgnoreSpec.from_lines(split_lines(decode(lines)))
-    except ValueError:
-        return None

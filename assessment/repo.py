@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 
 MAX_SEARCHED_FILES = 12
 LARGE_TREE = 250  # Python files; few prototypes have as many, a library or a monorepo has
-_RELEVANT = re.compile(
-    rb"(?m)^\s*(?:from|import)\s+(?:torch|tensorflow|keras|sklearn|xgboost|lightgbm|catboost|jax|transformers|flask|"
-    rb"fastapi|bentoml|litserve|kserve|streamlit|gradio|mlflow|wandb|joblib|pickle|pandas|pyspark|airflow|prefect|"
-    rb"dagster|lightning|pytorch_lightning|onnxruntime|fastai|statsmodels)\b"
+_RELEVANT = frozenset(
+    "torch tensorflow keras sklearn xgboost lightgbm catboost jax transformers flask fastapi bentoml litserve kserve "
+    "streamlit gradio mlflow wandb joblib pickle pandas pyspark airflow prefect dagster lightning pytorch_lightning "
+    "onnxruntime fastai statsmodels".split()
 )
 _T = TypeVar("_T")
 
@@ -120,7 +120,12 @@ class Repo:
         """
         if len(self.all_modules) <= LARGE_TREE:
             return self.all_modules
-        return [m for m in self.all_modules if "test" not in m.file.roles and _RELEVANT.search(m.file.data)]
+        return [
+            module
+            for module in self.all_modules
+            if "test" not in module.file.roles
+            and any(item.top in _RELEVANT for item in self.facts[module.path].imports)
+        ]
 
     @cached_property
     def by_dotted(self) -> dict[str, Module]:

@@ -92,6 +92,10 @@ class Rule:
     check: Check = field(compare=False)
 
 
+# The peer agents of the specification: nobody else can be asked.
+PEERS = frozenset(
+    ("data-scientist", "cloud-architect", "devops-engineer", "aiops-specialist", "ai-strategist", "data-engineer")
+)
 _REGISTRY: dict[str, Rule] = {}
 
 
@@ -112,7 +116,9 @@ def rule(
     peers: tuple[str, ...] = (),
     applies: Callable[[Repo], bool] = _always,
 ) -> Callable[[Check], Check]:
-    """Register the decorated function as a rule. A second rule of the same id is an error."""
+    """Register the decorated function as a rule. A second rule of the same id, or an unknown peer, is an error."""
+    if not PEERS.issuperset(peers):
+        raise ValueError(f"rule {id} names a peer that there is not: {', '.join(set(peers) - PEERS)}")
 
     def register(check: Check) -> Check:
         if id in _REGISTRY and _REGISTRY[id].check.__module__ != check.__module__:

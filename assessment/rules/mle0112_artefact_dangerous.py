@@ -41,7 +41,7 @@ _STORED_CODE = ("types.CodeType", "types.FunctionType", "dill._dill._create_code
     why="Loading it calls what it names, with the rights of the process that loads it.",
     remedy="Do not load it. Train again, and export to safetensors, ONNX or skops.",
     source="modelscan; picklescan; fickling",
-    peers=("security-auditor",),
+    peers=("devops-engineer",),
     applies=lambda repo: bool(repo.artefacts),
 )
 def check(repo: Repo) -> Iterator[Hit]:

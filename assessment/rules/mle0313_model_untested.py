@@ -45,7 +45,7 @@ def _has_model(repo: Repo) -> bool:
     why="A change that breaks training, shapes or predictions is seen only in production.",
     remedy="Test output shapes, that one batch can be overfitted, and a prediction on a known input.",
     source="ML Test Score Infra-2, Data-7; mllint",
-    peers=("test-automator",),
+    peers=("devops-engineer",),
     applies=_has_model,
 )
 def check(repo: Repo) -> Iterator[Hit]:

@@ -46,7 +46,7 @@ def _has_tests(repo: Repo) -> bool:
     why="It passes whatever the code answers, so that a green run says less than it seems to.",
     remedy="Assert what the code has to answer; for an API use the framework's test client.",
     source="observed",
-    peers=("test-automator",),
+    peers=("devops-engineer",),
     applies=_has_tests,
 )
 def check(repo: Repo) -> Iterator[Hit]:

@@ -24,7 +24,7 @@ SAFE_SINCE = "2.6"  # weights_only is True from here on unless it is set
     why="A checkpoint is a pickle: loading one that was tampered with runs its code.",
     remedy="Pass weights_only=True and load a state_dict, or ship the weights as safetensors; require torch 2.6.",
     source="bandit B614; PyTorch 2.6 release notes",
-    peers=("security-auditor",),
+    peers=("devops-engineer",),
     applies=lambda repo: repo.uses("torch"),
 )
 def check(repo: Repo) -> Iterator[Hit]:

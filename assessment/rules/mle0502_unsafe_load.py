@@ -39,7 +39,7 @@ _ORDER: dict[SeverityName, int] = {CRITICAL: 0, HIGH: 1, MEDIUM: 2, LOW: 3}
     why="Unpickling runs whatever the file says: who can replace the artefact runs code in this process.",
     remedy="Ship the model as skops, ONNX or safetensors, or check a signed hash of the file before loading it.",
     source="bandit B301; Trail of Bits",
-    peers=("security-auditor",),
+    peers=("devops-engineer",),
 )
 def check(repo: Repo) -> Iterator[Hit]:
     groups: dict[tuple[str, SeverityName], list[Site]] = {}

@@ -30,7 +30,7 @@ def _uses_hub(repo: Repo) -> bool:
     why="Who controls the hub repository, now or later, runs code with the rights of this process.",
     remedy="Use a model that needs no remote code, or review it and pin it by commit.",
     source="Hugging Face security notes; torch.hub documentation",
-    peers=("security-auditor",),
+    peers=("devops-engineer",),
     applies=_uses_hub,
 )
 def check(repo: Repo) -> Iterator[Hit]:

@@ -31,7 +31,7 @@ _START_FILES = ("Dockerfile*", "*.dockerfile", "Procfile", "docker-compose*.y*ml
     why="The debugger's console runs any Python for whoever reaches the port, and error pages show source and data.",
     remedy="Leave debug and reload off, or read them from the environment with off as default.",
     source="bandit B201; Flask documentation",
-    peers=("security-auditor",),
+    peers=("devops-engineer",),
     applies=lambda repo: bool(repo.closure("serve")) or repo.uses("flask", "fastapi", "django", "uvicorn", "dash"),
 )
 def check(repo: Repo) -> Iterator[Hit]:

@@ -26,7 +26,7 @@ def _has_model_route(repo: Repo) -> bool:
     why="A missing, mistyped or out-of-range field crashes the handler or gives a prediction that means nothing.",
     remedy="Describe the input as a typed model (pydantic, marshmallow, JSON Schema) with ranges, and answer 422.",
     source="ML Test Score data-1, monitoring-2",
-    peers=("api-designer",),
+    peers=("cloud-architect",),
     applies=_has_model_route,
 )
 def check(repo: Repo) -> Iterator[Hit]:

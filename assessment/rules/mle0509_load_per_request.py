@@ -38,7 +38,7 @@ def _answers(repo: Repo) -> bool:
     why="Each request waits for the file and the unpickling, and concurrent ones multiply the memory.",
     remedy="Load once at start-up (module level, lifespan) or behind functools.lru_cache, and reuse the object.",
     source="observed in public services",
-    peers=("performance-engineer",),
+    peers=("aiops-specialist",),
     applies=_answers,
 )
 def check(repo: Repo) -> Iterator[Hit]:

@@ -38,7 +38,7 @@ def _has_async_route(repo: Repo) -> bool:
     why="While one prediction runs, the server answers no other request, health checks included.",
     remedy="Make the handler a plain `def`, or hand the work to a thread or a worker (run_in_threadpool).",
     source="FastAPI documentation, concurrency and async",
-    peers=("performance-engineer",),
+    peers=("aiops-specialist",),
     applies=_has_async_route,
 )
 def check(repo: Repo) -> Iterator[Hit]:

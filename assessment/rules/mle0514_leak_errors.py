@@ -30,7 +30,7 @@ _TRACEBACK = re.compile(r"traceback\.(format_exc|format_exception|format_tb|prin
     why="Paths, queries and library internals reach the client, and bad input looks like a server fault.",
     remedy="Log the exception with an id, answer with a fixed error model, and use 4xx for what the client got wrong.",
     source="OWASP, improper error handling",
-    peers=("security-auditor",),
+    peers=("devops-engineer",),
     applies=lambda repo: bool(repo.routes),
 )
 def check(repo: Repo) -> Iterator[Hit]:

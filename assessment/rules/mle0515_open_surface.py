@@ -38,7 +38,7 @@ _GATEWAY_EVENT = re.compile(
     why="Anyone who reaches it can use the model, copy it by asking often enough, and run up the bill.",
     remedy="Put authentication in front of it (a dependency, or the gateway) and allow only known origins.",
     source="OWASP API security; CORS specification",
-    peers=("security-auditor",),
+    peers=("devops-engineer",),
     applies=lambda repo: bool(repo.routes),
 )
 def check(repo: Repo) -> Iterator[Hit]:

@@ -45,7 +45,7 @@ def _loads_something(repo: Repo) -> bool:
     why="Whoever can change the file at that address decides what runs here; a cut download is loaded as well.",
     remedy="Compare a SHA-256 that is kept in the repository before loading, and fail where it differs.",
     source="observed in public repositories; supply-chain practice",
-    peers=("security-auditor",),
+    peers=("devops-engineer",),
     applies=_loads_something,
 )
 def check(repo: Repo) -> Iterator[Hit]:

@@ -33,7 +33,7 @@ def _runs_shells(repo: Repo) -> bool:
     why="A value with a semicolon or a backtick runs a command of its own with the rights of this process.",
     remedy="Pass a list of arguments without shell=True, or quote every value with shlex.quote.",
     source="bandit B602, B605",
-    peers=("security-auditor",),
+    peers=("devops-engineer",),
     applies=_runs_shells,
 )
 def check(repo: Repo) -> Iterator[Hit]:

@@ -39,7 +39,7 @@ def _has_loader(repo: Repo) -> bool:
     why="The GPU waits while each item is read and decoded, one after another.",
     remedy="Set num_workers (start with the number of cores), persistent_workers and prefetch_factor.",
     source="PyTorch performance guide; Sonar S6983",
-    peers=("performance-engineer",),
+    peers=("aiops-specialist",),
     applies=_has_loader,
 )
 def check(repo: Repo) -> Iterator[Hit]:

@@ -36,7 +36,7 @@ _NOT_ROWS = re.compile(r"\b(env|environment|gym)\b\.|\.step\(|\bcap\.read\(|cons
     why="The call's fixed cost is paid for every row: a batch is often a hundred times faster.",
     remedy="Collect the rows and predict them in one call, or in batches of bounded size.",
     source="22 ML code smells: vectorisation",
-    peers=("performance-engineer",),
+    peers=("aiops-specialist",),
     applies=lambda repo: any(True for _ in repo.calls(*_ASKS, tests=False)),
 )
 def check(repo: Repo) -> Iterator[Hit]:

@@ -27,7 +27,7 @@ _BILLIONS = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)b(?![a-z0-9])", re.I)
     why="Tokens, memory and time are the cost of this service, and each of them is unbounded here.",
     remedy="Bound the answer, load in half precision, and serve with continuous batching (vLLM, LitServe, TGI).",
     source="vLLM documentation; Hugging Face generation guide",
-    peers=("llm-architect",),
+    peers=("cloud-architect",),
     applies=lambda repo: repo.uses("transformers"),
 )
 def check(repo: Repo) -> Iterator[Hit]:

@@ -47,7 +47,7 @@ def _serves(repo: Repo) -> bool:
     why="How many requests it takes, and when it becomes too slow, is found out by its users.",
     remedy="Add a load test (Locust, k6) with a latency budget, and run it before each release.",
     source="ML Test Score monitor-6",
-    peers=("performance-engineer",),
+    peers=("aiops-specialist",),
     applies=_serves,
 )
 def check(repo: Repo) -> Iterator[Hit]:

@@ -29,7 +29,7 @@ _THREADED = ("torch", "sklearn", "xgboost", "lightgbm", "onnxruntime", "tensorfl
     why="Each worker starts a thread for every core: under load they switch more than they compute.",
     remedy="Set OMP_NUM_THREADS (or torch.set_num_threads) to cores divided by workers.",
     source="PyTorch and scikit-learn documentation on parallelism",
-    peers=("performance-engineer",),
+    peers=("aiops-specialist",),
     applies=lambda repo: bool(repo.routes) and repo.uses(*_THREADED),
 )
 def check(repo: Repo) -> Iterator[Hit]:

@@ -36,7 +36,7 @@ def _serves(repo: Repo) -> bool:
     why="Errors, latency and load of the model are seen by nobody until users complain.",
     remedy="Expose /metrics (prometheus-fastapi-instrumentator, prometheus_client) or send OpenTelemetry.",
     source="ML Test Score monitor-6",
-    peers=("sre-engineer",),
+    peers=("aiops-specialist",),
     applies=_serves,
 )
 def check(repo: Repo) -> Iterator[Hit]:

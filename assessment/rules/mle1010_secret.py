@@ -81,7 +81,7 @@ _ENV_FILE = re.compile(r"(^|/)\.env(\.(?!example|sample|template|dist|test)[\w.-
     why="Whoever can read the repository, or any copy of its history, can use it.",
     remedy="Revoke it now, then read it from the environment or a secret store; taking it out of git is not enough.",
     source="detect-secrets; bandit B105",
-    peers=("security-auditor",),
+    peers=("devops-engineer",),
 )
 def check(repo: Repo) -> Iterator[Hit]:
     for file in repo.files.values():
