@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: example test lint lock clean
+.PHONY: example test lint docs lock clean
 
 example: $(STAMP)  ## review the shipped example
 	$(BIN)/ml-engineer review examples/churn --offline
@@ -24,6 +24,10 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
+
+docs: $(STAMP)  ## renew what is generated from the code
+	$(BIN)/python -m ml_engineer.assessment.rules_index
+	$(BIN)/ml-engineer rules --markdown > docs/rules.md
 
 lock:  ## renew requirements.lock (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet --upgrade --output-file requirements.lock

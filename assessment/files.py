@@ -2,7 +2,7 @@
 
 `scan(root)` lists the tree (through git where there is a work tree, so that ignored files stay out, else by scandir
 without the folders that hold no source) and gives a `Listing`: the files with their roles, and what was skipped with
-the reason. Links are not followed, special files are not opened, and a file above its size limit is listed but not read.
+the reason. Links are not followed, special files are not opened, and a file above its size limit is only listed.
 """
 
 from __future__ import annotations

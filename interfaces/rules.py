@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ml_engineer.assessment.rule import Rule, all_rules
+from ml_engineer.assessment.rules_index import RuleInfo, load
 
 STEPS = (
     "Model Assessment", "Architecture Design", "Code Refactoring", "Training Pipeline", "Model Deployment",
@@ -18,7 +18,7 @@ STEPS = (
 @click.option("--markdown", is_flag=True, help="As a Markdown document (docs/rules.md).")
 def rules(rule_id: str | None, markdown: bool) -> None:
     """List the rules, or explain the rule ID (for example MLE0501)."""
-    found = all_rules()
+    found = load()
     if rule_id is not None:
         click.echo(explain(_by_id(found, rule_id)), nl=False)
     elif markdown:
@@ -28,7 +28,7 @@ def rules(rule_id: str | None, markdown: bool) -> None:
             click.echo(f"{rule.id}  {rule.severity:8}  {rule.name:28}  {rule.title}")
 
 
-def _by_id(found: list[Rule], rule_id: str) -> Rule:
+def _by_id(found: list[RuleInfo], rule_id: str) -> RuleInfo:
     for rule in found:
         if rule_id.upper() in (rule.id, rule.name.upper()):
             return rule
@@ -38,7 +38,7 @@ def _by_id(found: list[Rule], rule_id: str) -> Rule:
     )
 
 
-def explain(rule: Rule) -> str:
+def explain(rule: RuleInfo) -> str:
     """One rule, as text."""
     peers = f"\nAsk:      {', '.join(rule.peers)}" if rule.peers else ""
     return (
@@ -48,7 +48,7 @@ def explain(rule: Rule) -> str:
     )
 
 
-def document(found: list[Rule]) -> str:
+def document(found: list[RuleInfo]) -> str:
     """The whole catalogue as Markdown. `docs/rules.md` is this text, and a test keeps it so."""
     lines = [
         "# Rules",

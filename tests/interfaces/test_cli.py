@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ml_engineer.assessment import rules_index
 from ml_engineer.interfaces import options
 from ml_engineer.interfaces.rules import STEPS
 from ml_engineer.report.schema import STEP_NAMES, Report, Severity
@@ -142,6 +143,10 @@ def test_the_rules_document_is_up_to_date(run):
     assert document.read_text() == run("rules", "--markdown").stdout, (
         "run: ml-engineer rules --markdown > docs/rules.md"
     )
+
+
+def test_the_index_of_rules_is_up_to_date():
+    assert rules_index.INDEX.read_text() == rules_index.text(), "run: make docs"
 
 
 def test_doctor_names_what_is_missing_and_how_to_get_it(run):
