@@ -4,8 +4,9 @@
     client = open_client(settings)            imports the SDK, so only when a model is really used
     await ping(client)                        one tiny call, for doctor
 
-A setting comes from the flag, else from ML_ENGINEER_*, else from config.toml, else from what other tools share
-(ANTHROPIC_MODEL, ANTHROPIC_BASE_URL). Keys come from the environment only.
+A setting comes from the flag, else from ML_ENGINEER_MODEL, _PROVIDER, _BASE_URL, _PROFILE, _EFFORT or _MAX_TOKENS, else
+from the table [model] of config.toml (name, provider, …), else from what other tools share: ANTHROPIC_MODEL and
+ANTHROPIC_BASE_URL. Keys come from the environment only.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "claude-sonnet-5-5"  # at api.anthropic.com; anywhere else the model must be named
 PROVIDERS = ("anthropic", "bedrock", "vertex", "foundry")
 _KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE")
-_CONFIG_KEYS = frozenset({"model", "provider", "base_url", "profile", "effort", "max_tokens"})
+_CONFIG_KEYS = frozenset({"name", "provider", "base_url", "profile", "effort", "max_tokens"})
 _EXTRAS = {"bedrock": "bedrock", "vertex": "vertex"}
 
 
@@ -64,16 +65,21 @@ def config_path() -> Path:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The settings in the file; none where there is no file. Raises ConfigError, naming the file and the line."""
+    """The table [model] of the file, empty where there is none. Raises ConfigError, naming the file and the line."""
     try:
         config = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
-    table = config.get("model", {}) if isinstance(config.get("model"), dict) else config
-    table = {"model": table["name"], **table} if "name" in table else table
-    return {key: value for key, value in table.items() if key in _CONFIG_KEYS}
+    table = config.get("model", {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: model must be a table: [model], and below it name = {table!r}")
+    for key in table:
+        if key not in _CONFIG_KEYS:
+            known = ", ".join(sorted(_CONFIG_KEYS))
+            raise ConfigError(f"{path}: there is no setting {key} in [model]; there are {known}")
+    return table
 
 
 def find_settings(model: str | None = None, environ: Mapping[str, str] | None = None) -> Settings | None:
@@ -82,7 +88,7 @@ def find_settings(model: str | None = None, environ: Mapping[str, str] | None = 
     config = read_config(config_path())
 
     def pick(name: str, shared: str | None = None) -> Any:
-        found = env.get(f"ML_ENGINEER_{name.upper()}") or config.get(name)
+        found = env.get(f"ML_ENGINEER_{name.upper()}") or config.get("name" if name == "model" else name)
         return found or (env.get(shared) if shared else None) or None
 
     provider = pick("provider") or "anthropic"
