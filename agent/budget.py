@@ -102,13 +102,25 @@ class Budget:
         self._add(1, 0, Decimal(0))
         self._count(model, Tokens.of(usage))
 
+    def charge(self, usage: Usage, unknown: Decimal) -> None:
+        """Count what was spent outside of this process, though it be past a cap. A cost that is not known is billed as
+        unpriced and weighs `unknown` against the caps."""
+        counted = usage.tokens
+        tokens = Tokens(counted.input, counted.output, counted.cache_read, counted.cache_write)
+        cost = None if usage.cost_usd == "unpriced" else Decimal(str(usage.cost_usd))
+        self._bill(usage.turns, tokens, cost)
+        self._add(usage.turns, tokens.total, unknown if cost is None else cost)
+
     def _count(self, model: str, tokens: Tokens) -> None:
         cost = prices.cost(model, tokens)
-        self._own_turns += 1
+        self._bill(1, tokens, cost)
+        self._add(0, tokens.total, cost or Decimal(0))
+
+    def _bill(self, turns: int, tokens: Tokens, cost: Decimal | None) -> None:
+        self._own_turns += turns
         self._own_tokens += tokens
         self._own_cost += cost or Decimal(0)
         self._unpriced = self._unpriced or cost is None
-        self._add(0, tokens.total, cost or Decimal(0))
 
     def _add(self, turns: int, tokens: int, cost: Decimal) -> None:
         for budget, _ in self._upwards():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from ml_engineer import __version__
+from ml_engineer.agent.handoffs import Made
 from ml_engineer.assessment.record import Assessment
 from ml_engineer.report.schema import (
     PIPELINE_STAGES,
@@ -19,6 +20,7 @@ from ml_engineer.report.schema import (
     CoveredStep,
     EvidenceCheck,
     Finding,
+    Handoff,
     PipelineRow,
     Quote,
     Report,
@@ -67,9 +69,12 @@ def report(
     started: str,
     model: str | None = None,
     mode: Literal["review", "implement"] = "review",
+    made: Made | None = None,
 ) -> Report:
     """The draft: everything in its place, evidence not yet checked, not sealed."""
-    claims = {name: claim for record in records for name, claim in record.claims.items()}
+    made = made or Made()
+    claims = {name: claim for record in records for name, claim in record.claims.items()} | made.fields
+    handoffs = {one.id: one for one in [*(one for record in records for one in record.handoffs), *made.handoffs]}
     done = {record.step for record in records if record.state is StepState.DONE}
     order = {finding.fingerprint: number for number, finding in enumerate(assessment.findings)}
     findings = sorted(
@@ -86,10 +91,17 @@ def report(
         steps=[record.model_copy(update={"findings": [], "claims": {}}) for record in records],
         findings=findings,
         suppressed=[item for item in assessment.suppressed if int(item.rule[3:5]) in done],
+        handoffs=list(handoffs.values()),
         score=assessment.score,
         evidence_check=EvidenceCheck(),
-        usage=total_usage([record.usage for record in records]),
+        usage=total_usage([*(record.usage for record in records), *_of_peers(made.handoffs)]),
     )
+
+
+def _of_peers(handoffs: Sequence[Handoff]) -> list[Usage]:
+    """What the peers that were asked have cost, each under its own name."""
+    spent = [(one.peer, one.reply.usage) for one in handoffs if one.reply is not None]
+    return [usage.model_copy(update={"by_agent": {peer: usage}}) for peer, usage in spent]
 
 
 def total_usage(parts: Sequence[Usage]) -> Usage:

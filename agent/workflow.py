@@ -1,6 +1,6 @@
 """The ten-step workflow as a graph.
 
-    survey → step 1 → step 2 → steps 3 … 10 in parallel → synthesise → check_evidence → seal
+    survey → step 1 → step 2 → steps 3 … 10 in parallel → delegate → synthesise → check_evidence → seal
 
 Without a model each step's record follows from the assessment alone; with one (`Context.agent`) it starts from there.
 The graph's state holds only which step ended how;
@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypedDict
 
-from ml_engineer.agent import synthesise
+from ml_engineer.agent import handoffs, synthesise
 from ml_engineer.agent.lean import import_langgraph
 from ml_engineer.agent.runs import Run, now
 from ml_engineer.assessment.record import Assessment
@@ -73,6 +73,7 @@ class Context:
     known: frozenset[str] = frozenset()  # fingerprints of a baseline
     baseline: str | None = None
     agent: StepAgent | None = None
+    peers: handoffs.Peers | None = None  # None: nobody can be asked, briefs are queued
     _assessment: Assessment | None = field(default=None, repr=False)
 
     @property
@@ -104,6 +105,7 @@ def build_graph() -> Any:
     graph.add_node("survey", survey_node)
     for step in STEP_NAMES:
         graph.add_node(node_name(step), _step_node(step))
+    graph.add_node("delegate", delegate_node)
     graph.add_node("synthesise", _synthesise)
     graph.add_node("check_evidence", evidence_node)
     graph.add_node("seal", seal_node)
@@ -112,7 +114,8 @@ def build_graph() -> Any:
         graph.add_edge(left, right)
     for step in PARALLEL:
         graph.add_edge(chain[-1], node_name(step))
-    graph.add_edge([node_name(step) for step in PARALLEL], "synthesise")
+    graph.add_edge([node_name(step) for step in PARALLEL], "delegate")
+    graph.add_edge("delegate", "synthesise")
     graph.add_edge("synthesise", "check_evidence")
     graph.add_edge("check_evidence", "seal")
     graph.add_edge("seal", END)
@@ -189,11 +192,29 @@ async def _with_model(context: Context, agent: StepAgent, engine: StepRecord) ->
     return await agent.work(context.assessment(), engine, asked)
 
 
+async def delegate_node(state: State, runtime: Any) -> State:
+    """Hand on what is not our trade. The desk's ledger keeps a resumed run from asking twice."""
+    context: Context = runtime.context
+    if context.run.read("handoffs.json") is None:
+        name = context.assessment().repository.name
+        peers = context.peers or handoffs.open_peers(context.run, context.root, name, ask=False)
+        records = [context.record(step) for step in STEP_NAMES]
+        findings = [one for record in records for one in record.findings if one.fingerprint not in context.known]
+        claims = {name: claim for record in records for name, claim in record.claims.items()}
+        done = await peers.hand_off(findings, claims, context.run.meta.get("task") or "")
+        made = handoffs.Made(handoffs=done, fields=peers.filled(done, claims))
+        context.run.write("handoffs.json", made.model_dump_json().encode())
+    return {"stage": "delegated"}
+
+
 async def _synthesise(state: State, runtime: Any) -> State:
     context: Context = runtime.context
+    data = context.run.read("handoffs.json")
+    assert data is not None, "the delegate node ends before synthesise starts"
     report = synthesise.report(
         context.assessment(),
         [context.record(step) for step in STEP_NAMES],
+        made=handoffs.Made.model_validate_json(data),
         run_id=context.run.id,
         started=context.run.meta["started"],
         model=context.agent.model if context.agent is not None else None,

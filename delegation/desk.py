@@ -25,6 +25,7 @@ from ml_engineer.delegation.peers import Peer
 from ml_engineer.delegation.reply import MAX_REPLY, failed, parse_reply
 from ml_engineer.delegation.settings import PeerSettings
 from ml_engineer.delegation.transports.base import Ask, Declined, Transport, TransportError, Written
+from ml_engineer.delegation.transports.local import Local
 from ml_engineer.report.schema import Handoff, HandoffState, PeerReply, Usage
 
 MAX_BEGUN = 2  # times a peer is asked the same over interruptions: once, and once more after a kill
@@ -43,7 +44,7 @@ class Store(Protocol):
 class Listener(Protocol):
     """Told what happens to hand-offs: asked, answered, declined, failed, queued."""
 
-    def __call__(self, kind: str, **data: Any) -> None: ...
+    def __call__(self, kind: str, /, **data: Any) -> None: ...
 
 
 class Entry(BaseModel):
@@ -55,7 +56,7 @@ class Entry(BaseModel):
     handoff: Handoff
 
 
-def _silent(kind: str, **data: Any) -> None:
+def _silent(kind: str, /, **data: Any) -> None:
     """Nobody listens."""
 
 
@@ -90,7 +91,7 @@ class Desk:
                     raise Refused(f"the run was interrupted {entry.begun} times while {handoff.peer} was asked")
                 return await self._hand(entry, chain, purse)
             except Refused as refusal:
-                return self._end(entry, failed(f"not asked: {refusal}"))
+                return self._end(entry, failed(f"not asked: {refusal}", begun=entry.begun > 0))
 
     # --- one hand-off ---------------------------------------------------------------------------------------------
 
@@ -110,7 +111,10 @@ class Desk:
             self._keep(entry)
             self.listen("handoff", id=handoff.id, peer=peer.name, state="asked", transport=transport.name)
             ask = Ask(entry.handoff, peer, text, (*chain, peer.name), self.root, settings.timeout, share)
-            return self._end(entry, await self._ask(transport, ask))
+            reply = await self._ask(transport, ask)
+            if not isinstance(transport, Local):  # a local peer's calls have drawn on the purse themselves
+                share.charge(reply.usage)
+            return self._end(entry, reply)
 
     async def _ask(self, transport: Transport, ask: Ask) -> PeerReply:
         """The reply, whatever happens: what goes wrong is a failed reply that says what."""
@@ -126,7 +130,7 @@ class Desk:
                 return failed(str(refusal))
             except TransportError as error:
                 if not (error.again and left):
-                    return failed(f"{transport.name}: {error}")
+                    return failed(f"{transport.name}: {error}", begun=error.begun)
             except Exception as error:  # a peer is foreign: its faults end its own hand-off and nothing else
                 return failed(f"{transport.name}: {type(error).__name__}: {error}"[:500])
             else:
@@ -138,10 +142,7 @@ class Desk:
     def _received(self, ask: Ask, text: str, counted: Usage | None) -> PeerReply:
         self.store.write(f"handoffs/{ask.handoff.id}.reply.txt", text[:MAX_REPLY].encode("utf-8", "replace"))
         reply = parse_reply(text)
-        if counted is not None:
-            return reply.model_copy(update={"usage": counted})
-        ask.purse.charge(reply.usage)
-        return reply
+        return reply if counted is None else reply.model_copy(update={"usage": counted})
 
     # --- the files ------------------------------------------------------------------------------------------------
 

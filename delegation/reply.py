@@ -41,9 +41,9 @@ class _Reply(BaseModel):
     error: str | None = None
 
 
-def failed(error: str) -> PeerReply:
-    """A reply that is none: what went wrong, and no answer."""
-    return PeerReply(state=HandoffState.FAILED, error=error, usage=Usage(cost_usd="unpriced"))
+def failed(error: str, *, begun: bool = True) -> PeerReply:
+    """A reply that is none: what went wrong, and no answer. A peer that has begun has cost nobody knows what."""
+    return PeerReply(state=HandoffState.FAILED, error=error, usage=Usage(cost_usd="unpriced" if begun else 0.0))
 
 
 def parse_reply(text: str) -> PeerReply:

@@ -43,7 +43,9 @@ class A2A:
         try:
             from a2a.client import ClientConfig, create_client
         except ImportError as error:
-            raise TransportError("the A2A client is not installed: pip install 'ml-engineer[a2a]'") from error
+            raise TransportError(
+                "the A2A client is not installed: pip install 'ml-engineer[a2a]'", begun=False
+            ) from error
         try:
             async with _http_client(self.url, token(self.token_env), ask.timeout) as http:
                 config = ClientConfig(httpx_client=http, supported_protocol_bindings=["JSONRPC", "HTTP+JSON"])

@@ -16,11 +16,13 @@ from ml_engineer.report.schema import Handoff, Usage
 class TransportError(Exception):
     """The peer could not be asked, or gave no reply. The message is for the report.
 
-    `again` says that the peer has certainly not begun, so that asking once more does nothing twice.
+    `begun` False says that the peer has certainly not begun: it cost nothing, and with `again` it may be worth asking
+    once more, which does nothing twice.
     """
 
-    def __init__(self, message: str, *, again: bool = False) -> None:
+    def __init__(self, message: str, *, begun: bool = True, again: bool = False) -> None:
         super().__init__(message)
+        self.begun = begun and not again
         self.again = again
 
 
@@ -52,7 +54,8 @@ class Written:
 class Transport(Protocol):
     """One way to one peer."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     async def ask(self, ask: Ask) -> Written:
         """Ask, and wait for the whole reply. Raises TransportError or Declined.
@@ -113,5 +116,5 @@ def token(variable: str | None) -> str | None:
         return None
     value = os.environ.get(variable)
     if not value:
-        raise TransportError(f"the environment variable {variable}, named by token_env, is not set")
+        raise TransportError(f"the environment variable {variable}, named by token_env, is not set", begun=False)
     return value

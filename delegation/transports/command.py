@@ -44,7 +44,7 @@ class Command:
                 preexec_fn=_die_with_parent(),
             )
         except OSError as error:
-            raise TransportError(f"{self.argv[0]} cannot be started: {error.strerror or error}") from error
+            raise TransportError(f"{self.argv[0]} cannot be started: {error.strerror or error}", begun=False) from error
         try:
             return await _converse(process, f"{ask.peer.prompt}\n\n---\n\n{ask.brief}".encode("utf-8", "replace"))
         finally:

@@ -38,7 +38,9 @@ class MCP:
         try:
             from mcp import Client
         except ImportError as error:
-            raise TransportError("the MCP client is not installed: pip install 'ml-engineer[mcp]'") from error
+            raise TransportError(
+                "the MCP client is not installed: pip install 'ml-engineer[mcp]'", begun=False
+            ) from error
         try:
             async with AsyncExitStack() as stack:
                 target = await self._target(stack, ask)
