@@ -49,6 +49,12 @@ class Records:
         found = [(name, one) for name, one in self._of(agent, "command") if one["command"].split() == wanted]
         return _command_run(*found[-1]) if found else None
 
+    def command_at(self, agent: str, key: str) -> CommandRun | None:
+        """The command that was run at this place in the work."""
+        name = self._name(agent, key)
+        path = self.folder / name
+        return _command_run(name, json.loads(path.read_bytes())) if path.exists() else None
+
     def commands(self, agent: str) -> list[CommandRun]:
         """Every command that this agent ran to its end, in order."""
         return [_command_run(name, one) for name, one in self._of(agent, "command")]

@@ -47,11 +47,12 @@ from ml_engineer.report.schema import (
 from ml_engineer.report.text import one_line, where
 from ml_engineer.tools.context import Context, open_context
 from ml_engineer.tools.permissions import Mode, Permissions
-from ml_engineer.tools.registry import TOOLS
+from ml_engineer.tools.registry import TOOLS, invoke
 
 READING = ("LS", "Read", "Grep", "Glob")
 STEP_TURNS = 40  # of one step, so that one that goes nowhere leaves something to the others
 WARM_SECONDS = 120.0  # to wait for the first of the parallel steps, whose prefix the others find in the cache
+_SEEING = frozenset({"Read", "Edit", "MultiEdit", "Write"})
 _FINDINGS = 40  # of a step that its brief shows
 _PLACES = 3  # of a finding
 
@@ -149,9 +150,20 @@ class Steps:
             finisher="finish_step",
         )
         try:
+            await self._see_again(transcript)
             return await loop.run(opening), budget
         finally:
             transcript.close()
+
+    async def _see_again(self, transcript: Transcript) -> None:
+        """After a restart: the tools know again which files the model has read or written, so that it may go on
+        changing them. Nobody else writes in the workspace."""
+        for at, message in enumerate(transcript.messages[1:], 1):
+            failed = {one["tool_use_id"] for one in message["content"] if isinstance(one, dict) and one.get("is_error")}
+            for call in transcript.calls(at - 1):
+                if call.name in _SEEING and call.id not in failed:
+                    shown = {key: call.input[key] for key in ("file_path", "offset", "limit") if key in call.input}
+                    await invoke("Read", shown, self.context)
 
     def settle(self, agent: str, engine: StepRecord, ending: Ending) -> StepRecord:
         """What the end of a conversation means for the step."""

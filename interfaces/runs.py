@@ -1,9 +1,11 @@
-"""`ml-engineer runs list|show|report|resume|discard`: earlier runs, and going on with interrupted ones."""
+"""`ml-engineer runs list|show|report|resume|apply|discard`: earlier runs, and what becomes of their work."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +13,9 @@ from ml_engineer.agent import runs as store
 from ml_engineer.interfaces.options import FORMATS, SEVERITIES, Format, Refusal
 from ml_engineer.interfaces.render import emit
 from ml_engineer.interfaces.review import conduct, finish
+
+if TYPE_CHECKING:
+    from ml_engineer.tools.worktree import Worktree
 
 
 class RunGroup(click.Group):
@@ -79,13 +84,59 @@ def report(run_id: str, kind: Format, output: Path | None) -> None:
 def resume(run_id: str, kind: Format, output: Path | None, fail_on: str | None) -> None:
     """Go on with an interrupted run where it stopped."""
     run = store.Run.open(run_id, work=True)
-    finish(conduct(run.meta, resume=run), kind, output, fail_on)
+    if run.meta["mode"] == "implement":
+        from ml_engineer.interfaces import implement
+
+        attended = sys.stdin.isatty() and sys.stderr.isatty()
+        finish(implement.resume(run, attended=attended), kind, output, fail_on)
+    else:
+        finish(conduct(run.meta, resume=run), kind, output, fail_on)
+
+
+@runs.command()
+@click.argument("run_id")
+@click.option("--patch", is_flag=True, help="Print the changes as a patch and change nothing.")
+def apply(run_id: str, patch: bool) -> None:
+    """Bring the commits of an implementation into its repository: fast-forward, merge, or as changed files."""
+    run = store.Run.open(run_id)
+    if run.state != "finished":
+        raise Refusal(f"run {run.id} is {run.state}; go on with: ml-engineer runs resume {run.id}")
+    worktree = _worktree(run)
+    if worktree is None:
+        raise Refusal(f"run {run.id} is a {run.meta['mode']}: it has changed nothing")
+    from ml_engineer.tools.worktree import WorktreeError
+
+    try:
+        if patch:
+            sys.stdout.buffer.write(worktree.patch())
+            sys.stdout.flush()
+        else:
+            click.echo(worktree.apply(), err=True)
+    except WorktreeError as error:
+        raise Refusal(f"{error}; `ml-engineer runs apply {run.id} --patch` prints the changes") from error
+
+
+def _worktree(run: store.Run) -> Worktree | None:
+    """The working copy of an implementation; None for a run that has none."""
+    if run.folder is None or not (run.folder / "worktree.json").exists():
+        return None
+    from ml_engineer.tools.worktree import WorktreeError, open_worktree
+
+    try:
+        return open_worktree(Path(run.meta["target"]), run.folder, run.id)
+    except WorktreeError as error:
+        raise Refusal(str(error)) from error
 
 
 @runs.command()
 @click.argument("run_id")
 def discard(run_id: str) -> None:
-    """Remove a run and everything it kept."""
+    """Remove a run and everything it kept, its working copy and branch included."""
     run = store.Run.open(run_id)
+    if run.state == "running":
+        raise Refusal(f"run {run.id} is being worked on; stop it first")
+    worktree = _worktree(run)
+    if worktree is not None:
+        worktree.discard()
     store.discard(run)
     click.echo(f"discarded {run.id}", err=True)
