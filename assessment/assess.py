@@ -80,7 +80,7 @@ def _conclude(repo: Repo, rules: Sequence[Rule], outcomes: list[Outcome]) -> Ass
         skipped_total=len(repo.skipped),
         notes=[*repo.git.notes, *notes],
         problems=[
-            *(f"rule {outcome.rule.id} failed: {outcome.error}" for outcome in outcomes if outcome.error),
+            *(f"rule {outcome.rule.key} failed: {outcome.error}" for outcome in outcomes if outcome.error),
             *_unread(repo),
         ],
         profile=facts,

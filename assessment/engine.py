@@ -69,7 +69,7 @@ def finding_of(repo: Repo, rule: Rule, hit: Hit) -> Finding:
         evidence=[evidence_of(repo, site) for site in sites[:MAX_SITES]],
         peers=list(rule.peers),
         source=rule.source,
-        fingerprint=fingerprint(rule.id, hit.anchor or _anchor(sites[0])),
+        fingerprint=fingerprint(rule.key, hit.anchor or _anchor(sites[0])),
     )
 
 

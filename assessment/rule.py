@@ -77,7 +77,10 @@ Check = Callable[["Repo"], Iterable[Hit]]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule's metadata and its function. `id` is MLE + two digits of the step + two digits of the number, fixed."""
+    """A rule's metadata and its function. `id` is MLE + two digits of the step + two digits of the number, fixed.
+
+    A row of the catalogue that asks several questions has a rule for each: they share the id, `part` tells them apart.
+    """
 
     id: str
     name: str
@@ -90,6 +93,12 @@ class Rule:
     peers: tuple[str, ...]
     applies: Callable[[Repo], bool]
     check: Check = field(compare=False)
+    part: str = ""
+
+    @property
+    def key(self) -> str:
+        """The id, and behind a slash the part where there is one: unique."""
+        return f"{self.id}/{self.part}" if self.part else self.id
 
 
 # The peer agents of the specification: nobody else can be asked.
@@ -113,24 +122,27 @@ def rule(
     why: str,
     remedy: str,
     source: str,
+    part: str = "",
     peers: tuple[str, ...] = (),
     applies: Callable[[Repo], bool] = _always,
 ) -> Callable[[Check], Check]:
-    """Register the decorated function as a rule. A second rule of the same id, or an unknown peer, is an error."""
+    """Register the decorated function as a rule. A second one of the same id and part, or an unknown peer, is an error."""
     if not PEERS.issuperset(peers):
         raise ValueError(f"rule {id} names a peer that there is not: {', '.join(set(peers) - PEERS)}")
 
     def register(check: Check) -> Check:
-        if id in _REGISTRY and _REGISTRY[id].check.__module__ != check.__module__:
-            raise ValueError(f"rule {id} is defined twice: {_REGISTRY[id].check.__module__} and {check.__module__}")
-        _REGISTRY[id] = Rule(id, name, step, severity, title, why, remedy, source, peers, applies, check)
+        found = Rule(id, name, step, severity, title, why, remedy, source, peers, applies, check, part)
+        known = _REGISTRY.get(found.key)
+        if known is not None and known.check.__module__ != check.__module__:
+            raise ValueError(f"rule {found.key} is defined in {known.check.__module__} and in {check.__module__}")
+        _REGISTRY[found.key] = found
         return check
 
     return register
 
 
 def all_rules() -> list[Rule]:
-    """Every rule, by id."""
+    """Every rule, by id and part."""
     package = importlib.import_module("ml_engineer.assessment.rules")
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
@@ -139,5 +151,5 @@ def all_rules() -> list[Rule]:
 
 def rules_version(rules: Sequence[Rule]) -> str:
     """Digest of the rules' metadata: equal where the rules are equal."""
-    text = "\n".join(f"{r.id}|{r.name}|{r.severity}|{r.title}|{r.why}|{r.remedy}|{r.source}|{r.peers}" for r in rules)
+    text = "\n".join(f"{r.key}|{r.name}|{r.severity}|{r.title}|{r.why}|{r.remedy}|{r.source}|{r.peers}" for r in rules)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -26,10 +26,16 @@ class RuleInfo:
     remedy: str
     source: str
     peers: tuple[str, ...]
+    part: str = ""
+
+    @property
+    def key(self) -> str:
+        """The id, and behind a slash the part where there is one."""
+        return f"{self.id}/{self.part}" if self.part else self.id
 
 
 def load() -> list[RuleInfo]:
-    """Every rule, by id."""
+    """Every rule, by id and part."""
     return [RuleInfo(**{**entry, "peers": tuple(entry["peers"])}) for entry in json.loads(INDEX.read_bytes())]
 
 

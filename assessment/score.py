@@ -79,18 +79,24 @@ def _scored(repo: Repo, section: Section, number: int, title: str, test: Test) -
 
 
 def _step_score(step: int, outcomes: Sequence[Outcome], findings: Sequence[Finding]) -> StepScore:
-    applicable = [o.rule for o in outcomes if o.rule.step == step and o.applies and not o.error]
-    failed = {f.rule: f.severity.value for f in findings if f.step == step}
-    ids = {rule.id for rule in applicable}
-    # A rule that failed counts with the worst severity found; one that held with its own.
-    total = sum(max(_WEIGHT[failed.get(rule.id, rule.severity)], 0) for rule in applicable)
-    lost = sum(_WEIGHT[severity] for rule_id, severity in failed.items() if rule_id in ids)
+    standing = {finding.fingerprint for finding in findings}
+    total = lost = applicable = failed = 0
+    for outcome in outcomes:
+        if outcome.rule.step != step or not outcome.applies or outcome.error:
+            continue
+        found = [_WEIGHT[f.severity.value] for f in outcome.findings if f.fingerprint in standing]
+        # A rule that failed counts with the worst it found; one that held with its own severity.
+        weight = max(found) if found else _WEIGHT[outcome.rule.severity]
+        applicable += 1
+        failed += bool(found)
+        total += weight
+        lost += weight if found else 0
     return StepScore(
         step=step,
         name=STEP_NAMES[step],
         readiness=round(100 * (total - lost) / total) if total else None,
-        checks_applicable=len(applicable),
-        checks_failed=len(set(failed) & ids),
+        checks_applicable=applicable,
+        checks_failed=failed,
     )
 
 

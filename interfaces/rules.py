@@ -20,19 +20,20 @@ def rules(rule_id: str | None, markdown: bool) -> None:
     """List the rules, or explain the rule ID (for example MLE0501)."""
     found = load()
     if rule_id is not None:
-        click.echo(explain(_by_id(found, rule_id)), nl=False)
+        click.echo("\n".join(explain(rule) for rule in _by_id(found, rule_id)), nl=False)
     elif markdown:
         click.echo(document(found), nl=False)
     else:
         for rule in found:
-            click.echo(f"{rule.id}  {rule.severity:8}  {rule.name:28}  {rule.title}")
+            click.echo(f"{rule.key:30}  {rule.severity:8}  {rule.name:28}  {rule.title}")
 
 
-def _by_id(found: list[RuleInfo], rule_id: str) -> RuleInfo:
-    for rule in found:
-        if rule_id.upper() in (rule.id, rule.name.upper()):
-            return rule
-    near = [r.id for r in found if r.id.startswith(rule_id.upper()[:5])] or [r.id for r in found[:5]]
+def _by_id(found: list[RuleInfo], rule_id: str) -> list[RuleInfo]:
+    wanted = rule_id.upper()
+    rules = [rule for rule in found if wanted in (rule.id, rule.key.upper(), rule.name.upper())]
+    if rules:
+        return rules
+    near = [r.id for r in found if r.id.startswith(wanted[:5])] or [r.id for r in found[:5]]
     raise click.UsageError(
         f"there is no rule {rule_id}; near it: {', '.join(near[:8])}. `ml-engineer rules` lists all."
     )
@@ -42,7 +43,7 @@ def explain(rule: RuleInfo) -> str:
     """One rule, as text."""
     peers = f"\nAsk:      {', '.join(rule.peers)}" if rule.peers else ""
     return (
-        f"{rule.id} {rule.name}\n\n{rule.title}\n\n"
+        f"{rule.key} {rule.name}\n\n{rule.title}\n\n"
         f"Step:     {rule.step} {STEPS[rule.step - 1]}\nSeverity: {rule.severity}\n"
         f"Why:      {rule.why}\nRemedy:   {rule.remedy}\nRests on: {rule.source}{peers}\n"
     )
@@ -63,7 +64,7 @@ def document(found: list[RuleInfo]) -> str:
             if rule.step == step:
                 peers = f" Ask: {', '.join(rule.peers)}." if rule.peers else ""
                 lines += [
-                    f"### {rule.id} {rule.name}",
+                    f"### {rule.key} {rule.name}",
                     "",
                     f"**{rule.title}** ({rule.severity})",
                     "",

@@ -1,4 +1,4 @@
-"""M5-16, first half: neither the answer nor the log says which model gave it. The second half is MLE0540."""
+"""M5-16, first half: neither the answer nor the log says which model gave it. The second half is MLE0516/registry."""
 
 from __future__ import annotations
 

@@ -18,14 +18,14 @@ Check = Callable[[str, Mapping[str, str | bytes]], list[Finding]]
 
 @pytest.fixture
 def check(tmp_path: Path) -> Check:
-    """Run one rule over a small repository. Text is dedented; a rule that does not apply gives no finding."""
+    """Run one rule, given by its id (`MLE0807`, or `MLE0807/injection` for a part). Text is dedented; not to apply is []."""
 
     def run(rule_id: str, files: Mapping[str, str | bytes]) -> list[Finding]:
         for path, content in files.items():
             target = tmp_path / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content if isinstance(content, bytes) else textwrap.dedent(content).encode())
-        rule = next(rule for rule in all_rules() if rule.id == rule_id)
+        rule = next(rule for rule in all_rules() if rule.key == rule_id)
         (outcome,) = run_rules(Repo.open(tmp_path), [rule])
         assert outcome.error is None, outcome.error
         return outcome.findings

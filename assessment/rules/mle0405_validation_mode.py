@@ -1,0 +1,95 @@
+"""M4-05, second part: validation runs in training mode, or keeps gradients that nobody needs."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import LOW, MEDIUM, Hit, rule
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Function, Module
+    from ml_engineer.assessment.repo import Repo
+
+_GRADIENTS_OFF = ("no_grad", "inference_mode", "set_grad_enabled")
+_MODEL = re.compile(
+    r"(^|[._])(model|net|network|classifier|clf|encoder|decoder|backbone|resnet|cnn|lstm|bert)\d*(\.module)?$", re.I
+)
+
+
+def _applies(repo: Repo) -> bool:
+    from ml_engineer.assessment.loops import torch_loops
+
+    return bool(torch_loops(repo))
+
+
+@rule(
+    id="MLE0405",
+    part="validation",
+    name="validation-mode",
+    step=4,
+    severity=MEDIUM,
+    title="Validation runs in training mode",
+    why="Dropout and batch statistics stay on: the figure depends on chance and on the batch, and the model changes.",
+    remedy="Call model.eval() and open torch.no_grad() around the validation loop, and model.train() afterwards.",
+    source="Zhang et al., code smells for ML (2022); Sonar S6982",
+    applies=_applies,
+)
+def check(repo: Repo) -> Iterator[Hit]:
+    from ml_engineer.assessment.loops import has_mode_layers, torch_loops
+
+    modules = {loop.module for loop in torch_loops(repo)}
+    for module in sorted(modules, key=lambda m: m.path):
+        for loop in _validation_loops(module):
+            evaluates, gradients_off = _mode_around(repo, module, loop)
+            if not evaluates:
+                severity = MEDIUM if has_mode_layers(repo) else LOW
+                yield Hit([module.site(loop.iter)], severity=severity)
+            elif not gradients_off:
+                yield Hit(
+                    [module.site(loop.iter)],
+                    title="Validation keeps gradients",
+                    why="Every validation batch builds a graph for a backward pass that never comes: time and memory.",
+                )
+
+
+def _validation_loops(module: Module) -> Iterator[ast.For]:
+    """Loops over held-out batches that call a model and do not train."""
+    from ml_engineer.assessment.splits import half_by_name
+
+    for node in ast.walk(module.tree):
+        if not isinstance(node, ast.For):
+            continue
+        names = [n for n in ast.walk(node.iter) if isinstance(n, ast.Name | ast.Attribute)]
+        if not any(half_by_name(n) in ("test", "valid") for n in names):
+            continue
+        inner = list(ast.walk(node))
+        trains = any(isinstance(n, ast.Attribute) and n.attr in ("backward", "step", "fit") for n in inner)
+        if not trains and any(isinstance(n, ast.Call) and _MODEL.search(ast.unparse(n.func)) for n in inner):
+            yield node
+
+
+def _mode_around(repo: Repo, module: Module, loop: ast.For) -> tuple[bool, bool]:
+    """Whether evaluation mode is set and gradients are off: in the function, its decorators, or where it is called."""
+    from ml_engineer.assessment.loops import called_from
+
+    scope = module.scope_of(loop)
+    places: list[tuple[Module, Function | None]] = [(module, scope)]
+    places += [(call.module, call.scope) for call in called_from(repo, scope)]
+    evaluates = gradients_off = False
+    for where, function in places:
+        for node in ast.walk(function.node if function is not None else where.tree):
+            match node:
+                case ast.Call(func=ast.Attribute(attr="eval"), args=[]):
+                    evaluates = True
+                case ast.Call(func=ast.Attribute(attr="train"), args=[ast.Constant(value=False)]):
+                    evaluates = True
+                case ast.Attribute(attr=attr) if attr in _GRADIENTS_OFF:
+                    gradients_off = True
+                case ast.Name(id=name) if name in _GRADIENTS_OFF:
+                    gradients_off = True
+                case ast.keyword(arg="volatile"):
+                    gradients_off = True
+    return evaluates, gradients_off
