@@ -72,6 +72,7 @@ class Desk:
     repository: str
     listen: Listener = _silent
     _asking: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _counted: set[str] = field(default_factory=set)
 
     def reachable(self, chain: Chain) -> list[Peer]:
         """The peers that the last of `chain` may ask and that can answer."""
@@ -86,12 +87,19 @@ class Desk:
             try:
                 entry = self._entry(handoff) or entry
                 if entry.ended:
+                    self._recall(entry.handoff)
                     return entry.handoff
                 if entry.begun >= MAX_BEGUN:
                     raise Refused(f"the run was interrupted {entry.begun} times while {handoff.peer} was asked")
                 return await self._hand(entry, chain, purse)
             except Refused as refusal:
                 return self._end(entry, failed(f"not asked: {refusal}", begun=entry.begun > 0))
+
+    def _recall(self, handoff: Handoff) -> None:
+        """Count once what was spent on it before this process began."""
+        if handoff.id not in self._counted and handoff.reply is not None:
+            self.tree.purse.charge(handoff.reply.usage)
+        self._counted.add(handoff.id)
 
     # --- one hand-off ---------------------------------------------------------------------------------------------
 
@@ -176,6 +184,7 @@ class Desk:
         state = reply.state if reply is not None else HandoffState.QUEUED
         entry.handoff = entry.handoff.model_copy(update={"state": state, "reply": reply})
         entry.ended = True
+        self._counted.add(entry.handoff.id)
         self._keep(entry)
         error = {"error": reply.error} if reply is not None and reply.error else {}
         self.listen("handoff", id=entry.handoff.id, peer=entry.handoff.peer, state=state.value, **error)

@@ -22,11 +22,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 MAX_FILE = 1_000_000  # bytes; an agent file is some kilobytes
 _FRONTMATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.S | re.M)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_LINES = re.compile(r"(?:(?:[A-Za-z][\w-]*:[ \t]+(?![\"'\[{|>&*!%@`#])\S[^\n]*)?[ \t\r]*(?:\n|\Z))+")
 _PLAIN = re.compile(r"^(name|description|tools|model):[ \t]+(?![\"'\[{|>])(.+)$", re.M)
 
 
@@ -82,8 +81,16 @@ def parse_peer(text: str, source: str) -> Peer:
 
 
 def _fields(block: str, source: str) -> dict[str, Any]:
-    """The frontmatter as a mapping. Many agent files hold plain text with a colon, which strict YAML refuses: one
-    more try reads the known fields' lines as they stand."""
+    """The frontmatter as a mapping.
+
+    Most files hold nothing but lines of `key: text`, which are read as they stand: that is quick, and takes text with a
+    colon in it, as many agent files have and YAML refuses. Anything else is YAML, with such lines quoted where need be.
+    """
+    if _LINES.fullmatch(block):
+        pairs = (line.partition(":") for line in block.splitlines() if line.strip())
+        return {key: text.strip() for key, _, text in pairs}
+    import yaml
+
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         fields = yaml.load(block, loader)

@@ -20,7 +20,9 @@ from ml_engineer.interfaces.progress import Progress
 from ml_engineer.interfaces.render import emit
 
 if TYPE_CHECKING:
+    from ml_engineer.agent.budget import Budget
     from ml_engineer.agent.client import Settings
+    from ml_engineer.agent.handoffs import Peers
     from ml_engineer.agent.workflow import Context
     from ml_engineer.report.schema import Report
 
@@ -71,6 +73,7 @@ def review(
         "steps": sorted(steps),
         "baseline": str(baseline) if baseline else None,
         "known": sorted(known),
+        "ask_peers": not offline,
         **ModelChoice(settings is None, settings.model if settings else None, max_cost, max_turns).meta(),
     }
     report = conduct(meta, resume=None)
@@ -113,6 +116,7 @@ def _on_disk(meta: dict[str, Any], resume: Run | None, survey: Survey | None, pr
 
 
 def _run(run: Run, survey: Survey, progress: Progress) -> Report:
+    from ml_engineer.agent.budget import Budget
     from ml_engineer.agent.workflow import Context, review
 
     run.listeners.append(progress.event)
@@ -129,6 +133,7 @@ def _run(run: Run, survey: Survey, progress: Progress) -> Report:
     if settings is None:
         if not choice.offline:
             raise Refusal(f"run {run.id} was begun with the model {choice.model}, and now there is no key for one")
+        context.peers = _peers(run, context.root, Budget(choice.caps()))
         return asyncio.run(review(context))
     return asyncio.run(_with_model(context, settings, choice))
 
@@ -147,10 +152,22 @@ async def _with_model(context: Context, settings: Settings, choice: ModelChoice)
     try:
         with records_folder(run) as folder:
             caps, notify = choice.caps(), logged(run.event)
-            async with open_review(client, run, context.root, folder, caps=caps, notify=notify) as context.agent:
+            async with open_review(client, run, context.root, folder, caps=caps, notify=notify) as steps:
+                context.agent, context.peers = steps, _peers(run, context.root, steps.budget)
                 return await review(context)
     finally:
         await client.close()
+
+
+def _peers(run: Run, root: Path, budget: Budget) -> Peers:
+    """Who can be asked, within the budget of the run. With --offline nobody is: their briefs are queued."""
+    from ml_engineer.agent.handoffs import open_peers
+    from ml_engineer.delegation.settings import DelegationError
+
+    try:
+        return open_peers(run, root, root.name, ask=run.meta.get("ask_peers", False), budget=budget)
+    except DelegationError as error:
+        raise Refusal(f"{error}; then go on with: ml-engineer runs resume {run.id}") from error
 
 
 def _is_state_trouble(error: Exception) -> bool:
