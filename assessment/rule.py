@@ -126,7 +126,7 @@ def rule(
     peers: tuple[str, ...] = (),
     applies: Callable[[Repo], bool] = _always,
 ) -> Callable[[Check], Check]:
-    """Register the decorated function as a rule. A second one of the same id and part, or an unknown peer, is an error."""
+    """Register the decorated function as a rule. A second one of the same key, or an unknown peer, is an error."""
     if not PEERS.issuperset(peers):
         raise ValueError(f"rule {id} names a peer that there is not: {', '.join(set(peers) - PEERS)}")
 

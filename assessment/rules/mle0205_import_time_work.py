@@ -49,7 +49,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     interfaces = {entry.module for entry in repo.entries if entry.kind == "serve" and entry.unit is None}
     subjects = {m for m in imported | servers if _WORDS.search(m.file.data)} | {c.module for c in trainings(repo)}
     for module in sorted(subjects, key=lambda m: m.path):
-        if module.is_notebook or module in interfaces or "test" in module.file.roles:
+        if module.is_notebook or module in interfaces - servers or "test" in module.file.roles:
             continue
         work = [(call, what) for call in _on_import(module) if (what := _work(call)) is not None]
         if not work:

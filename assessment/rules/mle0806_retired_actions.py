@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, Site, rule
+from ml_engineer.assessment.rule import HIGH, Hit, Site, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
@@ -60,9 +60,9 @@ def check(repo: Repo) -> Iterator[Hit]:
         names = ", ".join(dict.fromkeys(name for name, _ in old))
         yield Hit(
             _sites(old),
-            severity=MEDIUM,
-            title=f"The pipeline uses outdated actions: {names}",
-            why="They were written for a runtime that runners have dropped: they still start, with warnings, for now.",
+            confidence="medium",
+            title=f"The pipeline uses retired actions: {names}",
+            why="They were written for a runtime that runners have dropped: they start with warnings, until they do not.",
             anchor="old",
         )
 

@@ -18,7 +18,7 @@ Check = Callable[[str, Mapping[str, str | bytes]], list[Finding]]
 
 @pytest.fixture
 def check(tmp_path: Path) -> Check:
-    """Run one rule, given by its id (`MLE0807`, or `MLE0807/injection` for a part). Text is dedented; not to apply is []."""
+    """Run one rule, given by its id (`MLE0807`, or `MLE0807/injection` for a part). Text is dedented."""
 
     def run(rule_id: str, files: Mapping[str, str | bytes]) -> list[Finding]:
         for path, content in files.items():

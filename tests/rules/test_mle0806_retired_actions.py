@@ -36,13 +36,13 @@ def test_a_python_that_current_runners_do_not_offer(check, place):
 
 def test_an_old_action_that_still_starts_is_medium(check):
     (finding,) = check("MLE0806", text("actions/checkout@v2"))
-    assert finding.severity.value == "medium"
+    assert finding.severity.value == "high"
 
 
 def test_a_deprecated_command_is_medium_at_its_line(check, place):
     step = "on: push\njobs:\n  a:\n    steps:\n      - run: |\n          ls\n          echo '::set-output name=a::b'\n"
     (finding,) = check("MLE0806", {WHERE: step})
-    assert (place(finding), finding.severity.value) == ((WHERE, 7), "medium")
+    assert (place(finding), finding.severity.value) == ((WHERE, 7), "high")
 
 
 @pytest.mark.parametrize("uses", ["actions/upload-artifact@v4", "actions/checkout@" + "8ade135a" * 5])
