@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 MAX_NESTING = 4
 _ASSIGNMENT = re.compile(r"^([A-Za-z_]\w*)=(.*)$", re.S)
+# `-b0.0.0.0:80`, `-b :80`: a value that begins with a letter could as well be more letters of options.
+_GLUED = re.compile(r"^-[A-Za-z](\s+\S|[\d:./\[])")
 _OPERATORS = frozenset("&& || ; | & ;; |& ( ) { }".split())
 _REDIRECTION = re.compile(r"^\d*(>>?|<<?<?|>&|&>|<&)$")
 _KEYWORDS = frozenset("if then else elif fi while until do done for case esac in ! time function".split())
@@ -70,13 +72,15 @@ class Simple:
         return self.words[3:] if self.module else self.words[1:]
 
     def option(self, *names: str) -> str | None:
-        """Value of an option, as `--name value` or `--name=value`."""
+        """Value of an option: `--name value`, `--name=value` or, after a single letter, `-n8`."""
         for position, word in enumerate(self.words[1:], 1):
             if word in names:
                 return self.words[position + 1] if position + 1 < len(self.words) else ""
             head, equals, value = word.partition("=")
             if equals and head in names:
                 return value
+            if word[:2] in names and _GLUED.match(word):
+                return word[2:].strip()
         return None
 
 

@@ -77,16 +77,17 @@ def check(repo: Repo) -> Iterator[Hit]:
 
 def _undeclared(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.distributions import providers
-    from ml_engineer.assessment.releases import BRINGS, brought_by
+    from ml_engineer.assessment.releases import BRINGS, NOT_INSTALLABLE, brought_by
 
     dependencies = repo.dependencies
     everywhere = {d.name for d in dependencies.declared if d.kind != "notebook"}
+    everywhere |= {NOT_INSTALLABLE[name] for name in everywhere if name in NOT_INSTALLABLE}  # MLE1004 says so
     direct = {d.name for d in dependencies.declared if d.direct and d.kind not in ("notebook", "constraints")}
-    direct = direct or everywhere
+    direct = {NOT_INSTALLABLE.get(name, name) for name in direct or everywhere}
     own = _own_names(repo)
     for target in dependencies.third_party:
         names = providers(target)
-        if any(name in everywhere for name in names) or names[0] in own:
+        if any(name in everywhere for name in names) or names[0] in own or _in_source_tree(repo, names[0]):
             continue
         uses = [
             (m, i)
@@ -103,6 +104,14 @@ def _undeclared(repo: Repo) -> Iterator[Hit]:
         if carrier:
             title = f"{names[0]} is imported but only comes along with {carrier}"
         yield Hit(_sites(repo, uses), severity=severity, title=title, anchor=f"undeclared {names[0]}")
+
+
+def _in_source_tree(repo: Repo, name: str) -> bool:
+    """Whether a dependency is taken from a repository of that name, which may hold more packages than it is called by."""
+    from ml_engineer.assessment.distributions import canonical
+
+    trees = (d.url.split("#")[0].rstrip("/").rsplit("/", 1)[-1] for d in repo.dependencies.declared if d.url)
+    return any(canonical(name) in canonical(tree) for tree in trees)
 
 
 def _aside(module: Module) -> bool:
@@ -154,7 +163,7 @@ def _sites(repo: Repo, uses: list[tuple[Module, Import]]) -> list[Site]:
 
 def _unused(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.distributions import providers
-    from ml_engineer.assessment.releases import BRINGS
+    from ml_engineer.assessment.releases import BRINGS, NOT_INSTALLABLE
 
     dependencies = repo.dependencies
     used = {name for target in dependencies.third_party for name in providers(target)}
@@ -162,6 +171,7 @@ def _unused(repo: Repo) -> Iterator[Hit]:
         name for facts in repo.facts.values() for item in facts.imports if item.top for name in providers(item.target)
     }
     used |= {name for a in repo.artefacts for item in a.globals for name in providers(item)}
+    used |= {wrong for wrong, meant in NOT_INSTALLABLE.items() if meant in used}
     programs = {command.program for command in repo.commands}
     by_file: dict[str, list[Site]] = {}
     counts: dict[str, int] = {}

@@ -80,3 +80,9 @@ def test_several_that_disagree_with_one_program_are_one_finding(check, place):
     (finding,) = check("MLE0522", {"Dockerfile": DOCKER, "app.py": app, "docker-compose.yml": compose})
     assert (place(finding), finding.severity.value) == (("Dockerfile", 4), "high")
     assert [e.path for e in finding.evidence] == ["Dockerfile", "docker-compose.yml", "app.py"]
+
+
+def test_an_address_in_the_same_word_as_its_option(check):
+    for bound in ("-b 0.0.0.0:9999", "-b0.0.0.0:9999", "-b :9999"):
+        docker = f'FROM python:3.12\nEXPOSE 9999\nCMD ["gunicorn", "{bound}", "wsgi:app"]\n'
+        assert check("MLE0522", {"Dockerfile": docker, "wsgi.py": FLASK.format("")}) == []

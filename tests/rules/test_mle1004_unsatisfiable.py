@@ -5,7 +5,13 @@ IMAGE = "FROM python:{}-slim\nCOPY . .\nRUN pip install -r requirements.txt\n"
 
 @pytest.mark.parametrize(
     ("pin", "python"),
-    [("pandas==2.1.4", "3.8"), ("tensorflow==1.15.0", "3.8"), ("torch==1.8.0", "3.11"), ("flask==3.1.0", "3.8")],
+    [
+        ("pandas==2.1.4", "3.8"),
+        ("tensorflow==1.15.0", "3.8"),
+        ("torch==1.8.0", "3.11"),
+        ("flask==3.1.0", "3.8"),
+        ("fastapi==0.109.1", "3.7"),
+    ],
 )
 def test_a_pin_and_the_python_of_the_image(check, place, pin, python):
     (finding,) = check("MLE1004", {"requirements.txt": f"six\n{pin}\n", "Dockerfile": IMAGE.format(python)})
@@ -49,6 +55,7 @@ def test_ci_fails_only_where_every_version_does(check):
         "torch==1.13.1\ntorchvision==0.9.0\n",
         "tensorflow==2.5.0\nnumpy==1.23.0\n",
         "flask==3.0.0\nwerkzeug==2.0.0\n",
+        "fastapi==0.109.1\npydantic==1.6.2\n",
         "sklearn\n",
     ],
 )

@@ -69,3 +69,17 @@ def test_declared_and_not_used(check, place):
 
 def test_without_a_file_another_rule_speaks(check):
     assert check("MLE1005", {"a.py": "import pandas\n"}) == []
+
+
+def test_a_repository_may_hold_more_packages_than_its_name_says(check):
+    files = {
+        "requirements.txt": "git+https://github.com/me/model-base-improved#egg=iris_model\n",
+        "task.py": "from model_base import Model\nimport other_thing\n",
+    }
+    assert [f.title.split()[0] for f in check("MLE1005", files)] == ["other-thing"]
+
+
+def test_a_wrong_name_on_the_index_is_not_reported_here_too(check):
+    files = {"requirements.txt": "sklearn\n", "train.py": "import sklearn\nimport joblib\n"}
+    (finding,) = check("MLE1005", files)
+    assert (finding.title.split()[0], finding.severity.value) == ("joblib", "low")
