@@ -34,6 +34,16 @@ _REGISTRY = ("*.register_model", "*.create_model_version", "*.set_registered_mod
 _METRIC_CALLS = ("sklearn.metrics.*", "torchmetrics.*", "*.evaluate", "evaluate.load")
 _DRIFT_CALLS = ("scipy.stats.ks_2samp", "scipy.stats.wasserstein_distance", "scipy.spatial.distance.jensenshannon")
 
+_CI_NAMES = {
+    "github": "GitHub Actions",
+    "gitlab": "GitLab CI",
+    "azure": "Azure Pipelines",
+    "circleci": "CircleCI",
+    "travis": "Travis CI",
+    "jenkins": "Jenkins",
+    "bitbucket": "Bitbucket Pipelines",
+    "cloudbuild": "Cloud Build",
+}
 Field = Callable[["Repo"], Claim]
 
 
@@ -151,9 +161,9 @@ def _integration(repo: Repo) -> Known | None:
     cors = next(iter(repo.calls("flask_cors.CORS", "*.add_middleware", tests=False)), None)
     if cors is not None and ("CORS" in cors.name or "CORS" in cors.site().quote):
         found.append(Known("called from browsers (CORS)", (cors.site(),)))
-    interface = next((e for e in repo.entries if e.kind == "serve" and e.unit is None), None)
-    if interface is not None:
-        found.append(Known("an interactive page for people", (interface.site,)))
+    page = profile.interface(repo)
+    if page is not None:
+        found.append(Known("an interactive page for people", (page.site,)))
     ingress = next((o for o in repo.kubernetes if o.kind in ("Ingress", "VirtualService", "HTTPRoute")), None)
     if ingress is not None:
         found.append(Known(f"published through a Kubernetes {ingress.kind}", (ingress.site(),)))
@@ -290,7 +300,9 @@ def _validation_method(repo: Repo) -> Known | None:
 
 
 def _ci(repo: Repo) -> Known | None:
-    return join([Known(f"{w.system.title()} ({w.file.path})", (w.site(),)) for w in repo.workflows], limit=3)
+    return join(
+        [Known(f"{_CI_NAMES.get(w.system, w.system)} ({w.file.path})", (w.site(),)) for w in repo.workflows], limit=3
+    )
 
 
 def _tested_in_ci(repo: Repo) -> Known | None:

@@ -281,7 +281,8 @@ _PREPARES = re.compile(
 _FIT = ("*.fit", "*.fit_generator", "*.partial_fit", "*.train_on_batch", "*.fit_predict", "*.fit_resample")
 _TRAIN_CALLS = (
     "xgboost.train", "lightgbm.train", "lightgbm.cv", "xgboost.cv", "*Trainer().train", "catboost.train",
-    "fasttext.train_supervised", "fasttext.train_unsupervised", "*.minimize", "sklearn.model_selection.cross_val_score",
+    "ray.train.*Trainer().fit", "ray.tune.Tuner().fit", "fasttext.train_supervised",
+    "fasttext.train_unsupervised", "*.minimize", "sklearn.model_selection.cross_val_score",
 )  # fmt: skip
 _BACKWARD = ("*.backward",)
 _NOT_MODELS = re.compile(r"^(matplotlib|seaborn|plotly|scipy|numpy|lmfit|astropy|curve)\b")

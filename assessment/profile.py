@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ml_engineer.assessment import catalogue
 from ml_engineer.assessment.engine import evidence_of
+from ml_engineer.assessment.entrypoints import UI_FRAMEWORKS, Entry
 from ml_engineer.assessment.module import UNKNOWN, Call
 from ml_engineer.assessment.repo import matches
 from ml_engineer.assessment.rule import Site
@@ -198,9 +199,9 @@ def deployment_patterns(repo: Repo) -> list[Known]:
         found.append(Known("API", (http[0].site,)))
     if serverless:
         found.append(Known("Serverless function", (serverless[0].site,)))
-    interface = next((e for e in repo.entries if e.kind == "serve" and e.unit is None), None)
-    if interface is not None:
-        found.append(Known("Interactive application", (interface.site,)))
+    page = interface(repo)
+    if page is not None:
+        found.append(Known("Interactive application", (page.site,)))
     for category, label in (("stream", "Stream"), ("edge", "Edge")):
         uses = catalogue.found(repo, category)
         if uses:
@@ -209,6 +210,14 @@ def deployment_patterns(repo: Repo) -> list[Known]:
     if batch and not found:
         found.append(Known("Batch", (batch[0].site,)))
     return found
+
+
+def interface(repo: Repo) -> Entry | None:
+    """The first script that is an interactive page (Streamlit, Gradio …)."""
+    for entry in repo.entries:
+        if entry.kind == "serve" and entry.unit is None and any(i.top in UI_FRAMEWORKS for i in entry.module.imports):
+            return entry
+    return None
 
 
 def _also_trains(repo: Repo, entry: object) -> bool:

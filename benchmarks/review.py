@@ -51,7 +51,7 @@ def row(name: str, timings: list[Timing], wanted: str = "") -> None:
     fastest = min(t.wall for t in timings)
     print(
         f"| {name} | {middle.wall:.2f} | {fastest:.2f} | {middle.cpu:.2f} | {middle.peak:.0f} | {wanted} |", flush=True
-    )  # noqa: T201
+    )
 
 
 def main() -> None:
@@ -64,7 +64,7 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as home:
         environment = {**os.environ, "ML_ENGINEER_HOME": home}
-        print("| command | wall, s (median) | fastest | CPU, s | peak, MB | goal |\n|---|--:|--:|--:|--:|---|")  # noqa: T201
+        print("| command | wall, s (median) | fastest | CPU, s | peak, MB | goal |\n|---|--:|--:|--:|--:|---|")
         timed([ours, "--help"], environment)
         for command in ("--help", "rules"):
             row(f"`{command}`", [timed([ours, command], environment) for _ in range(7)], "0.15 s")

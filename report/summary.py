@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ml_engineer.report.schema import Claim, ClaimState, CoveredStep, Finding, Report, Severity, StepState
@@ -37,9 +37,17 @@ def summarise(report: Report) -> Summary:
         checks_held=held,
         checks_applicable=applicable,
         by_severity={severity: sum(f.severity is severity for f in report.findings) for severity in Severity},
-        fix_first=[finding for finding in ranked if finding.severity is not Severity.INFO][:FIX_FIRST],
+        fix_first=_first_of_each_rule(f for f in ranked if f.severity is not Severity.INFO)[:FIX_FIRST],
         gaps=_gaps(report),
     )
+
+
+def _first_of_each_rule(findings: Iterable[Finding]) -> list[Finding]:
+    """A rule that fails in many files is one thing to fix: its worst finding stands for all."""
+    first: dict[str, Finding] = {}
+    for finding in findings:
+        first.setdefault(finding.rule, finding)
+    return list(first.values())
 
 
 def rank(findings: Sequence[Finding]) -> list[Finding]:
