@@ -107,7 +107,7 @@ def _undeclared(repo: Repo) -> Iterator[Hit]:
 
 
 def _in_source_tree(repo: Repo, name: str) -> bool:
-    """Whether a dependency is taken from a repository of that name, which may hold more packages than it is called by."""
+    """Whether a dependency is taken from a repository of that name: it may hold more packages than it is called by."""
     from ml_engineer.assessment.distributions import canonical
 
     trees = (d.url.split("#")[0].rstrip("/").rsplit("/", 1)[-1] for d in repo.dependencies.declared if d.url)
