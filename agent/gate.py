@@ -207,8 +207,10 @@ class EvidenceGate:
             case ClaimState.ABSENT:
                 evidence = self._proof_of_absence(rows, evidence)
         plan = state in (ClaimState.PROPOSED, ClaimState.UNKNOWN)
-        ran = any(isinstance(one, CommandRun) for one in evidence) or state is ClaimState.MEASURED
-        boast = boasts.unproved(text, ran=ran, known=[*_texts(evidence), *self._engine_texts()], plan=plan)
+        measured = state is ClaimState.MEASURED  # its numbers have been held against the records above
+        ran = measured or any(isinstance(one, CommandRun) for one in evidence)
+        known = [*_texts(evidence), *self._engine_texts(), *([text] if measured else [])]
+        boast = boasts.unproved(text, ran=ran, known=known, plan=plan)
         if boast:
             raise Unconfirmed(boast)
         return Claim(text=text, state=state, evidence=evidence)
