@@ -182,13 +182,26 @@ class Repo:
         """The module of this repository that a dotted name, as written in `module`, leads to, and the rest of it."""
         if name.split(".", 1)[0] not in self._local_names:
             return None
-        for base in _bases(module.package):
+        installed = self._subprojects.get(name.split(".", 1)[0])
+        for base in [*_bases(module.package), *([installed] if installed is not None else ())]:
             parts = f"{base}.{name}".lstrip(".").split(".")
             for length in range(len(parts), base.count(".") + 1 if base else 0, -1):
                 found = self.by_dotted.get(".".join(parts[:length]))
                 if found is not None and (found is not module or length == len(parts)):
                     return found, ".".join(parts[length:])
         return None
+
+    @cached_property
+    def _subprojects(self) -> dict[str, str]:
+        """Package name -> dotted folder that holds it, for packages of projects below the root: code elsewhere in the
+        repository imports them because they are installed. A name that two projects have leads nowhere."""
+        found: dict[str, set[str]] = {}
+        folders = {file.folder for file in self.glob("pyproject.toml", "setup.py", "setup.cfg") if file.folder}
+        for module in self.all_modules:
+            package, _, name = module.file.folder.rpartition("/")
+            if module.file.name == "__init__.py" and (package in folders or package.removesuffix("/src") in folders):
+                found.setdefault(name, set()).add(package.replace("/", "."))
+        return {name: places.pop() for name, places in found.items() if len(places) == 1}
 
     @cached_property
     def _local_names(self) -> frozenset[str]:
