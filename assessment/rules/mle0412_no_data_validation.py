@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.rule import HIGH, Hit, rule
+from ml_engineer.assessment.rule import MEDIUM, Hit, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
@@ -21,7 +21,7 @@ def _applies(repo: Repo) -> bool:
     id="MLE0412",
     name="no-data-validation",
     step=4,
-    severity=HIGH,
+    severity=MEDIUM,
     title="Training data is not checked before the fit",
     why="A missing column, a changed unit or an empty file trains a bad model, and nothing says so.",
     remedy="Check schema, types, missing values and ranges right after reading (Pandera, assertions).",

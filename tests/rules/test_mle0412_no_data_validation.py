@@ -13,7 +13,7 @@ SVC().fit(df[["a"]], df["b"])
 def test_what_is_read_is_fitted_unseen(check, place):
     (finding,) = check("MLE0412", {"t.py": TRAIN.format(check="pass")})
     assert place(finding) == ("t.py", 3)
-    assert finding.severity == "high" and finding.confidence == "high"
+    assert finding.severity == "medium" and finding.confidence == "high"
 
 
 @pytest.mark.parametrize(
