@@ -153,7 +153,7 @@ def _learns_by_acting(modules: set[Module]) -> bool:
 
 def _judged_elsewhere(repo: Repo, entry: Entry, closure: Closure) -> bool:
     """Whether another program of the repository evaluates a model that is saved here."""
-    from ml_engineer.assessment.learning import LOADERS, SAVERS
+    from ml_engineer.assessment.learning import LOADERS, SAVERS, words
     from ml_engineer.assessment.repo import matches
 
     if not any(matches(name, *SAVERS) for module in closure.modules for name in module.call_names):
@@ -162,5 +162,11 @@ def _judged_elsewhere(repo: Repo, entry: Entry, closure: Closure) -> bool:
         if other.kind == "evaluate" and other.module is not entry.module:
             names = other.module.call_names
             if any(matches(n, *_JUDGING) for n in names) and any(matches(n, *LOADERS) for n in names):
+                return True
+    # A program that loads the model, predicts, and works out a figure by its own formula.
+    for other in repo.entries:
+        if other.kind == "predict" and other.module not in closure.modules and not other.module.is_notebook:
+            loads = any(matches(name, *LOADERS) for name in other.module.call_names)
+            if loads and any(_QUALITY.search(word) for word in words(other.module)):
                 return True
     return False

@@ -168,5 +168,8 @@ def _data(repo: Repo, closure: Closure) -> Iterator[tuple[Call, frozenset[str]]]
                 continue
             if closure.covers(module, call.node):
                 paths = frozenset(read_paths(repo, module, call.node.args[0]))
+                # what follows a folder that is not known, as in f"{folder}/train.csv", may be any folder's file
+                if any(path.startswith("/") and path.count("/") == 1 for path in paths):
+                    continue
                 if paths and not any(word in path.lower() for path in paths for word in ("test", "val", "eval", "dev")):
                     yield call, paths

@@ -7,16 +7,18 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment import values
-from ml_engineer.assessment.callgraph import closure_of
+from ml_engineer.assessment.callgraph import bases, closure_of
 from ml_engineer.assessment.entrypoints import Entry, is_training_call
 from ml_engineer.assessment.learning import trainings
 from ml_engineer.assessment.reachable import worked
+from ml_engineer.assessment.repo import matches
 from ml_engineer.assessment.rule import HIGH, Hit, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Call, Module
     from ml_engineer.assessment.repo import Repo
 
+_KERAS_MODELS = ("*keras.Model", "*keras.models.Model", "*keras.Sequential")
 _TEST_FILE = re.compile(r"^(test_.*|.*_test|tests?|conftest)\.(py|ipynb)$")
 _STARTERS = re.compile(
     r"subprocess|runpy|os\.system|importlib|CliRunner|papermill|sys\.executable|run_command|run_sh_command|monkeypatch"
@@ -76,8 +78,10 @@ def _subjects(repo: Repo, calls: Iterable[Call]) -> set[Module]:
     for module in worked(repo).modules:
         if module.is_notebook:
             continue
+        classes = [f"{module.dotted}.{name}" for name in module.classes]
         if any(is_training_call(call) for call in module.calls) or any(
-            values.is_torch_class(repo, f"{module.dotted}.{name}") for name in module.classes
+            values.is_torch_class(repo, name) or any(matches(b, *_KERAS_MODELS) for b in bases(repo, name))
+            for name in classes
         ):
             found.add(module)
     found |= {call.module for call in repo.closure("serve", "predict").calls(*values.ARTEFACT_LOADERS)}

@@ -85,3 +85,11 @@ def test_points_that_the_program_draws_itself_are_a_demonstration(check):
 
 def test_a_function_that_fits_what_it_is_given_is_a_utility(check):
     assert check("MLE0108", {"u.py": "def plot(kind, X, y):\n    m = kind()\n    m.fit(X, y)\n"}) == []
+
+
+def test_a_program_that_judges_the_saved_model_by_its_own_formula(check):
+    predict = (
+        "import pandas as pd, joblib\nmodel = joblib.load('m.joblib')\ncv = pd.read_csv('cv.csv')\n"
+        "rmse = sum((model.predict(cv) - cv.b) ** 2) ** 0.5\nprint(rmse)\n"
+    )
+    assert check("MLE0108", {"train.py": SKLEARN, "predict.py": predict}) == []

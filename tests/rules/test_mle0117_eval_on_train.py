@@ -77,3 +77,12 @@ def test_an_evaluation_that_reads_its_own_file_is_right(check):
 def test_a_second_look_at_the_training_rows_is_named_so(check):
     code = LOADERS.format(part="train").replace("test_set", "train_eval_set")
     assert check("MLE0117", {"t.py": code}) == []
+
+
+def test_a_file_name_behind_an_unknown_folder_says_nothing(check):
+    train = "import pandas as pd\nfrom sklearn.svm import SVC\ndf = pd.read_csv(f'{RAW}/train.csv')\nSVC().fit(df, 1)\n"
+    judge = (
+        "import pandas as pd, joblib\nfrom sklearn.metrics import f1_score\nm = joblib.load('m')\n"
+        "df = pd.read_csv(f'{FEATURES}/train.csv')\nf1_score(df.y, m.predict(df))\n"
+    )
+    assert check("MLE0117", {"train.py": train, "judge.py": judge}) == []

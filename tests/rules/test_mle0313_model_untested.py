@@ -40,3 +40,12 @@ def test_a_test_that_starts_the_script_is_enough(check):
 
 def test_without_a_model_there_is_nothing_to_test(check):
     assert check("MLE0313", {"a.py": "print(1)\n"}) == []
+
+
+def test_a_test_of_a_keras_model_that_is_built_elsewhere_is_enough(check):
+    files = {
+        "net.py": "import tensorflow as tf\nclass Net(tf.keras.Model):\n    pass\n",
+        "train.py": "from net import Net\nm = Net()\nm.fit([[1]], [1])\n",
+        "tests/test_net.py": "from net import Net\ndef test_it():\n    assert Net()\n",
+    }
+    assert check("MLE0313", files) == []
