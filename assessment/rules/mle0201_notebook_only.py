@@ -38,6 +38,8 @@ def check(repo: Repo) -> Iterator[Hit]:
     entries = _entries(repo)
     if not all(entry.module.is_notebook and entry.site.path.endswith(".ipynb") for entry in entries):
         return
+    if any(item.top == "sagemaker" for entry in entries for item in entry.module.imports):
+        return  # the notebook starts jobs of a platform; what runs in them is a script or an algorithm of the platform
     scripts = [m for m in repo.modules if not m.is_notebook and m.file.name not in ("setup.py", "conf.py")]
     if any(_is_importable(module.path, repo) for module in scripts):
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -80,9 +81,24 @@ def check(repo: Repo) -> Iterator[Hit]:
             yield Hit(sites, title=f"{_shown(call)} is what the deployment starts", anchor=call.module.path)
         return
     if not repo.commands.starts_services and not _has_server(repo):
-        for call in calls:
+        for call in _with_model(repo, calls):
             if _runs_for_real(call):
                 yield Hit([call.site()], title=f"{_shown(call)} is the only way to start the service")
+
+
+def _with_model(repo: Repo, calls: list[Call]) -> list[Call]:
+    """Of several applications, those that reach a framework of models: a demonstration beside them is no service."""
+    from ml_engineer.assessment.callgraph import closure_of
+    from ml_engineer.assessment.catalogue import PACKAGES
+    from ml_engineer.assessment.entrypoints import Entry
+
+    frameworks = set(PACKAGES["framework"])
+    found = []
+    for call in calls:
+        modules = closure_of(repo, [Entry("serve", call.module, None, call.site())]).modules
+        if any(item.top in frameworks for module in modules for item in module.imports):
+            found.append(call)
+    return found or calls
 
 
 def _shown(call: Call) -> str:
@@ -100,9 +116,18 @@ def _runs_for_real(call: Call) -> bool:
     )
 
 
+def _platform_serves(repo: Repo) -> bool:
+    """Elastic Beanstalk, App Engine and Azure's web apps put a WSGI server of their own before an application."""
+    if any(b"WSGIPath" in file.data for file in repo.glob(".ebextensions/*")):
+        return True
+    if any(re.search(rb"(?m)^runtime:\s*python", file.data) for file in repo.glob("app.yaml", "app.yml")):
+        return True
+    return any((step.uses or "").startswith("azure/webapps-deploy@") for w in repo.workflows for step in w.steps)
+
+
 def _has_server(repo: Repo) -> bool:
     """Whether a server for production is imported, declared or run anywhere."""
-    if repo.uses(*_PRODUCTION_MODULES):
+    if repo.uses(*_PRODUCTION_MODULES) or _platform_serves(repo):
         return True
     if any(repo.dependencies.of(name) for name in ("gunicorn", "waitress", "uwsgi", "uvicorn", "hypercorn", "cheroot")):
         return True

@@ -29,3 +29,9 @@ def test_a_stray_script_is_no_package(check):
 def test_notebooks_without_a_model_are_silent(check):
     plain = json.dumps({"cells": [{"cell_type": "code", "source": "x = 1", "outputs": []}]})
     assert check("MLE0201", {"a.ipynb": plain}) == []
+
+
+def test_a_notebook_that_starts_jobs_of_a_platform(check):
+    cell = "import sagemaker\nest = sagemaker.estimator.Estimator('x')\nest.fit({'train': 's3://b'})"
+    text = json.dumps({"cells": [{"cell_type": "code", "source": cell, "outputs": []}]})
+    assert check("MLE0201", {"start.ipynb": text}) == []

@@ -53,3 +53,23 @@ def test_an_app_made_by_a_factory(check, place):
     code = "from flask import Flask\ndef make():\n    return Flask('x')\nif __name__ == '__main__':\n    make().run()\n"
     (finding,) = check("MLE0505", {"app.py": code})
     assert place(finding) == ("app.py", 5)
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        (".ebextensions/python.config", "option_settings:\n  x:\n    WSGIPath: app:app\n"),
+        ("app.yaml", "runtime: python312\n"),
+        (
+            ".github/workflows/d.yml",
+            "on: push\njobs:\n  d:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: azure/webapps-deploy@v2\n",
+        ),
+    ],
+)
+def test_a_platform_with_a_server_of_its_own(check, path, text):
+    assert check("MLE0505", {"app.py": APP, path: text}) == []
+
+
+def test_a_demonstration_beside_the_service_is_left_out(check, place):
+    (finding,) = check("MLE0505", {"hello.py": APP, "serve.py": "import sklearn\n" + APP})
+    assert place(finding) == ("serve.py", 8)
