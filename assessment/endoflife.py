@@ -72,6 +72,8 @@ def ended(image: Image) -> Ended | None:
         word = re.split(r"[-_]", tag)[0]
         keys = (word, version, version.split(".")[0]) if base != "ubuntu" else (word, version)
         found.extend(_look(names[base], table, key) for key in keys)
+    elif (python := re.search(r"(?:^|[-_.])py(?:thon)?-?(\d\.\d+)(?![\d.]*\d)", tag)) is not None:
+        found.append(_look("Python", _PYTHON, python[1]))
     elif base in ("miniconda3", "anaconda3"):
         found.append(_look("Python 3.7 of Miniconda", _MINICONDA, version))
     elif base == "tensorflow" and version.startswith("1"):

@@ -138,6 +138,7 @@ _SERVERS = (
     "aiohttp.web.run_app",
     "gevent.pywsgi.*.serve_forever",
 )
+_SERVER_WORDS = re.compile(rb"\.run\b|run_app|\bserve\b|serve_forever|import run\b")
 # User interfaces: the whole script is the service.
 UI_FRAMEWORKS = ("streamlit", "gradio", "dash", "panel", "chainlit", "nicegui")
 
@@ -348,13 +349,15 @@ def _serving(repo: Repo) -> Iterator[Entry]:
         started = _starts_server(repo, module)
         if started is not None:
             yield Entry("serve", module, None, started.site())
-        used = next((i for i in module.imports if i.top in UI_FRAMEWORKS), None)
+        used = next((i for i in repo.facts[module.path].imports if i.top in UI_FRAMEWORKS), None)
         if used is not None and _starts_interface(module, used.top):
-            yield Entry("serve", module, None, module.site(used.node))
+            yield Entry("serve", module, None, module.site(used.line))
 
 
 def _starts_server(repo: Repo, module: Module) -> Call | None:
     """The call in a script's main block that starts a web server: what that block does before runs once."""
+    if b"__main__" not in module.file.data or not _SERVER_WORDS.search(module.file.data):
+        return None
     if module.main_guard is None:
         return None
     for call in module.calls:

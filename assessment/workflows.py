@@ -30,7 +30,7 @@ SYSTEMS = {
     "circleci": (".circleci/config.yml", ".circleci/config.yaml"),
     "travis": (".travis.yml",),
     "bitbucket": ("bitbucket-pipelines.yml",),
-    "cloudbuild": ("cloudbuild*.yaml", "cloudbuild*.yml"),
+    "cloudbuild": ("cloudbuild*.yaml", "cloudbuild*.yml", "**/cloudbuild/*.yaml", "**/.cloudbuild/*.yaml"),
     "drone": (".drone.yml", ".woodpecker.yml", ".woodpecker/*.yml", ".woodpecker/*.yaml"),
     "codebuild": ("buildspec*.yml", "buildspec*.yaml"),
     "jenkins": ("Jenkinsfile*", "*.jenkinsfile"),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
 
 _PIPED = re.compile(
-    r"\b(curl|wget)\b[^|;&]*(https?://|\$)[^|;]*\|\s*(sudo\s+)?(-E\s+)?(env\s+\S+\s+)*((/\S*/)?(ba|z|da|k)?sh|python[\d.]*)\b|"
+    r"\b(curl|wget)\b[^|;&]*(https?://|\$)[^|;]*\|\s*(sudo\s+)?(-E\s+)?(env\s+)?([A-Za-z_]\w*=\S*\s+)*((/\S*/)?(ba|z|da|k)?sh|python[\d.]*)\b|"
     r"\b((ba|z)?sh|source|\.)\s+<\(\s*(curl|wget)\b|\b(ba|z)?sh\s+-c\s+[\"']?\$\(\s*(curl|wget)\b|"
     r"\biwr\b[^|]*\|\s*iex\b"
 )

@@ -162,3 +162,10 @@ def test_travis_and_jenkins(tmp_path):
 def test_broken_and_empty_files_give_a_workflow_without_jobs(tmp_path):
     assert workflow(tmp_path, ".github/workflows/x.yml", "on: [push\n").jobs == []
     assert workflow(tmp_path, ".github/workflows/x.yml", "").jobs == []
+
+
+def test_pipelines_in_a_folder_of_cloud_build(tmp_path):
+    (tmp_path / "cloudbuild").mkdir()
+    (tmp_path / "cloudbuild" / "pr-checks.yaml").write_text("steps:\n  - name: python:3.12\n    script: pytest\n")
+    (workflow,) = Repo.open(tmp_path).workflows
+    assert workflow.system == "cloudbuild"

@@ -59,3 +59,12 @@ def test_where_no_script_leads_to_the_training_any_seed_counts(check):
         "start.py": "import torch\ntorch.manual_seed(1)\n",
     }
     assert check("MLE0402", files) == []
+
+
+def test_a_trainer_of_ray_trains(check, place):
+    code = (
+        "import numpy as np\nfrom ray.train.xgboost import XGBoostTrainer\nimport sklearn\nnoise = np.random.rand(3)\n"
+        "trainer = XGBoostTrainer(datasets={'train': noise})\nresult = trainer.fit()\n"
+    )
+    (finding,) = check("MLE0402", {"t.py": code})
+    assert place(finding) == ("t.py", 6)

@@ -72,3 +72,8 @@ def test_the_table_knows_what_an_image_brings(image, what):
 @pytest.mark.parametrize("image", ["python:3.13", "python:3", "ubuntu:24.04", "redis:7", "pytorch/pytorch:1.9.0"])
 def test_what_is_supported_or_not_known_has_no_end(image):
     assert ended(parse_image(image)) is None
+
+
+def test_the_python_that_another_image_names_in_its_tag(check):
+    (finding,) = check("MLE0520", {"Dockerfile": "FROM apache/airflow:2.2.4-python3.7\nUSER airflow\n"})
+    assert (finding.severity, "Python 3.7" in finding.title) == ("high", True)

@@ -9,6 +9,7 @@ HEAD = "on: push\njobs:\n  a:\n    steps:\n      - run: |\n          ls\n       
     [
         "curl -sSL https://example.org/i.sh | bash",
         "curl -sSL https://example.org/i.py | python3 -",
+        "curl -sSL https://example.org/get-poetry.py | POETRY_HOME=/opt/poetry python -",
         "wget -qO- https://example.org/i.sh | sudo sh",
         "bash <(curl -s https://codecov.io/bash)",
         'sh -c "$(curl -fsSL https://example.org/i.sh)"',
