@@ -41,6 +41,8 @@ def _names(repo: Repo) -> Iterator[Hit]:
 
     for declared in repo.dependencies.declared:
         meant = NOT_INSTALLABLE.get(declared.name)
+        if declared.name == "sklearn" and declared.specifier.replace(" ", "") == "==0.0":
+            continue  # the one release of that name that does install, and brings scikit-learn along
         if meant and declared.kind not in ("conda", "lock", "notebook") and not declared.url:
             yield Hit(
                 [declared.source],

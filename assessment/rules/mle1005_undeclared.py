@@ -89,6 +89,8 @@ def _undeclared(repo: Repo) -> Iterator[Hit]:
         names = providers(target)
         if any(name in everywhere for name in names) or names[0] in own or _in_source_tree(repo, names[0]):
             continue
+        if names[0] == "apache-airflow" and _airflow_image(repo):
+            continue
         uses = [
             (m, i)
             for m, i in dependencies.imports_of(target)
@@ -112,6 +114,12 @@ def _in_source_tree(repo: Repo, name: str) -> bool:
 
     trees = (d.url.split("#")[0].rstrip("/").rsplit("/", 1)[-1] for d in repo.dependencies.declared if d.url)
     return any(canonical(name) in canonical(tree) for tree in trees)
+
+
+def _airflow_image(repo: Repo) -> bool:
+    """Whether DAGs run in an image of Airflow, which brings the package itself."""
+    built = any("airflow" in stage.image.name for docker in repo.dockerfiles for stage in docker.stages)
+    return built or any("apache/airflow" in file.text for file in repo.glob("*compose*.yml", "*compose*.yaml"))
 
 
 def _aside(module: Module) -> bool:

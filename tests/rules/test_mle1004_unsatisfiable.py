@@ -70,3 +70,7 @@ def test_pins_that_exclude_each_other(check, lines):
 )
 def test_pins_that_agree(check, lines):
     assert check("MLE1004", {"requirements.txt": lines}) == []
+
+
+def test_the_one_release_of_sklearn_that_installs(check):
+    assert check("MLE1004", {"requirements.txt": "sklearn==0.0\n"}) == []

@@ -83,3 +83,9 @@ def test_a_wrong_name_on_the_index_is_not_reported_here_too(check):
     files = {"requirements.txt": "sklearn\n", "train.py": "import sklearn\nimport joblib\n"}
     (finding,) = check("MLE1005", files)
     assert (finding.title.split()[0], finding.severity.value) == ("joblib", "low")
+
+
+def test_an_image_of_airflow_brings_airflow(check):
+    files = {"dags/d.py": "from airflow import DAG\nimport yaml\n", "requirements.txt": "pyyaml\n"}
+    assert len(check("MLE1005", files)) == 1
+    assert check("MLE1005", {**files, "Dockerfile": "FROM apache/airflow:2.9.1\n"}) == []
