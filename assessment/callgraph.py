@@ -1,7 +1,7 @@
 """Which functions and module bodies are reached from an entry point.
 
-A unit is a function, or a module (its body, run when it is imported). Edges: a resolved call or a function handed over
-as an argument; instantiating a class reaches all its methods, because frameworks call them (forward, __getitem__,
+A unit is a function, or a module (its body, run when it is imported). Edges: a resolved call, a function handed over
+as an argument or kept in a table (`{"a": A, "b": B}[name]()`); instantiating a class reaches all its methods, because frameworks call them (forward, __getitem__,
 training_step …); importing a local module reaches its body. A name that cannot be resolved makes no edge.
 """
 
@@ -113,6 +113,8 @@ def _edges(repo: Repo, unit: Unit, started: bool) -> Iterator[Unit]:
         for argument in [*call.node.args, *(k.value for k in call.node.keywords)]:
             if isinstance(argument, ast.Name | ast.Attribute):
                 yield from callees(repo, module.resolve(argument))
+    for value in _table_values(module).get(scope, ()):
+        yield from callees(repo, module.resolve(value))
     for item in module.imports:
         if module.scope_of(item.node) is scope:
             found = repo.local(module, item.target)
@@ -120,6 +122,20 @@ def _edges(repo: Repo, unit: Unit, started: bool) -> Iterator[Unit]:
                 yield found[0]
     if scope is not None:  # decorators and nested functions belong to the unit
         yield from module.functions_by_scope.get(scope, [])
+
+
+def _table_values(module: Module) -> dict[Function | None, list[ast.expr]]:
+    """Names that stand as values in dictionary displays, by the scope of the display: something picks one by its key."""
+    found: dict[Function | None, list[ast.expr]] | None = module.__dict__.get("_table_values")
+    if found is None:
+        found = {}
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Dict):
+                names = [value for value in node.values if isinstance(value, ast.Name | ast.Attribute)]
+                if names:
+                    found.setdefault(module.scope_of(node), []).extend(names)
+        module.__dict__["_table_values"] = found
+    return found
 
 
 def callees(repo: Repo, name: str) -> Iterator[Function]:

@@ -30,7 +30,7 @@ _LOADED_PAIRS = re.compile(r"(tensorflow\.)?keras\.datasets\.\w+\.load_data\(\)|
 _NAME_TEST = re.compile(r"(^|_)(test|tst|holdout|hold_out)(_|$)|^(x|y)_?te$|^test(set|loader|data|_?ds)$", re.I)
 _CAMEL_TEST = re.compile(r"^test(?=[A-Z])|(?<=[a-z])Test(?=[A-Z]|$)")
 _NAME_VALID = re.compile(
-    r"(^|_)(val|valid|validation|dev|eval)(_|$)|^(val|valid)(set|loader|data|_?ds)$|^x_?va?l?$", re.I
+    r"(^|_)(vali?|valid|validation|dev|eval)(_|$)|^(vali?|valid)(set|loader|data|_?ds)$|^x_?va?l?$", re.I
 )
 _NAME_TRAIN = re.compile(r"(^|_)(train|training|trn)(_|$)|^(x|y)_?tr$|^train(set|loader|data|_?ds)$", re.I)
 _RANDOM = ("numpy.random.", "random.", "sklearn.utils.shuffle", "torch.randperm")

@@ -42,21 +42,27 @@ def check(repo: Repo) -> Iterator[Hit]:
 
     modules = {loop.module for loop in torch_loops(repo)}
     for module in sorted(modules, key=lambda m: m.path):
-        for loop in _validation_loops(module):
+        training_mode, with_gradients = [], []
+        for loop in _validation_loops(repo, module):
             evaluates, gradients_off = _mode_around(repo, module, loop)
             if not evaluates:
-                severity = MEDIUM if has_mode_layers(repo) else LOW
-                yield Hit([module.site(loop.iter)], severity=severity)
+                training_mode.append(module.site(loop.iter))
             elif not gradients_off:
-                yield Hit(
-                    [module.site(loop.iter)],
-                    title="Validation keeps gradients",
-                    why="Every validation batch builds a graph for a backward pass that never comes: time and memory.",
-                )
+                with_gradients.append(module.site(loop.iter))
+        if training_mode:
+            yield Hit(training_mode, severity=MEDIUM if has_mode_layers(repo) else LOW)
+        if with_gradients:
+            yield Hit(
+                with_gradients,
+                title="Validation keeps gradients",
+                why="Every validation batch builds a graph for a backward pass that never comes: time and memory.",
+                anchor=f"{module.path}\0gradients",
+            )
 
 
-def _validation_loops(module: Module) -> Iterator[ast.For]:
-    """Loops over held-out batches that call a model and do not train."""
+def _validation_loops(repo: Repo, module: Module) -> Iterator[ast.For]:
+    """Loops over held-out batches that call a model, themselves or by a helper, and do not train."""
+    from ml_engineer.assessment.loops import region
     from ml_engineer.assessment.splits import half_by_name
 
     for node in ast.walk(module.tree):
@@ -65,7 +71,7 @@ def _validation_loops(module: Module) -> Iterator[ast.For]:
         names = [n for n in ast.walk(node.iter) if isinstance(n, ast.Name | ast.Attribute)]
         if not any(half_by_name(n) in ("test", "valid") for n in names):
             continue
-        inner = list(ast.walk(node))
+        inner = [n for _, n in region(repo, module, node, depth=1)]
         trains = any(isinstance(n, ast.Attribute) and n.attr in ("backward", "step", "fit") for n in inner)
         if not trains and any(isinstance(n, ast.Call) and _MODEL.search(ast.unparse(n.func)) for n in inner):
             yield node
@@ -73,14 +79,15 @@ def _validation_loops(module: Module) -> Iterator[ast.For]:
 
 def _mode_around(repo: Repo, module: Module, loop: ast.For) -> tuple[bool, bool]:
     """Whether evaluation mode is set and gradients are off: in the function, its decorators, or where it is called."""
-    from ml_engineer.assessment.loops import called_from
+    from ml_engineer.assessment.loops import called_from, region
 
     scope = module.scope_of(loop)
     places: list[tuple[Module, Function | None]] = [(module, scope)]
     places += [(call.module, call.scope) for call in called_from(repo, scope)]
     evaluates = gradients_off = False
     for where, function in places:
-        for node in ast.walk(function.node if function is not None else where.tree):
+        start = function.node if function is not None else where.tree
+        for _, node in region(repo, where, start, depth=1 if function is scope and scope is not None else 0):
             match node:
                 case ast.Call(func=ast.Attribute(attr="eval"), args=[]):
                     evaluates = True

@@ -31,3 +31,27 @@ def test_both_are_set_by_the_caller_and_a_decorator(check):
         "model.eval()\nevaluate(model, d)\n"
     )
     assert check("MLE0405/validation", {"t.py": code}) == []
+
+
+def test_a_model_that_a_helper_method_calls_is_one_finding_for_the_file(check, place):
+    code = """\
+        import torch
+        class Experiment:
+            def validate(self, vali_loader):
+                self.model.eval()
+                for batch in vali_loader:
+                    out = self.step_of(batch)
+            def test(self, test_loader):
+                self.model.eval()
+                for batch in test_loader:
+                    out = self.step_of(batch)
+            def train(self, train_loader):
+                for batch in train_loader:
+                    self.loss(self.step_of(batch)).backward()
+            def step_of(self, batch):
+                return self.model(batch)
+        """
+    (finding,) = check("MLE0405/validation", {"t.py": code})
+    assert (place(finding), len(finding.evidence)) == (("t.py", 5), 2)
+    quiet = code.replace("    def step_of", "    @torch.no_grad()\n            def step_of")
+    assert check("MLE0405/validation", {"t.py": quiet}) == []
