@@ -75,7 +75,7 @@ class Peers:
     async def hand_off(self, findings: Sequence[Finding], claims: Mapping[str, Claim], task: str = "") -> list[Handoff]:
         """Route, then ask in parallel or queue. What a peer does never raises."""
         import_langgraph()
-        routed = route(findings, claims, task, Severity(self.settings.threshold), known=self.desk.peers)
+        routed = route(findings, claims, task, Severity(self.settings.threshold))
         return await hand_all(self.desk, routed, self.chain)
 
     def filled(self, handoffs: Sequence[Handoff], claims: Mapping[str, Claim]) -> dict[str, Claim]:

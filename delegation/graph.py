@@ -67,7 +67,7 @@ def build_graph(peers: Iterable[str] = PEERS) -> Any:
 
 def _label(peer: str) -> str:
     """What stands at the edge to a peer: its cues."""
-    return "<br/>".join(cue.id for cue in CUES if cue.peer == peer) or f"named-{peer}"
+    return "<br/>".join(cue.id for cue in CUES if cue.peer == peer)
 
 
 def mermaid(peers: Iterable[str] = PEERS) -> str:

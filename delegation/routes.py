@@ -58,7 +58,7 @@ CUES: tuple[Cue, ...] = (
         question="Which metric, on which rows and against which baseline, tells whether this model is good enough to "
         "serve?",
         expected="metric, baseline, slices and the smallest acceptable value, with the code that computes them",
-        rules=("MLE0109", "MLE0110", "MLE0130"),
+        rules=("MLE0109", "MLE0110"),
         fields=(("Accuracy", ABSENT),),
         field_weight="high",
     ),
@@ -82,7 +82,7 @@ CUES: tuple[Cue, ...] = (
         question="The training loop has the faults below. Was the stored model trained with them, and what does a run "
         "without them change?",
         expected="whether the stored model must be replaced, and the comparison of a repaired run with it",
-        rules=("MLE0404", "MLE0405", "MLE0406", "MLE0407", "MLE0430"),
+        rules=("MLE0404", "MLE0405", "MLE0406", "MLE0407"),
     ),
     # --- data pipelines -------------------------------------------------------------------------------------------
     Cue(
@@ -92,7 +92,7 @@ CUES: tuple[Cue, ...] = (
         question="How should the data get from its sources to training without a person in between, and what makes a "
         "second run give the same rows?",
         expected="the pipeline as tasks with inputs, outputs and triggers, and the first step that makes it repeatable",
-        rules=("MLE0411", "MLE0414", "MLE0417", "MLE0432", "MLE0433"),
+        rules=("MLE0411", "MLE0414", "MLE0417"),
         weight="high",
         words=(r"data pipeline", r"\betl\b", r"\belt\b", r"ingest", r"\bairflow\b", r"\bdagster\b", r"\bprefect\b",
                r"data ?(ware|lake)house", r"data (warehouse|lake)", r"\bkafka\b", r"back-?fill", r"feature store",
@@ -105,7 +105,7 @@ CUES: tuple[Cue, ...] = (
         question="What must hold of the training and request data (columns, types, ranges, categories), where is that "
         "checked, and how is a training set kept so that it can be had again?",
         expected="a data contract as code for both edges, and how data is versioned",
-        rules=("MLE0412", "MLE0413", "MLE1008", "MLE1009", "MLE0131", "MLE0132"),
+        rules=("MLE0412", "MLE0413", "MLE1008", "MLE1009"),
     ),
     Cue(
         id="lost-predictions",
@@ -124,7 +124,7 @@ CUES: tuple[Cue, ...] = (
         question="What must change in the image and its start command so that it builds from this repository, starts, "
         "and is fit to be published?",
         expected="a diff of the Dockerfile and compose files, and the commands that show that it builds and starts",
-        rules=("MLE0519", "MLE0520", "MLE0521", "MLE0522", "MLE0523", "MLE0525", "MLE0530", "MLE0910"),
+        rules=("MLE0519", "MLE0520", "MLE0521", "MLE0522", "MLE0523", "MLE0525"),
         words=(r"\bdocker", r"\bcontainer", r"\bimage build"),
     ),
     Cue(
@@ -136,6 +136,14 @@ CUES: tuple[Cue, ...] = (
         expected="corrected files, the command that validates them, and what has to be rotated",
         steps=(9,),
         words=(r"\bkubernetes\b", r"\bk8s\b", r"\bhelm\b", r"\bmanifests?\b"),
+    ),
+    Cue(
+        id="leaked-secret",
+        peer="devops-engineer",
+        name="a secret is in the repository",
+        question="Which credentials must be revoked, where will they come from, and what keeps the next one out?",
+        expected="what to rotate, in which order, and the check that stops a secret before it is committed",
+        rules=("MLE1010",),
     ),
     Cue(
         id="no-ci",
@@ -156,8 +164,7 @@ CUES: tuple[Cue, ...] = (
         question="How must the pipeline change so that a failing test stops it, nothing ships untested, and text from "
         "outside reaches no shell?",
         expected="corrected workflow files, and for each finding what now stops it",
-        rules=("MLE0802", "MLE0803", "MLE0804", "MLE0805", "MLE0806", "MLE0807", "MLE0808", "MLE0809", "MLE0830",
-               "MLE0831", "MLE0832"),
+        rules=("MLE0802", "MLE0803", "MLE0804", "MLE0805", "MLE0806", "MLE0807", "MLE0808", "MLE0809"),
     ),
     Cue(
         id="no-packaging",
@@ -174,7 +181,7 @@ CUES: tuple[Cue, ...] = (
         name="there is no way back to an earlier model",
         question="How is a bad model taken out of service, by whom, and within what time?",
         expected="the mechanism, the command, and what it does not undo",
-        rules=("MLE0540",),
+        rules=("MLE0516",),
         fields=(("Rollback Strategy", ABSENT), ("Infrastructure", PRESENT)),
     ),
     # --- infrastructure design ------------------------------------------------------------------------------------
@@ -210,7 +217,7 @@ CUES: tuple[Cue, ...] = (
         question="Which signals, on the service, the inputs, the predictions and the outcomes, show that this model "
         "fails, and at what value is who told?",
         expected="signals with name, type and place in the code, drift tests with thresholds, alerts with an action",
-        rules=("MLE0701", "MLE0703", "MLE0730"),
+        rules=("MLE0701", "MLE0703"),
         weight="high",
         words=(r"\bmonitor", r"\balert", r"\bdrift", r"observab", r"\bslos?\b", r"on.call", r"\bincident",
                r"prometheus", r"grafana", r"anomal(y|ies) in production", r"runbook"),
@@ -218,8 +225,9 @@ CUES: tuple[Cue, ...] = (
     Cue(
         id="broken-monitoring",
         peer="aiops-specialist",
-        name="monitoring is there and does not work",
-        question="What do the dashboards and alerts ask for that nothing emits, and what should they watch instead?",
+        name="metrics, dashboards and alerts do not meet",
+        question="Which emitted metrics does no alert look at, which do dashboards and alerts ask for that nothing "
+        "emits, and what should be watched instead?",
         expected="corrected rules, and for each signal what emits it",
         rules=("MLE0708",),
         weight="high",

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ml_engineer.delegation.routes import CUES, Cue
@@ -53,14 +53,12 @@ def route(
     claims: Mapping[str, Claim],
     task: str = "",
     threshold: Severity = Severity.HIGH,
-    known: Collection[str] = (),
 ) -> list[Handoff]:
     """The hand-offs that are worth making, one a peer, in the order of the routes.
 
-    `claims` are the report's fields by name. `known` are peers beyond the routes' own: a finding whose rule names one
-    of them is handed to it.
+    `claims` are the report's fields by name.
     """
-    fired = list(_fired(findings, claims, task, threshold, known))
+    fired = list(_fired(findings, claims, task, threshold))
     peers = dict.fromkeys(one.cue.peer for one in fired)
     return [_handoff(peer, [one for one in fired if one.cue.peer == peer]) for peer in peers]
 
@@ -78,33 +76,13 @@ def _fired(
     claims: Mapping[str, Claim],
     task: str,
     threshold: Severity,
-    known: Collection[str],
 ) -> Iterator[Fired]:
     sure = [finding for finding in findings if finding.confidence is not Confidence.LOW]
-    for cue in (*CUES, *_named_by_rules(sure, known)):
+    for cue in CUES:
         triggers = [*_by_words(cue, task), *_by_findings(cue, sure), *_by_fields(cue, sure, claims)]
         if _worth(triggers, threshold):
             ranked = sorted(triggers, key=lambda one: -1 if one.severity is None else one.severity.rank)
             yield Fired(cue, tuple(ranked))
-
-
-def _named_by_rules(findings: Sequence[Finding], known: Collection[str]) -> Iterator[Cue]:
-    """A cue for each known peer that the findings' own rules name and no route leads to."""
-    routed = {cue.peer for cue in CUES}
-    named: dict[str, dict[str, None]] = {}
-    for finding in findings:
-        for peer in finding.peers:
-            if peer in known and peer not in routed:
-                named.setdefault(peer, {})[finding.rule] = None
-    for peer in sorted(named):
-        yield Cue(
-            id=f"named-{peer}",
-            peer=peer,
-            name="the rules name this peer",
-            question="What is the right remedy for the findings below, and what else follows from them?",
-            expected="for each finding a verdict, and the change that you propose",
-            rules=tuple(sorted(named[peer])),
-        )
 
 
 def _worth(triggers: Sequence[Trigger], threshold: Severity) -> bool:
@@ -136,7 +114,7 @@ def _by_findings(cue: Cue, findings: Sequence[Finding]) -> Iterator[Trigger]:
         worst = min(same, key=lambda finding: finding.severity.rank)
         severity = min(worst.severity, Severity(cue.weight), key=_rank) if cue.weight else worst.severity
         evidence = [item for finding in same for item in finding.evidence]
-        more = f" (and {len(same) - 1} more like it)" if len(same) > 1 else ""
+        more = f" (and {len(same) - 1} more of this rule)" if len(same) > 1 else ""
         yield Trigger(f"{rule} {worst.severity.value}: {one_line(worst.title)}{more}", severity, tuple(evidence))
 
 

@@ -64,7 +64,7 @@ def read_settings(path: Path) -> Settings:
     """The settings of `path`, or the defaults where there is no file. Raises DelegationError naming the file."""
     try:
         config = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Settings()
     except (OSError, ValueError) as error:
         raise DelegationError(f"{path} cannot be read: {error}") from error

@@ -58,7 +58,7 @@ def _listed(directory: Directory, settings: Settings) -> str:
 def _line(peer: Peer, settings: PeerSettings | None) -> str:
     """Name, transport and target, cues, source; the description below."""
     cues = sum(cue.peer == peer.name for cue in CUES)
-    routes = f"{cues} cue{'s' if cues > 1 else ''}" if cues else "no cue: asked by a rule's or a model's wish"
+    routes = f"{cues} cue{'s' if cues > 1 else ''}" if cues else "no cue: asked where a model wishes"
     return f"{peer.name:18}  {_way(peer, settings):34}  {routes}\n{'':18}  {peer.summary} ({peer.source})"
 
 
