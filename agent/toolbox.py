@@ -6,6 +6,7 @@ change and every command, and opening it has already recorded what was found aft
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,12 @@ from ml_engineer.tools.permissions import Decision, Permissions
 from ml_engineer.tools.registry import TOOLS, invoke
 
 
+@functools.cache
+def _definition(tool: Tool[Any]) -> dict[str, Any]:
+    """Made once per process: a schema takes pydantic milliseconds, and a batch has hundreds of agents."""
+    return tool.definition()
+
+
 @dataclass
 class RepositoryTools:
     """The tools of one agent, all by default."""
@@ -27,7 +34,7 @@ class RepositoryTools:
     tools: dict[str, Tool[Any]] = field(default_factory=lambda: TOOLS)
 
     def __post_init__(self) -> None:
-        self._definitions = [tool.definition() for tool in self.tools.values()]
+        self._definitions = [_definition(tool) for tool in self.tools.values()]
 
     def definitions(self) -> list[dict[str, Any]]:
         return self._definitions
