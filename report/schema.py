@@ -18,7 +18,7 @@ SCHEMA_VERSION = "1.0"
 
 
 class Model(BaseModel):
-    """Base of all records: unknown fields are an error, so that a typo cannot pass for data. Validators are built late."""
+    """Base of all records: an unknown field is an error, so that a typo cannot pass for data."""
 
     model_config = ConfigDict(extra="forbid", defer_build=True)
 
