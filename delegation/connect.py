@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ml_engineer.delegation.peers import Peer
 from ml_engineer.delegation.routes import PEERS
-from ml_engineer.delegation.settings import DelegationError, PeerSettings, Settings
+from ml_engineer.delegation.settings import DelegationError, PeerSettings, Settings, TransportName
 from ml_engineer.delegation.transports.a2a import A2A
 from ml_engineer.delegation.transports.base import Transport
 from ml_engineer.delegation.transports.command import Command
@@ -25,15 +25,15 @@ def connect(peers: Mapping[str, Peer], settings: Settings, local: RunPeer | None
         raise DelegationError(f"[peers.{unknown[0]}] has no definition; there are {', '.join(sorted(peers))}")
     found: dict[str, Transport] = {}
     for name in peers:
-        default = PeerSettings(transport="local" if name in PEERS else "queue")
-        transport = _transport(settings.peers.get(name, default), local)
+        own = settings.peers.get(name, PeerSettings())
+        transport = _transport(own, own.transport or ("local" if name in PEERS else "queue"), local)
         if transport is not None:
             found[name] = transport
     return found
 
 
-def _transport(settings: PeerSettings, local: RunPeer | None) -> Transport | None:
-    match settings.transport:
+def _transport(settings: PeerSettings, way: TransportName, local: RunPeer | None) -> Transport | None:
+    match way:
         case "local":
             return Local(local) if local is not None else None
         case "command":

@@ -78,6 +78,7 @@ def _find(text: str) -> dict[str, Any]:
             raise ValueError(f"its json block is no JSON ({error})") from None
     if not isinstance(whole, dict):
         raise ValueError("its json is no object")
+    json.dumps(whole, ensure_ascii=False).encode()  # half a surrogate pair could not be written to the report
     return whole
 
 

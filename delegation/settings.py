@@ -36,9 +36,12 @@ class DelegationError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PeerSettings:
-    """How one peer is reached. `tool` and `argument` are the MCP tool and the name of the argument for the brief."""
+    """How one peer is reached. `transport` None: locally where there is a model and a route to it, else queued.
 
-    transport: TransportName = "queue"
+    `tool` and `argument` are the MCP tool and the name of the argument for the brief.
+    """
+
+    transport: TransportName | None = None
     command: tuple[str, ...] = ()
     url: str | None = None
     tool: str = "ask"
@@ -91,11 +94,11 @@ def _peer(name: str, table: Any) -> PeerSettings:
     if isinstance(table, dict) and isinstance(table.get("command"), list):
         table = {**table, "command": tuple(table["command"])}
     settings = PeerSettings(**_table(table, PeerSettings, where))
-    if settings.transport not in TRANSPORTS:
+    if settings.transport is not None and settings.transport not in TRANSPORTS:
         raise DelegationError(f"{where} transport is {settings.transport!r}; it must be one of {', '.join(TRANSPORTS)}")
     if not all(isinstance(part, str) and part for part in settings.command):
         raise DelegationError(f'{where} command must be a list of words, for example ["claude", "-p"]')
-    needs = _NEEDS.get(settings.transport, ())
+    needs = _NEEDS.get(settings.transport or "", ())
     if needs and not any(getattr(settings, key) for key in needs):
         raise DelegationError(f"{where} transport {settings.transport} needs {' or '.join(needs)}")
     if settings.url is not None and not settings.url.startswith(("http://", "https://")):

@@ -63,7 +63,7 @@ def _line(peer: Peer, settings: PeerSettings | None) -> str:
 
 
 def _way(peer: Peer, settings: PeerSettings | None) -> str:
-    if settings is None:
+    if settings is None or settings.transport is None:
         return "local with a model, else queue" if peer.name in PEERS else "queue"
     match settings.transport:
         case "command":
@@ -72,8 +72,8 @@ def _way(peer: Peer, settings: PeerSettings | None) -> str:
             return f"a2a: {settings.url}"
         case "mcp":
             return f"mcp: {settings.url or ' '.join(settings.command)} ({settings.tool})"
-        case _:
-            return settings.transport
+        case "local" | "queue" as way:
+            return way
 
 
 def _user_folders() -> list[Path]:

@@ -22,6 +22,7 @@ from ml_engineer.delegation.transports.base import Ask, TransportError, Written
 
 MAX_ERRORS = 4_000  # bytes kept of stderr, from its end
 GRACE = 2.0  # seconds for the pipes to end after the program has: a child left behind may hold them open
+POLL = 0.02  # seconds between looks whether the program has ended
 _CHUNK = 65_536
 _PR_SET_PDEATHSIG = 1
 
@@ -49,6 +50,8 @@ class Command:
             return await _converse(process, f"{ask.peer.prompt}\n\n---\n\n{ask.brief}".encode("utf-8", "replace"))
         finally:
             _kill_group(process)
+            # Pipes that somebody in another session still holds would stay open with us; asyncio has no public way.
+            process._transport.close()  # type: ignore[attr-defined]  # private in typeshed, too
             await asyncio.shield(process.wait())
 
 
@@ -61,7 +64,7 @@ async def _converse(process: Process, message: bytes) -> Written:
         asyncio.ensure_future(_keep_end(process.stderr, errors)),
     ]
     reading = asyncio.ensure_future(_read(process.stdout))
-    ending = asyncio.ensure_future(process.wait())
+    ending = asyncio.ensure_future(_ended(process))
     try:
         await asyncio.wait({reading, ending}, return_when=asyncio.FIRST_COMPLETED)
         if not reading.done():
@@ -80,6 +83,13 @@ async def _converse(process: Process, message: bytes) -> Written:
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         raise TransportError(f"the program {how}" + (f"; it said: {said[-500:]}" if said else ""))
     return Written(reply.decode("utf-8", "replace"))
+
+
+async def _ended(process: Process) -> int:
+    """The exit code as soon as there is one: `Process.wait` waits for the pipes too, which others may hold open."""
+    while process.returncode is None:
+        await asyncio.sleep(POLL)
+    return process.returncode
 
 
 async def _write(stream: asyncio.StreamWriter, message: bytes) -> None:

@@ -90,7 +90,7 @@ def says(text: str = GOOD) -> Fake:
 
 def peers(*names: str) -> dict[str, Peer]:
     """The built-in peers, and others of these names."""
-    return built_in().peers | {name: Peer(name, f"Knows {name}.", "You know.") for name in names}
+    return {name: Peer(name, f"Knows {name}.", "You know.") for name in names} | built_in().peers
 
 
 def desk(
