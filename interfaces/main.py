@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "review": ("review", "review", "Review a repository and report how ready it is for production."),
     "implement": ("implement", "implement", "Change a repository on a branch, each step proved by its checks."),
     "runs": ("runs", "runs", "List, show, resume or report earlier runs."),
+    "measure": ("measure", "measure", "Measure a service, a model file or a training run."),
     "rules": ("rules", "rules", "List the rules, or explain one."),
     "peers": ("peers", "peers", "List the peers that questions are handed to, or say why a run did."),
     "doctor": ("doctor", "doctor", "Say what this machine has and lacks."),

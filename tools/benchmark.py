@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_engineer.tools.base import Tool, ToolInput, ToolResult
 from ml_engineer.tools.context import Context
-from ml_engineer.tools.measurement import Figure, keep, our_python, run_inside
+from ml_engineer.tools.measurement import Figure, keep, neighbours, our_python, run_inside
 
 _SLACK = 20  # seconds for starting, ending and writing
 _MIB = 1 << 20
@@ -21,7 +21,8 @@ DESCRIPTION = """Measures a service: starts it in the sandbox, waits until it is
 
 - Gives latency (p50, p95, p99), throughput, error rate, CPU, memory and start-up time as measurements that a claim in
   state `measured` can cite by name. Names begin with label: give before and after a change different labels.
-- command must stay in the foreground and listen on port. Start it as production does: a development server measures
+- command must stay in the foreground and listen on port. Give ready_path: many servers open the port long before they
+  can answer. Start it as production does: a development server measures
   itself. requests should be shaped like real traffic; send what the service really accepts.
 - Without rate the load is closed: concurrency clients wait for their answers. That finds what the service can do. With
   rate it is open: requests come at that rate whatever happens. That finds what users wait at that traffic.
@@ -133,6 +134,7 @@ def _cautions(call: BenchmarkInput, result: dict[str, Any]) -> list[str]:
             f"The load generator was busy for {result['generator_cpu']:.0%} of a core: throughput and latency may be "
             "its own limit; the service may be faster."
         )
+    lines += neighbours(result)
     if call.rate:
         lines.append("Not to conclude: how much it could carry at most (raise rate until latency climbs).")
     else:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import socket
 import sys
@@ -138,6 +139,8 @@ async def _measure(server: Watched, client: httpx2.AsyncClient, spec: dict[str, 
         "failures": dict(load.failures),
         "example": load.example,
         **usage,
+        "other_cores": max(0.0, usage["other_cores"] - own_share),
+        "cores": os.cpu_count() or 1,
         "generator_cpu": own_share,
     }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import resource
 import sys
@@ -43,6 +44,7 @@ def train(spec: dict[str, Any]) -> dict[str, Any]:
         return {
             "elapsed_seconds": elapsed,
             **usage,
+            "cores": os.cpu_count() or 1,
             "cpu_seconds": spent.ru_utime + spent.ru_stime,
             "files": files,
             "printed": printed,

@@ -57,7 +57,8 @@ class Watched:
         )
         self._root = psutil.Process(self._process.pid)
         self._cpu: dict[tuple[int, float], float] = {}  # seconds by process, as last seen
-        self._at_begin = 0.0
+        self._at_begin = self._machine = 0.0
+        self._begun = self.started
         self._peak = self._looks = 0
         self._looking = threading.Lock()
         self._over = threading.Event()
@@ -80,14 +81,18 @@ class Watched:
         self._look()
         with self._looking:
             self._at_begin, self._peak, self._looks = sum(self._cpu.values()), 0, 0
+            self._machine, self._begun = _machine_seconds(), time.monotonic()
         self._look()
 
     def usage(self) -> dict[str, float]:
-        """CPU seconds since `begin`, the highest sum of resident memory in bytes, and how often it was looked at."""
+        """Since `begin`: CPU seconds, highest sum of resident memory in bytes, how often it was looked at, and how many
+        cores all other processes of the machine kept busy (this one included).
+        """
         self._look()
         with self._looking:
             spent = sum(self._cpu.values()) - self._at_begin
-            return {"cpu_seconds": spent, "peak_rss": self._peak, "looks": self._looks}
+            others = (_machine_seconds() - self._machine - spent) / (time.monotonic() - self._begun)
+            return {"cpu_seconds": spent, "peak_rss": self._peak, "looks": self._looks, "other_cores": max(0.0, others)}
 
     def output(self, limit: int = _TAIL) -> str:
         """The last `limit` bytes it wrote."""
@@ -133,3 +138,9 @@ class Watched:
                     resident += process.memory_info().rss
             self._peak = max(self._peak, resident)
             self._looks += 1
+
+
+def _machine_seconds() -> float:
+    """CPU seconds that all cores of the machine were busy so far."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)  # guests count in user too

@@ -36,6 +36,7 @@ from ml_engineer.tools.terminal import neutralise
 
 _WITHOUT_SOCKETS = ("landlock", "network-only")
 _ARGUMENT_BYTES = 128 << 10  # the kernel's limit on one argument, which holds program and input
+_NEIGHBOURS = 0.15  # of all cores: from here on other processes are worth a word
 _BOOT = """
 import sys, types
 for name, text in {texts!r}.items():
@@ -189,6 +190,16 @@ class Kept:
 def shown(value: float) -> str:
     """Four significant digits; whole numbers from 1,000 on. Claims may round as they like."""
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def neighbours(result: dict[str, Any]) -> list[str]:
+    """What to say of a machine that had other work to do meanwhile."""
+    if result["other_cores"] < _NEIGHBOURS * result["cores"]:
+        return []
+    return [
+        f"Other processes kept {result['other_cores']:.1f} of {result['cores']} cores busy meanwhile: times are too long "
+        "and rates too low; repeat it on a quiet machine before relying on them."
+    ]
 
 
 def keep(context: Context, tool: str, method: str, figures: list[Figure], raw: dict[str, Any]) -> Kept:

@@ -93,9 +93,9 @@ def _method(call: ProfileModelInput, result: dict[str, Any], level: str) -> str:
     source = "given rows, repeated" if call.rows else f"random rows {call.shape}" if call.shape else call.make_batch
     return (
         f"{call.artefact or call.loader} loaded by {call.loader} and {call.method or 'predict'} called in one process "
-        f"of `{call.python}` (Python {environment['python']}; {versions or 'no libraries'}; {environment['cpus']} CPUs),"
-        f" sandbox {level}; input: {source}; {call.warmup} calls of warm-up, then up to {call.repeats} timed calls a "
-        f"batch size within {call.seconds_per_batch:g} s; median and interquartile range; resident memory from /proc"
+        f"of `{call.python}` (Python {environment['python']}; {versions or 'no libraries'}; {environment['cpus']} "
+        f"CPUs), sandbox {level}; input: {source}; {call.warmup} calls of warm-up, then up to {call.repeats} timed calls "
+        f"a batch size within {call.seconds_per_batch:g} s; median and interquartile range; resident memory from /proc"
     )
 
 

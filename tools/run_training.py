@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from ml_engineer.tools.base import Tool, ToolInput, ToolResult
 from ml_engineer.tools.context import Context
-from ml_engineer.tools.measurement import Figure, keep, our_python, run_inside
+from ml_engineer.tools.measurement import Figure, keep, neighbours, our_python, run_inside
 from ml_engineer.tools.terminal import neutralise
 
 _MIB = 1 << 20
@@ -102,7 +102,7 @@ def _metrics(call: RunTrainingInput, result: dict[str, Any]) -> list[Figure]:
 
 
 def _notes(result: dict[str, Any], *, found: bool) -> list[str]:
-    notes = [neutralise(note) + "." for note in result["notes"]]
+    notes = [neutralise(note) + "." for note in result["notes"]] + neighbours(result)
     if result["unchanged"]:
         notes.append(f"Not written by this run, so not counted: {', '.join(result['unchanged'][:10])}.")
     if result["missing"]:
