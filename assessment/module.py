@@ -124,6 +124,7 @@ class Module:
     dotted: str
     package: str  # dotted name that relative imports start from
     link: Callable[[Module, str], str] = lambda module, name: name  # set by the repository: names across modules
+    defines: Callable[[Module, str], bool] = lambda module, name: False  # and whether a module of its own makes one
 
     @property
     def path(self) -> str:
@@ -343,7 +344,11 @@ class Module:
         stars = [i.target for i in self.imports if i.star]
         for target in stars:
             full = f"{target}.{name}"
-            if self.link(self, full) != full:
+            if (
+                self.link(self, full) != full
+                or self.defines(self, full)
+                or name in _KERAS_NAMES.get(target.partition("keras.")[2], ())
+            ):
                 return full
         return f"{stars[0]}.{name}" if len(stars) == 1 and name[:1].isupper() else "?"
 
@@ -383,6 +388,15 @@ class _Unknown:
 
 
 UNKNOWN = _Unknown()
+# What `from keras.… import *` brings, as far as rules ask for it by name.
+_KERAS_NAMES = {
+    "models": frozenset({"Model", "Sequential", "load_model", "model_from_json"}),
+    "optimizers": frozenset({"SGD", "RMSprop", "Adam", "Adadelta", "Adagrad", "Adamax", "Nadam"}),
+    "layers": frozenset(
+        "Input Dense Dropout Flatten Conv1D Conv2D Conv3D MaxPooling2D UpSampling2D LSTM GRU Embedding Lambda "
+        "BatchNormalization Activation Bidirectional GlobalAveragePooling2D".split()
+    ),
+}
 _BUILTINS = frozenset(dir(builtins))
 
 

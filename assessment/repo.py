@@ -109,7 +109,7 @@ class Repo:
             dotted = file.path.rsplit(".", 1)[0].replace("/", ".").removesuffix(".__init__")
             if dotted == "__init__":
                 dotted = ""
-            found.append(Module(file, dotted, file.folder.replace("/", "."), self._link))
+            found.append(Module(file, dotted, file.folder.replace("/", "."), self._link, self._defines))
         return found
 
     @cached_property
@@ -190,6 +190,14 @@ class Repo:
                 if found is not None and (found is not module or length == len(parts)):
                     return found, ".".join(parts[length:])
         return None
+
+    def _defines(self, module: Module, name: str) -> bool:
+        """Whether a dotted name, as written in a module, is one that a module of this repository makes."""
+        found = self.local(module, name)
+        if found is None or not found[1]:
+            return False
+        target, first = found[0], found[1].split(".", 1)[0]
+        return first in target.functions or first in target.classes or bool(target.bindings_of(first, None))
 
     @cached_property
     def _subprojects(self) -> dict[str, str]:

@@ -50,3 +50,10 @@ def test_a_function_hides_the_submodule_of_its_name(tmp_path: Path):
     repo = Repo.open(tmp_path)
     assert repo.by_path["main.py"].call_names == {"utils.setup.setup"}
     assert repo.by_path["other.py"].call_names == {"utils.setup.other"}
+
+
+def test_of_two_stars_the_one_whose_module_makes_the_name_counts(tmp_path: Path):
+    (tmp_path / "model.py").write_text("from keras.layers import *\ndef unet():\n    pass\n")
+    (tmp_path / "data.py").write_text("import os\n")
+    (tmp_path / "main.py").write_text("from data import *\nfrom model import *\nunet()\nnowhere()\n")
+    assert Repo.open(tmp_path).by_path["main.py"].call_names == {"model.unet", "?"}
