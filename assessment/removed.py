@@ -137,6 +137,7 @@ NAMES: list[Removed] = [
     *_names("openai", "1.0", "ChatCompletion>OpenAI() Completion>OpenAI() Embedding>OpenAI()", prefix="openai."),
     *_names("statsmodels", "0.13", "tsa.arima_model>tsa.arima.model", prefix="statsmodels."),
     *_names("networkx", "2.0", "from_pandas_dataframe>from_pandas_edgelist", prefix="networkx."),
+    *_names("peft", "0.10", "prepare_model_for_int8_training>prepare_model_for_kbit_training", prefix="peft."),
     *_names("transformers", "5.0", "AdamW>torch.optim.AdamW", prefix="transformers."),
     *_names("matplotlib", "3.9", "get_cmap>matplotlib.colormaps", prefix="matplotlib.cm."),
     Removed("keras.utils.np_utils", _KERAS3, "keras.utils.to_categorical"),
@@ -199,6 +200,14 @@ KERAS_METHODS: list[Removed] = [
     Removed("predict_classes", (("keras", "2.6"), ("tensorflow", "2.6")), "argmax of predict"),
 ]
 
+# `state, reward, done, info = env.step(action)`: since this version the call gives five values, so that unpacking fails.
+FOUR_VALUES = Removed(
+    "gym.make().step",
+    (("gym", "0.26"),),
+    "terminated and truncated instead of done",
+    family="env.step() with four values",
+)
+
 # The tables by what a call is looked up with.
 BY_NAME = {entry.name: entry for entry in NAMES}
 LAST_PARTS = frozenset(name.rpartition(".")[2] for name in BY_NAME)
@@ -221,4 +230,6 @@ def words(tops: frozenset[str], keras: bool) -> re.Pattern[bytes] | None:
         parts.update(BY_KERAS_METHOD)
     if "pandas" not in tops:
         parts.add("ignore_index")
+    if "gym" in tops:
+        parts.add("step")
     return re.compile(rf"\b({'|'.join(sorted(map(re.escape, parts)))})\b".encode()) if parts else None

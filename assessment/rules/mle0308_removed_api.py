@@ -95,16 +95,29 @@ def _uses(repo: Repo, module: Module) -> Iterator[tuple[Removed, ast.AST]]:
     for item in module.imports:
         entry = _lookup(removed.BY_NAME, item.target)
         if entry is not None and not item.guarded:
-            yield entry, item.node
+            named = next((a for a in item.node.names if entry.name.endswith(a.name.rpartition(".")[2])), item.node)
+            yield entry, named
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Attribute) and node.attr in removed.LAST_PARTS and _is_plain(node):
             entry = removed.BY_NAME.get(module.raw(node))
             if entry is not None and not _guarded(module, node):
                 yield entry, node
     for call in module.calls:
+        if call.name == removed.FOUR_VALUES.name and _unpacked_into(module, call) == 4:
+            yield removed.FOUR_VALUES, call.node
         found = _by_call(call, keras)
         if found is not None and not _guarded(module, call.node):
             yield found, call.node
+
+
+def _unpacked_into(module: Module, call: Call) -> int:
+    """How many names take the value of a call apart; 0 where none do."""
+    statement = module.statement_of(call.node)
+    if isinstance(statement, ast.Assign) and statement.value is call.node:
+        target = statement.targets[0]
+        if isinstance(target, ast.Tuple) and not any(isinstance(item, ast.Starred) for item in target.elts):
+            return len(target.elts)
+    return 0
 
 
 def _is_plain(node: ast.Attribute) -> bool:

@@ -56,3 +56,29 @@ def test_tensorflow_1_in_a_file_is_one_finding(check):
 )
 def test_what_only_looks_like_it(check, code):
     assert check("MLE0308", {"a.py": code}) == []
+
+
+def test_a_name_in_a_long_import_is_reported_at_its_own_line(check, place):
+    code = "from peft import (\n    LoraConfig,\n    prepare_model_for_int8_training,\n)\n"
+    (finding,) = check("MLE0308", {"t.py": code})
+    assert place(finding) == ("t.py", 3)
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("state, reward, done, info = env.step(a)", 1),
+        ("state, reward, terminated, truncated, info = env.step(a)", 0),
+        ("outcome = env.step(a)", 0),
+    ],
+)
+def test_the_four_values_of_an_old_environment(check, line, found):
+    code = f"import gym\nenv = gym.make('CartPole-v1')\n{line}\n"
+    assert len(check("MLE0308", {"t.py": code, "requirements.txt": "gym\n"})) == found
+    assert not [f for f in check("MLE0308", {"t.py": code, "requirements.txt": "gym<0.26\n"}) if f.severity == "high"]
+
+
+def test_keras_names_that_a_star_brings(check, place):
+    code = "from keras.layers import *\nfrom keras.optimizers import *\nopt = Adam(lr=0.1)\n"
+    (finding,) = check("MLE0308", {"t.py": code})
+    assert place(finding) == ("t.py", 3)
