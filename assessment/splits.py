@@ -11,6 +11,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from ml_engineer.assessment.dataflow import Step, root, sources
@@ -134,6 +135,22 @@ def _by_hand(module: Module) -> Iterator[Split]:
                 yield split
                 break
     yield from _sampled(module)
+    yield from _cut(module)
+
+
+def _cut(module: Module) -> Iterator[Split]:
+    """`train, valid, test = np.split(rows, [a, b])`."""
+    for call in module.calls:
+        statement = module.statement_of(call.node) if call.name in ("numpy.split", "numpy.array_split") else None
+        if not isinstance(statement, ast.Assign) or statement.value is not call.node or not call.node.args:
+            continue
+        target = statement.targets[0]
+        names = [item.id for item in target.elts if isinstance(item, ast.Name)] if isinstance(target, ast.Tuple) else []
+        if any(_looks_divided(first, second) for first, second in pairwise(names)):
+            start = root(call.node.args[0])
+            shuffled = start is not None and _is_shuffled(module, start)
+            sampled = ".sample" in ast.unparse(call.node.args[0])
+            yield Split("hand", module, call.node, (call.node.args[0],), shuffled or sampled)
 
 
 def _frame(node: ast.expr) -> ast.expr:

@@ -45,13 +45,38 @@ def check(repo: Repo) -> Iterator[Hit]:
     for module in repo.modules:
         if "test" in module.file.roles:
             continue
-        if module not in divided:
+        if module not in divided or _leaves_test_half(repo, module):
             scores = training_scores(repo, module)
             if scores:
                 yield Hit([*(s.score.site() for s in scores), scores[0].fit.site("fitted on the same rows")])
         yield from _same_loader(module)
         yield from _watched_on_train(module)
     yield from _same_files(repo)
+
+
+def _leaves_test_half(repo: Repo, module: Module) -> bool:
+    """Whether the halves for testing are made and then only looked at, counted or written to a file."""
+    from ml_engineer.assessment.splits import find_splits, half_by_name
+
+    held: set[str] = set()
+    for split in find_splits(repo):
+        if split.module is module:
+            statement = module.statement_of(split.node)
+            if split.kind != "split" or not isinstance(statement, ast.Assign):
+                return False
+            names = {n.id for n in ast.walk(statement.targets[0]) if isinstance(n, ast.Name)}
+            held |= {n for n in names if half_by_name(ast.Name(n)) in ("test", "valid")}
+    reads = [
+        n for n in ast.walk(module.tree) if isinstance(n, ast.Name) and n.id in held and isinstance(n.ctx, ast.Load)
+    ]
+    return bool(held) and all(_is_look(module, node) for node in reads)
+
+
+def _is_look(module: Module, node: ast.Name) -> bool:
+    parent = next(iter(module.ancestors(node)), None)
+    if isinstance(parent, ast.Attribute):
+        return parent.attr in ("shape", "columns", "size", "to_csv", "head", "info", "describe")
+    return isinstance(parent, ast.Call) and module.resolve(parent.func) in ("len", "print")
 
 
 def _watched_on_train(module: Module) -> Iterator[Hit]:

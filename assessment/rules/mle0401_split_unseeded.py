@@ -12,12 +12,21 @@ from ml_engineer.assessment.rule import LOW, MEDIUM, Hit, Site, rule
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Call
     from ml_engineer.assessment.repo import Repo
+    from ml_engineer.assessment.splits import Split
 
 _SPLITTERS = re.compile(
     r"(sklearn|cuml|dask_ml)\.(model_selection|cross_validation)\.(train_test_split|\w*ShuffleSplit)"
 )
 _FOLDS = re.compile(r"sklearn\.(model_selection|cross_validation)\.(\w*KFold)")
-_NUMPY_SEED = ("numpy.random.seed", "*set_seed", "*seed_everything", "*seed_all", "*set_random_seed", "*fix_seed*")
+_NUMPY_SEED = (
+    "numpy.random.seed",
+    "random.seed",
+    "*set_seed",
+    "*seed_everything",
+    "*seed_all",
+    "*set_random_seed",
+    "*fix_seed*",
+)
 
 
 @rule(
@@ -29,9 +38,11 @@ _NUMPY_SEED = ("numpy.random.seed", "*set_seed", "*seed_everything", "*seed_all"
     why="Every run judges the model on other rows, so two runs cannot be compared and a result cannot be repeated.",
     remedy="Pass a fixed seed (random_state=, seed=), or store the split itself.",
     source="Zhang et al., code smells for ML (2022); Sonar S6709",
-    applies=lambda repo: any(_kind(call) for module in repo.modules for call in module.calls),
+    applies=lambda repo: _has_split(repo),
 )
 def check(repo: Repo) -> Iterator[Hit]:
+    from ml_engineer.assessment.splits import find_splits
+
     strong: dict[str, list[Site]] = {}
     weak: dict[str, list[Site]] = {}
     for module in repo.modules:
@@ -43,8 +54,12 @@ def check(repo: Repo) -> Iterator[Hit]:
                 continue
             seeded = _seeded_globally(repo, call)
             (weak if seeded else strong).setdefault(module.path, []).append(call.site())
+    for split in find_splits(repo):
+        draw = _unseeded_draw(split)
+        if draw is not None and not _seeded_globally(repo, draw):
+            strong.setdefault(split.module.path, []).extend((draw.site(), split.site()))
     for sites in strong.values():
-        yield Hit(sites)
+        yield Hit(list(dict.fromkeys(sites)))
     for sites in weak.values():
         yield Hit(
             sites,
@@ -52,6 +67,27 @@ def check(repo: Repo) -> Iterator[Hit]:
             title="Random split relies on a global seed",
             why="It repeats only as long as nothing before it draws another random number.",
         )
+
+
+def _has_split(repo: Repo) -> bool:
+    from ml_engineer.assessment.splits import find_splits
+
+    return bool(find_splits(repo)) or any(_kind(call) for module in repo.modules for call in module.calls)
+
+
+def _unseeded_draw(split: Split) -> Call | None:
+    """The call that mixes the rows of a division made by hand, where it takes no seed."""
+    if split.kind != "hand" or not split.shuffled:
+        return None
+    module = split.module
+    for call in module.calls:
+        if call.scope is not split.scope or call.node.lineno > split.node.lineno:
+            continue
+        if re.fullmatch(r"(numpy\.random|random)\.(shuffle|permutation|sample|choice)", call.name):
+            return call
+        if call.name.endswith(".sample") and call.keyword("frac") is not None and call.keyword("random_state") is None:
+            return call
+    return None
 
 
 def _kind(call: Call) -> str | None:

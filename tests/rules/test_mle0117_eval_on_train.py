@@ -86,3 +86,20 @@ def test_a_file_name_behind_an_unknown_folder_says_nothing(check):
         "df = pd.read_csv(f'{FEATURES}/train.csv')\nf1_score(df.y, m.predict(df))\n"
     )
     assert check("MLE0117", {"train.py": train, "judge.py": judge}) == []
+
+
+LEFT = (
+    "from sklearn.model_selection import train_test_split\nfrom sklearn.linear_model import LinearRegression\n"
+    "from sklearn import metrics\nX_train, X_test, y_train, y_test = train_test_split(X, y)\n"
+    "lm = LinearRegression()\nlm.fit(X_train, y_train)\nguess = lm.predict(X_train)\n"
+    "print(X_test.shape, metrics.r2_score(y_train, guess))\n"
+)
+
+
+def test_a_test_half_that_is_made_and_never_judged(check, place):
+    (finding,) = check("MLE0117", {"t.py": LEFT})
+    assert place(finding) == ("t.py", 8)
+
+
+def test_a_test_half_that_goes_elsewhere_may_be_judged_there(check):
+    assert check("MLE0117", {"t.py": LEFT + "judge(lm, X_test, y_test)\n"}) == []

@@ -40,3 +40,24 @@ def test_a_global_seed_makes_it_low(check):
 )
 def test_seeded_or_ordered_splits_are_right(check, code):
     assert check("MLE0401", {"t.py": code}) == []
+
+
+BY_HAND = """\
+import numpy as np
+rows = load()
+np.random.shuffle(rows)
+train, valid, test = np.split(rows, [70, 85])
+"""
+
+
+def test_rows_that_are_shuffled_and_cut_by_hand(check, place):
+    (finding,) = check("MLE0401", {"p.py": BY_HAND})
+    assert (place(finding), finding.severity) == (("p.py", 3), "medium")
+
+
+def test_a_seed_before_a_split_by_hand_is_enough(check):
+    assert check("MLE0401", {"p.py": BY_HAND.replace("rows = load()", "np.random.seed(1); rows = load()")}) == []
+
+
+def test_rows_that_are_cut_in_their_order_need_no_seed(check):
+    assert check("MLE0401", {"p.py": BY_HAND.replace("np.random.shuffle(rows)\n", "")}) == []
