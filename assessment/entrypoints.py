@@ -138,7 +138,9 @@ _SERVERS = (
     "aiohttp.web.run_app",
     "gevent.pywsgi.*.serve_forever",
 )
+_CLASS = re.compile(rb"class\s+(\w+)\s*\(([^)]*)\)")
 _SERVER_WORDS = re.compile(rb"\.run\b|run_app|\bserve\b|serve_forever|import run\b")
+MAX_CLIMBED = 400  # modules; in a larger library the function itself is the entry, its callers are its users
 # User interfaces: the whole script is the service.
 UI_FRAMEWORKS = ("streamlit", "gradio", "dash", "panel", "chainlit", "nicegui")
 
@@ -390,6 +392,8 @@ def _callers(repo: Repo, call: Call) -> list[tuple[Module, Function | None]]:
     """Units from which nothing else leads on, upwards from a call: scripts first, else functions nobody calls."""
     if call.scope is None:
         return [(call.module, None)]
+    if len(repo.modules) > MAX_CLIMBED:
+        return [(call.module, call.scope)]
     scripts: set[Module] = set()
     tops: set[Function] = set()
     seen: set[Function] = set()
@@ -434,10 +438,22 @@ def _names_of(repo: Repo, function: Function) -> set[bytes]:
     if function.class_name is None:
         return words
     names = {function.class_name.rpartition(".")[2].encode()}
-    grown = True
-    while grown:
-        derived = re.compile(rb"class\s+(\w+)\s*\([^)]*\b(?:" + rb"|".join(sorted(names)) + rb")\b")
-        found = {name for module in repo.modules for name in derived.findall(module.file.data)}
-        grown = not found <= names
+    queue = list(names)
+    while queue:
+        found = _derived(repo).get(queue.pop(), set()) - names
         names |= found
+        queue.extend(found)
     return words | names
+
+
+def _derived(repo: Repo) -> dict[bytes, set[bytes]]:
+    """Name of a class -> names of classes derived from it, by the text of the modules; read once."""
+    known: dict[bytes, set[bytes]] | None = repo.__dict__.get("_derived_classes")
+    if known is None:
+        known = {}
+        for module in repo.modules:
+            for name, bases in _CLASS.findall(module.file.data):
+                for base in re.findall(rb"\w+", bases):
+                    known.setdefault(base, set()).add(name)
+        repo.__dict__["_derived_classes"] = known
+    return known

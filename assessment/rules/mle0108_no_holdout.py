@@ -93,7 +93,10 @@ def _made_up_or_handed_over(repo: Repo, entry: Entry) -> bool:
         parameters = {parameter.arg for parameter in entry.unit.parameters} - {"self"}
         return any(isinstance(step.node, ast.Name) and step.node.id in parameters for step in steps)
     drawn = any(
-        re.match(r"numpy\.(random|linspace|arange)|sklearn\.datasets\.\w*\.?make_|random\.", name) for name in names
+        re.match(
+            r"numpy\.(random|linspace|arange)|pyspark\..*createDataFrame|sklearn\.datasets\.\w*\.?make_|random\.", name
+        )
+        for name in names
     )
     return drawn and not any(_READS.search(name) for name in names)
 

@@ -61,7 +61,14 @@ def _is_hard(module: Module, node: ast.expr) -> bool:
         return True
     if attribute == "astype" and isinstance(node.func, ast.Attribute):
         return isinstance(node.func.value, ast.Compare)
-    return attribute == "predict" and _classifies(call)
+    return attribute == "predict" and _classifies(call) and not _asks_a_booster(call)
+
+
+def _asks_a_booster(call: Call) -> bool:
+    """Whether the rows are a DMatrix: only a Booster takes one, and it answers with probabilities."""
+    rows = call.node.args[0] if call.node.args else None
+    made = call.module.value(rows) or rows
+    return isinstance(made, ast.Call) and call.module.resolve(made.func).endswith("DMatrix")
 
 
 def _classifies(call: Call) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -65,6 +66,20 @@ def _unpinned(repo: Repo, call: Call) -> str | None:
     return _remote_id(repo, call)
 
 
+def _default(call: Call, name: str) -> object:
+    """The default of the parameter of that name, in the function that makes the call: what is fetched unless told."""
+    if call.scope is None:
+        return None
+    arguments = call.scope.node.args
+    positional = [*arguments.posonlyargs, *arguments.args]
+    pairs = [
+        *zip(positional[len(positional) - len(arguments.defaults) :], arguments.defaults, strict=True),
+        *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+    ]
+    found = next((value for parameter, value in pairs if parameter.arg == name), None)
+    return call.module.literal(found) if found is not None and "/" in ast.unparse(found) else None
+
+
 def _remote_id(repo: Repo, call: Call) -> str | None:
     from ml_engineer.assessment import values
 
@@ -77,6 +92,8 @@ def _remote_id(repo: Repo, call: Call) -> str | None:
         task = call.module.literal(call.node.args[0])
         return f"the default model of {task!r}" if isinstance(task, str) else None
     value = values.constant(repo, call.module, given)
+    if not isinstance(value, str) and isinstance(given, ast.Name):
+        value = _default(call, given.id)
     if not isinstance(value, str) or not _REMOTE_ID.fullmatch(value) or _FILE.search(value) or value in _BUILDERS:
         return None
     if any(path == value or path.startswith(f"{value}/") for path in repo.files):

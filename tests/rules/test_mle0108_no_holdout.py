@@ -93,3 +93,13 @@ def test_a_program_that_judges_the_saved_model_by_its_own_formula(check):
         "rmse = sum((model.predict(cv) - cv.b) ** 2) ** 0.5\nprint(rmse)\n"
     )
     assert check("MLE0108", {"train.py": SKLEARN, "predict.py": predict}) == []
+
+
+def test_rows_that_are_typed_in_the_code_are_a_demonstration(check):
+    code = (
+        "from pyspark.sql import SparkSession\nfrom pyspark.ml import Pipeline\n"
+        "from pyspark.ml.classification import LogisticRegression\n"
+        "spark = SparkSession.builder.getOrCreate()\nrows = spark.createDataFrame([(1, 'a')], ['x', 'y'])\n"
+        "Pipeline(stages=[LogisticRegression()]).fit(rows)\n"
+    )
+    assert check("MLE0108", {"t.py": code}) == []

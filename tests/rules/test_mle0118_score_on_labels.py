@@ -22,3 +22,11 @@ def test_probabilities_and_scores_are_right(check):
 def test_predict_of_a_network_gives_probabilities(check):
     code = "from sklearn.metrics import roc_auc_score\nfrom keras.models import load_model\nm = load_model('m.h5')\n"
     assert check("MLE0118", {"t.py": code + "print(roc_auc_score(t, m.predict(Z)))\n"}) == []
+
+
+def test_a_booster_answers_with_probabilities(check):
+    code = (
+        "import pickle, xgboost\nfrom sklearn.metrics import roc_curve\nmodel = pickle.load(open('m', 'rb'))\n"
+        "X = xgboost.DMatrix(rows)\np = model.predict(X)\nroc_curve(y, p)\n"
+    )
+    assert check("MLE0118", {"e.py": code}) == []

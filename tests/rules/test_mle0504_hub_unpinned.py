@@ -35,3 +35,12 @@ def test_what_is_pinned_local_or_unknown_is_silent(check):
 def test_a_method_of_that_name_elsewhere_is_not_the_hub(check):
     text = "from mylib import Net\nm = Net.from_pretrained('small')\n"
     assert check("MLE0504", {"a.py": text}) == []
+
+
+def test_the_default_of_a_parameter_is_what_is_fetched(check, place):
+    code = (
+        "from datasets import load_dataset\ndef train(data: str = 'yahma/alpaca', other: str = '', *, third='x/y'):\n"
+        "    load_dataset(data)\n    load_dataset(other)\n    load_dataset(third)\n"
+    )
+    found = check("MLE0504", {"t.py": code})
+    assert sorted(place(f) for f in found) == [("t.py", 3), ("t.py", 5)]
