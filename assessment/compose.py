@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,10 +50,8 @@ class Service:
         build = self.node.get("build")
         if build is None:
             return None
-        if build.kind == "scalar":
-            return build.text or "."
-        context = build.get("context")
-        return context.text if context is not None else "."
+        context = build if build.kind == "scalar" else build.get("context")
+        return posixpath.normpath(context.text or ".") if context is not None else "."
 
     @property
     def dockerfile(self) -> str | None:

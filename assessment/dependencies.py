@@ -418,6 +418,9 @@ def _base_images(file: File) -> Iterator[PythonDeclared]:
             arguments[given[1]] = given[2]
         image = re.match(r"^\s*FROM\s+(?:--platform=\S+\s+)?(\S+)", line, re.I)
         if image is None:
+            installed = re.search(r"\binstall\b.*?\bpython(3\.\d+)(?![\w.])", line)
+            if installed:
+                yield from _python(installed[1], file.site(number), "dockerfile")
             continue
         name = re.sub(r"\$\{?(\w+)(?::?-([^}]*))?\}?", lambda m: arguments.get(m[1], m[2] or m[0]), image[1])
         version = re.search(r"(?:^|/)python:(\d+\.\d+(?:\.\d+)?)|python(\d\.\d+)(?![\d])|uv:python(\d\.\d+)", name)

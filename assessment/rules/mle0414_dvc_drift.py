@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import posixpath
 import re
 from collections.abc import Iterator
@@ -77,6 +78,40 @@ def _problems(repo: Repo, file: File, stage: Node, made: set[str]) -> Iterator[t
         if node.kind == "scalar" and _is_absent(repo, folder, node.text, made):
             yield f"the dependency {node.text} does not exist and no stage makes it", node
     yield from _missing_params(repo, folder, stage)
+    if command is not None and command.kind == "scalar" and "${" not in command.text:
+        yield from _unlisted_params(repo, folder, stage, command)
+
+
+def _unlisted_params(repo: Repo, folder: str, stage: Node, command: Node) -> Iterator[tuple[str, Node]]:
+    """Sections of params.yaml that the script of a stage reads and the stage does not list."""
+    file = repo.files.get(_join(folder, "params.yaml"))
+    params, deps = stage.get("params"), stage.get("deps")
+    if file is None or "params.yaml" in (deps.strings() if deps is not None and deps.kind == "list" else []):
+        return
+    documents = repo.yaml(file).documents
+    sections = set(documents[0].entries) if documents and documents[0].kind == "map" else set()
+    listed = {item.text.split(".")[0] for item in (params.items if params is not None else []) if item.kind == "scalar"}
+    if any(item.kind != "scalar" for item in (params.items if params is not None else [])):
+        return
+    for script in _SCRIPT.findall(command.text):
+        module = repo.by_path.get(_join(folder, script))
+        if module is None or "params.yaml" not in module.file.text:
+            continue
+        read = {
+            node.slice.value
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.Subscript)
+            and isinstance(node.slice, ast.Constant)
+            and _is_params(module, node.value)
+        }
+        for name in sorted(read & sections - listed):
+            yield f"{script} reads the parameter {name}, which the stage does not list", command
+
+
+def _is_params(module: Module, node: ast.expr) -> bool:
+    """Whether a value is what `yaml.safe_load(open("params.yaml"))` gives."""
+    made = module.value(node) or node
+    return isinstance(made, ast.Call) and "params.yaml" in ast.unparse(made) and "load" in ast.unparse(made.func)
 
 
 def _join(folder: str, path: str) -> str:

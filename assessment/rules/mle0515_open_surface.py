@@ -39,7 +39,7 @@ _GATEWAY_EVENT = re.compile(
     remedy="Put authentication in front of it (a dependency, or the gateway) and allow only known origins.",
     source="OWASP API security; CORS specification",
     peers=("devops-engineer",),
-    applies=lambda repo: bool(repo.routes),
+    applies=lambda repo: bool(repo.routes) or repo.uses("gradio"),
 )
 def check(repo: Repo) -> Iterator[Hit]:
     for call in repo.calls("*.add_middleware", "flask_cors.CORS", "*.cors.CORSMiddleware", "*.Middleware", tests=False):
@@ -73,13 +73,24 @@ def _unknown_callers(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.serving import serving_modules, web_handlers
 
     handlers = web_handlers(repo)
-    if not handlers:
+    pages = [c for c in repo.calls("gradio.*.launch", tests=False) if c.keyword("auth") is None]
+    if not handlers and not pages:
         return
     modules = serving_modules(repo)
     if any(_AUTH.search(line) for module in modules for line in module.file.lines if not _is_prose(line)):
         return
     if any(_GATEWAYS.search(file.text) for file in repo.glob("*.conf", "*.y*ml", "*.tf", "Caddyfile", "*.json")):
         return
+    for page in pages:
+        port = next(_published_ports(repo, page.module.path), None)
+        if port is not None:
+            looked_for = ("auth=", "gateway with authentication")
+            yield Hit(
+                [repo.missing(page.site(), looked_for, [page.module.path]), port],
+                title="Anyone who reaches the published port can ask the model",
+                anchor="no-auth",
+            )
+            return
     for handler in handlers:
         published = next(_published(repo, handler), None)
         if published is not None:
@@ -110,13 +121,18 @@ def _published(repo: Repo, handler: Handler) -> Iterator[Site]:
             yield kind.site(note="published here")
         elif thing.kind in ("Ingress", "Gateway", "HTTPRoute", "VirtualService", "Route"):
             yield thing.site()
+    yield from _published_ports(repo, handler.module.path)
+    for file in repo.glob("Procfile", "app.yaml", "render.yaml", "fly.toml", "app.json", "vercel.json"):
+        if handler.module.path.startswith(f"{file.folder}/".lstrip("/")):
+            yield file.site(1, note="a public platform")
+
+
+def _published_ports(repo: Repo, path: str) -> Iterator[Site]:
+    """Ports that Compose opens on all interfaces for the service that is built from where a file stands."""
     for service in repo.compose:
         context = service.build_context
-        if context is None or not (context in ("", ".") or handler.module.path.startswith(f"{context}/")):
+        if context is None or not (context in ("", ".") or path.startswith(f"{context}/")):
             continue
         for port in service.ports:
             if port.published is not None and port.host not in ("127.0.0.1", "localhost", "::1"):
                 yield port.node.site(note="published here")
-    for file in repo.glob("Procfile", "app.yaml", "render.yaml", "fly.toml", "app.json", "vercel.json"):
-        if handler.module.path.startswith(f"{file.folder}/".lstrip("/")):
-            yield file.site(1, note="a public platform")

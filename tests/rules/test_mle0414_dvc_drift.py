@@ -52,3 +52,13 @@ def test_a_parameter_that_is_not_there(check, place):
 
 def test_values_that_are_filled_in_cannot_be_judged(check):
     assert check("MLE0414", files(dep="${data.path}", script="${script}")) == []
+
+
+def test_a_section_of_parameters_that_the_script_reads_and_the_stage_does_not_list(check, place):
+    script = "import yaml\nparams = yaml.safe_load(open('params.yaml'))\nn = params['split']['size']\n"
+    tree = {**files(params=PARAMS + "split:\n  size: 2\n"), "src/train.py": script}
+    (finding,) = check("MLE0414", tree)
+    assert place(finding) == ("dvc.yaml", 3)
+    assert "parameter split" in finding.title
+    tree["dvc.yaml"] = tree["dvc.yaml"].replace("- train.seed", "- split.size")
+    assert check("MLE0414", tree) == []

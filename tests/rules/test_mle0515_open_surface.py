@@ -61,3 +61,14 @@ def test_an_api_gateway_without_authorizer(check, place):
     assert (place(finding), finding.evidence[1].line_start) == (("app.py", 3), 5)
     closed = gateway + "provider:\n  httpApi:\n    authorizers:\n      jwt: {}\n"
     assert check("MLE0515", {"app.py": text, "serverless.yml": closed}) == []
+
+
+def test_a_page_that_compose_publishes(check, place):
+    files = {
+        "app.py": "import gradio as gr\ngr.Interface(f, 'text', 'text').queue().launch(server_name='0.0.0.0')\n",
+        "docker-compose.yml": "services:\n  a:\n    build:\n      context: ./\n    ports:\n      - 7860:7860\n",
+    }
+    (finding,) = check("MLE0515", files)
+    assert place(finding) == ("app.py", 2)
+    files["app.py"] = files["app.py"].replace("launch(", "launch(auth=users, ")
+    assert check("MLE0515", files) == []

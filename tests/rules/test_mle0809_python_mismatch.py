@@ -45,3 +45,13 @@ def test_a_matrix_that_holds_the_version_of_the_image_agrees(check):
 
 def test_a_folder_of_its_own_is_another_program(check):
     assert check("MLE0809", {"tools/Dockerfile": "FROM python:3.8\n", WHERE: CI % "'3.12'"}) == []
+
+
+def test_a_python_that_the_image_installs(check, place):
+    files = {
+        ".github/workflows/ci.yml": "jobs:\n  a:\n    steps:\n      - with:\n          python-version: '3.8'\n",
+        "Dockerfile": "FROM ubuntu:22.04\nRUN apt-get install -y git \\\n python3.10\n",
+    }
+    files["Dockerfile"] = "FROM ubuntu:22.04\nRUN apt-get install -y git python3.10\n"
+    (finding,) = check("MLE0809", files)
+    assert "3.10" in finding.title
