@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.rule import HIGH, Hit, rule
+from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, rule
 from ml_engineer.assessment.undefined import Undefined, undefined
 
 if TYPE_CHECKING:
@@ -34,14 +34,24 @@ def check(repo: Repo) -> Iterator[Hit]:
         by_name: dict[str, list[Undefined]] = {}
         for missing in undefined(repo, module):
             by_name.setdefault(missing.name, []).append(missing)
+        nowhere = {name: reads for name, reads in by_name.items() if reads[0].later is None}
+        if nowhere:
+            names = list(nowhere)
+            many = f"{len(names)} names are made in no cell: {', '.join(f'`{name}`' for name in names[:4])}"
+            yield Hit(
+                [module.site(read.node) for reads in nowhere.values() for read in reads],
+                severity=MEDIUM if "docs" in module.file.roles else HIGH,
+                confidence="high" if any(reads[0].certain for reads in nowhere.values()) else "medium",
+                title=f"`{names[0]}` is made in no cell" if len(names) == 1 else many,
+                anchor=f"{module.path}\0nowhere",
+            )
         for name, reads in by_name.items():
-            sites = [module.site(read.node) for read in reads]
             later = reads[0].later
             if later is not None:
-                sites.append(module.site(later, note="defined only here"))
-            yield Hit(
-                sites,
-                confidence="high" if reads[0].certain else "medium",
-                title=f"`{name}` is made only in a later cell" if later is not None else f"`{name}` is made in no cell",
-                anchor=f"{module.path}\0{name}",
-            )
+                yield Hit(
+                    [*(module.site(read.node) for read in reads), module.site(later, note="defined only here")],
+                    severity=MEDIUM if "docs" in module.file.roles else HIGH,
+                    confidence="high" if reads[0].certain else "medium",
+                    title=f"`{name}` is made only in a later cell",
+                    anchor=f"{module.path}\0{name}",
+                )

@@ -26,3 +26,14 @@ def test_a_read_in_a_function_body_is_deferred(check):
 
 def test_scripts_belong_to_another_rule(check):
     assert check("MLE0302", {"n.ipynb": notebook("x = 1"), "a.py": "print(missing)\n"}) == []
+
+
+def test_names_that_no_cell_makes_are_one_finding_and_lesser_in_documentation(check):
+    cells = notebook("print(best)", "print(worst)")
+    (finding,) = check("MLE0302", {"n.ipynb": cells})
+    assert (finding.severity, len(finding.evidence)) == ("high", 2)
+
+
+def test_fragments_in_documentation_weigh_less(check):
+    (finding,) = check("MLE0302", {"docs/n.ipynb": notebook("print(best)")})
+    assert finding.severity == "medium"
