@@ -200,7 +200,7 @@ KERAS_METHODS: list[Removed] = [
     Removed("predict_classes", (("keras", "2.6"), ("tensorflow", "2.6")), "argmax of predict"),
 ]
 
-# `state, reward, done, info = env.step(action)`: since this version the call gives five values, so that unpacking fails.
+# `state, reward, done, info = env.step(action)`: since this version there are five values, so that unpacking fails.
 FOUR_VALUES = Removed(
     "gym.make().step",
     (("gym", "0.26"),),

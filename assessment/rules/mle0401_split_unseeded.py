@@ -29,6 +29,12 @@ _NUMPY_SEED = (
 )
 
 
+def _has_split(repo: Repo) -> bool:
+    from ml_engineer.assessment.splits import find_splits
+
+    return bool(find_splits(repo)) or any(_kind(call) for module in repo.modules for call in module.calls)
+
+
 @rule(
     id="MLE0401",
     name="split-unseeded",
@@ -38,7 +44,7 @@ _NUMPY_SEED = (
     why="Every run judges the model on other rows, so two runs cannot be compared and a result cannot be repeated.",
     remedy="Pass a fixed seed (random_state=, seed=), or store the split itself.",
     source="Zhang et al., code smells for ML (2022); Sonar S6709",
-    applies=lambda repo: _has_split(repo),
+    applies=_has_split,
 )
 def check(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.splits import find_splits
@@ -67,12 +73,6 @@ def check(repo: Repo) -> Iterator[Hit]:
             title="Random split relies on a global seed",
             why="It repeats only as long as nothing before it draws another random number.",
         )
-
-
-def _has_split(repo: Repo) -> bool:
-    from ml_engineer.assessment.splits import find_splits
-
-    return bool(find_splits(repo)) or any(_kind(call) for module in repo.modules for call in module.calls)
 
 
 def _unseeded_draw(split: Split) -> Call | None:
