@@ -14,8 +14,9 @@ import pytest
 from ml_engineer.agent.toolloop import ToolLoop
 from ml_engineer.agent.transcript import Transcript
 from tests.support.agents import QUICK, CountingTools, client_for
+from tests.support.cache import cacheable_share
 from tests.support.messages_server import MessagesServer
-from tests.support.script import Script, ScriptError
+from tests.support.script import Script, ScriptError, call, text
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
@@ -91,3 +92,14 @@ def test_it_runs_as_a_program_and_keeps_a_record(tmp_path: Path) -> None:
     entry = json.loads(record.read_text())
     assert entry["body"]["messages"][0]["content"][0]["text"] == "Step 5"
     assert entry["answered"] >= entry["received"] > 0
+
+
+def test_the_cacheable_share_of_a_growing_conversation_is_high_and_of_unrelated_ones_low(
+    serve: Callable[..., MessagesServer],
+) -> None:
+    server = serve([*([text("I look."), call("Look", what=str(n))] for n in range(20)), [text("Done.")]])
+    answers(server.url, "hello " * 50)
+    grown = [one.body for one in server.requests]
+    assert 0.9 < cacheable_share(grown) < 1
+    assert cacheable_share([grown[0]]) == 0
+    assert cacheable_share([{"messages": [{"role": "user", "content": f"{n} other"}]} for n in range(5)]) < 0.8

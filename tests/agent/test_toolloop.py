@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -206,6 +207,34 @@ def test_work_that_is_over_is_not_done_again(serve: Serve, tmp_path: Path) -> No
     first = work(server.url, transcript=Transcript(path))
     assert work(server.url, transcript=Transcript(path)) == first
     assert len(server.requests) == 1
+    last = json.loads(path.read_text().splitlines()[-1])
+    assert set(last) == {"message", "end"}  # the results and the end cannot be parted by a kill
+
+
+def test_the_user_is_not_asked_again_for_what_was_already_begun(serve: Serve, tmp_path: Path) -> None:
+    class Killed(BaseException):
+        """What a kill looks like from inside."""
+
+    class Asking:
+        asked = 0
+
+        async def refuses(self, call: Call) -> str | None:
+            self.asked += 1
+            return None
+
+    class Dying(CountingTools):
+        async def run(self, call: Call) -> Outcome:
+            await super().run(call)
+            raise Killed
+
+    server = serve([[call("Change", what="x")], [text("Done.")]])
+    tools, gate, path = Dying(), Asking(), tmp_path / "step.jsonl"
+    with pytest.raises(Killed):
+        work(server.url, tools, Transcript(path), ledger=Ledger(tmp_path / "effects.jsonl"), gate=gate)
+    transcript = Transcript(path)
+    work(server.url, tools, transcript, ledger=Ledger(tmp_path / "effects.jsonl"), gate=gate)
+    assert (tools.done, gate.asked) == (["x"], 1)
+    assert "outcome is unknown" in results(transcript, 2)[0]
 
 
 def test_a_resumed_agent_has_spent_what_it_spent_before(serve: Serve, tmp_path: Path) -> None:
