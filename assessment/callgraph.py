@@ -1,8 +1,9 @@
 """Which functions and module bodies are reached from an entry point.
 
 A unit is a function, or a module (its body, run when it is imported). Edges: a resolved call, a function handed over
-as an argument or kept in a table (`{"a": A, "b": B}[name]()`); instantiating a class reaches all its methods, because frameworks call them (forward, __getitem__,
-training_step …); importing a local module reaches its body. A name that cannot be resolved makes no edge.
+as an argument or kept in a table (`{"a": A, "b": B}[name]()`); instantiating a class reaches all its methods, because
+frameworks call them (forward, __getitem__, training_step …); importing a local module reaches its body. A name that
+cannot be resolved makes no edge.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ def _edges(repo: Repo, unit: Unit, started: bool) -> Iterator[Unit]:
 
 
 def _table_values(module: Module) -> dict[Function | None, list[ast.expr]]:
-    """Names that stand as values in dictionary displays, by the scope of the display: something picks one by its key."""
+    """Names that stand as values in dictionary displays, by scope: something picks one by its key."""
     found: dict[Function | None, list[ast.expr]] | None = module.__dict__.get("_table_values")
     if found is None:
         found = {}

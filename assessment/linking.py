@@ -51,7 +51,8 @@ def broken_imports(repo: Repo, module: Module) -> Iterator[Broken]:
         base = item.target if item.star else item.target.rpartition(".")[0]
         owner = _module(repo, module, item, base)
         if owner is None:
-            if item.node.level and _is_gone(repo, base):
+            gone = base if item.node.level else _submodule(repo, module, base)
+            if gone and _is_gone(repo, gone):
                 yield Broken(module, item.node, f"there is no module `{base}` in this repository")
             continue
         if item.star:
@@ -70,11 +71,35 @@ def _module(repo: Repo, module: Module, item: Import, base: str) -> Module | Non
     assert isinstance(item.node, ast.ImportFrom)
     if item.node.level:
         return repo.by_dotted.get(base)
-    if not base or base.split(".")[0] in sys.stdlib_module_names:
+    if not base or _is_foreign(repo, base):
         return None
     places = [f"{prefix}.{base}".lstrip(".") for prefix in _prefixes(repo, module.package)]
     found = [repo.by_dotted[place] for place in places if place in repo.by_dotted]
     return found[0] if len(set(found)) == 1 and not found[0].is_notebook else None
+
+
+def _submodule(repo: Repo, module: Module, base: str) -> str:
+    """Full name of `package.name` where the package is surely one of this repository; empty elsewhere.
+
+    What .gitignore names may be on the author's disk only, and a package of the same name may be installed.
+    """
+    package, _, name = base.rpartition(".")
+    if not package or _is_foreign(repo, base):
+        return ""
+    places = [f"{prefix}.{package}".lstrip(".") for prefix in _prefixes(repo, module.package)]
+    found = [place for place in places if f"{place.replace('.', '/')}/__init__.py" in repo.files]
+    if len(found) != 1:
+        return ""
+    ignored = "\n".join(file.text for file in repo.glob(".gitignore"))
+    kept_out = re.search(rf"(?m)^[^#\n]*\b{re.escape(name)}(\.py|/|\s*$)", ignored)
+    return "" if kept_out or name.startswith("_") else f"{found[0]}.{name}"
+
+
+def _is_foreign(repo: Repo, base: str) -> bool:
+    """Whether the name is one of the standard library, or of a package that is declared."""
+    from ml_engineer.assessment.distributions import providers
+
+    return base.split(".")[0] in sys.stdlib_module_names or any(repo.dependencies.of(name) for name in providers(base))
 
 
 def _prefixes(repo: Repo, package: str) -> list[str]:

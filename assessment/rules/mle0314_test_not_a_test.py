@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.dataflow import texts
+from ml_engineer.assessment.dataflow import attribute_writes, class_of, texts
 from ml_engineer.assessment.module import UNKNOWN
 from ml_engineer.assessment.repo import matches
 from ml_engineer.assessment.rule import MEDIUM, Hit, rule
@@ -133,6 +133,9 @@ def _is_live(module: Module, call: Call) -> bool:
     ):
         return False
     url = call.argument(1 if call.name.endswith(".request") else 0, "url")
+    if isinstance(url, ast.Attribute) and isinstance(url.value, ast.Name) and url.value.id == "self":
+        written = attribute_writes(module).get((class_of(module, call.scope), url.attr), [])
+        return any(re.match(r"https?://", text) for bound in written for text in texts(bound.value))
     value = module.literal(url)
     shown = [value] if isinstance(value, str) else list(texts(module.value(url))) if value is UNKNOWN else []
     shown += (

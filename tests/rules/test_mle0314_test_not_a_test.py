@@ -36,3 +36,12 @@ def test_files_that_check_something_are_silent(check, text):
 
 def test_a_script_that_evaluates_is_no_test_file(check):
     assert check("MLE0314", {"test.py": "print('accuracy')\n"}) == []
+
+
+def test_an_address_that_the_case_keeps(check, place):
+    text = (
+        "import unittest, requests\nclass A(unittest.TestCase):\n    def test_a(self):\n        self.url = 'http://0.0.0.0:9999/p'\n"
+        "        self.assertEqual(1, len(requests.get(self.url, json={}).json()))\n"
+    )
+    (finding,) = check("MLE0314", {"tests/test_a.py": text})
+    assert place(finding) == ("tests/test_a.py", 5)

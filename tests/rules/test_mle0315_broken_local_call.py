@@ -87,3 +87,32 @@ def test_a_script_that_leads_to_the_training_is_high(check, place):
     (finding,) = check("MLE0315", {"train.py": train, "retrain.py": script})
     assert finding.severity.value == "high"
     assert place(finding) == ("retrain.py", 3)
+
+
+def test_a_submodule_that_a_package_of_the_repository_lacks(check, place):
+    files = {
+        "services/__init__.py": "",
+        "services/other.py": "",
+        "train.py": FIT + "from services.gone import Pipeline\n",
+    }
+    (finding,) = check("MLE0315", files)
+    assert (place(finding), finding.severity.value) == (("train.py", 3), "high")
+    assert "services.gone" in finding.title
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [{".gitignore": "services/gone.py\n"}, {"requirements.txt": "services\n"}, {"services/gone/x.py": ""}],
+)
+def test_a_submodule_that_may_come_from_elsewhere(check, extra):
+    files = {"services/__init__.py": "", "train.py": FIT + "from services.gone import Pipeline\n"}
+    assert check("MLE0315", files | extra) == []
+
+
+def test_a_file_named_like_a_declared_package_does_not_stand_for_it(check):
+    files = {
+        "requirements.txt": "celery\n",
+        "jobs/celery.py": "x = 1\n",
+        "jobs/train.py": FIT + "from celery import states\n",
+    }
+    assert check("MLE0315", files) == []
