@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment import serving, values
+from ml_engineer.assessment import dataflow, serving, values
 from ml_engineer.assessment.rule import HIGH, Hit, Site, rule
 from ml_engineer.assessment.taint import taint
 
@@ -80,8 +80,19 @@ def _shared_files(handler: Handler) -> Iterator[tuple[str, list[Site]]]:
             if call.scope is writes[0].scope and call.node.lineno < writes[0].node.lineno:  # reads what it adds to
                 continue
             if any(p == path or p.endswith(base) for p in _paths(handler.repo, call)):
-                yield path, [writes[0].site(), call.site()]
+                yield path, [*_way_there(handler, writes[0]), writes[0].site(), call.site()]
                 break
+
+
+def _way_there(handler: Handler, write: Call) -> Iterator[Site]:
+    """The call in the handler itself that leads to a write in a helper."""
+    start = handler.functions[0]
+    if write.scope is not None and write.scope is not start:
+        name = write.scope.qualname.rpartition(".")[2]
+        for call in handler.calls:
+            if call.scope is start and call.name.rpartition(".")[2] == name:
+                yield call.site()
+                return
 
 
 def _is_write(call: Call) -> bool:
@@ -101,9 +112,33 @@ def _paths(repo: Repo, call: Call) -> list[str]:
         if isinstance(node, ast.Call) and call.module.resolve(node.func) in ("os.path.join", "pathlib.Path"):
             parts = [values.constant(repo, call.module, part) for part in node.args]
             value = parts[-1] if parts and isinstance(parts[-1], str) else None
+        if not isinstance(value, str) and isinstance(argument, ast.Name | ast.Attribute):
+            value = _handed_down(repo, call, argument)
         if isinstance(value, str) and _FILE.fullmatch(value):
             found.append(value)
     return found
+
+
+def _handed_down(repo: Repo, call: Call, argument: ast.expr) -> str | None:
+    """The one fixed text behind a parameter or an attribute, set where the function is called or the object is made."""
+    found: set[str] = set()
+    for step in dataflow.sources(repo, call.module, argument):
+        if isinstance(step.node, ast.Constant) and isinstance(step.node.value, str):
+            found.add(step.node.value)
+        elif isinstance(step.node, ast.Attribute):
+            found.update(_set_in_class(repo, step.module.resolve(step.node.value), step.node.attr))
+    return found.pop() if len(found) == 1 else None
+
+
+def _set_in_class(repo: Repo, owner: str, attribute: str) -> Iterator[str]:
+    """Fixed texts that the class of an object assigns to `self.attribute`."""
+    known = repo.classes.get(owner.removesuffix("()"))
+    for node in ast.walk(known[1]) if known is not None else ():
+        match node:
+            case ast.Assign(
+                targets=[ast.Attribute(value=ast.Name("self"), attr=name)], value=ast.Constant(value=str() as text)
+            ) if name == attribute:
+                yield text
 
 
 # --- globals ----------------------------------------------------------------------------------------------------------

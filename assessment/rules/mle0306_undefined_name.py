@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.reachable import SCHEDULERS, declared, reached, worked
-from ml_engineer.assessment.rule import CRITICAL, MEDIUM, Hit, SeverityName, rule
+from ml_engineer.assessment.rule import CRITICAL, HIGH, MEDIUM, Hit, SeverityName, rule
 from ml_engineer.assessment.undefined import Undefined, undefined
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Function, Module
     from ml_engineer.assessment.repo import Repo
+
+# Built in until Python 3.
+_PYTHON2 = frozenset("xrange unicode raw_input basestring unichr execfile cmp long".split())
 
 
 @rule(
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     source="ruff F821",
 )
 def check(repo: Repo) -> Iterator[Hit]:
+    old: list[Undefined] = []
     for module in reached(repo):
         if module.is_notebook:
             continue
@@ -32,7 +36,20 @@ def check(repo: Repo) -> Iterator[Hit]:
         for missing in undefined(repo, module):
             by_name.setdefault(missing.name, []).append(missing)
         for name, reads in by_name.items():
-            yield _hit(repo, module, name, reads)
+            if name in _PYTHON2:
+                old.extend(reads)
+            else:
+                yield _hit(repo, module, name, reads)
+    if old:
+        names = ", ".join(f"`{name}`" for name in sorted({read.name for read in old}))
+        yield Hit(
+            [read.module.site(read.node) for read in old],
+            severity=HIGH,
+            title=f"The code runs under Python 2 only: {names}",
+            why="Python 2 has had no fixes since 2020, and under Python 3 these lines raise NameError.",
+            remedy="Port the code to Python 3 (range, str, input), and say which Python it needs.",
+            anchor="python2",
+        )
 
 
 def _hit(repo: Repo, module: Module, name: str, reads: list[Undefined]) -> Hit:

@@ -13,6 +13,7 @@ from ml_engineer.assessment.rule import MEDIUM, Hit, rule
 if TYPE_CHECKING:
     from ml_engineer.assessment.files import File
     from ml_engineer.assessment.manifests import Node
+    from ml_engineer.assessment.module import Module
     from ml_engineer.assessment.repo import Repo
 
 _SCRIPT = re.compile(r"(?<![\w/.-])((?:\.{0,2}/)?[\w./-]+\.(?:py|sh|R|ipynb))(?![\w/])")
@@ -97,13 +98,11 @@ def _unlisted_params(repo: Repo, folder: str, stage: Node, command: Node) -> Ite
         module = repo.by_path.get(_join(folder, script))
         if module is None or "params.yaml" not in module.file.text:
             continue
-        read = {
-            node.slice.value
-            for node in ast.walk(module.tree)
-            if isinstance(node, ast.Subscript)
-            and isinstance(node.slice, ast.Constant)
-            and _is_params(module, node.value)
-        }
+        read: set[str] = set()
+        for node in ast.walk(module.tree):
+            match node:
+                case ast.Subscript(value=value, slice=ast.Constant(value=str() as name)) if _is_params(module, value):
+                    read.add(name)
         for name in sorted(read & sections - listed):
             yield f"{script} reads the parameter {name}, which the stage does not list", command
 

@@ -45,3 +45,33 @@ def test_a_global_that_is_set_from_the_request_and_read_again(check, place):
 )
 def test_lazy_loading_locals_fixed_assets_and_locks_are_silent(check, body):
     assert check("MLE0207", {"app.py": app(body)}) == []
+
+
+def test_a_fixed_file_that_a_helper_writes_and_the_model_reads(check, place):
+    files = {
+        "app.py": """\
+            from flask import Flask, request
+            from store import keep
+            from PIL import Image
+            app = Flask(__name__)
+            class Client:
+                def __init__(self):
+                    self.name = "input.jpg"
+            @app.route("/p", methods=["POST"])
+            def p():
+                keep(request.json["image"], client.name)
+                return str(Image.open(client.name).size)
+            if __name__ == "__main__":
+                client = Client()
+                app.run()
+            """,
+        "store.py": "def keep(data, path):\n    with open(path, 'wb') as f:\n        f.write(data)\n",
+    }
+    (finding,) = check("MLE0207", files)
+    assert place(finding) == ("app.py", 10)
+    assert [e.path for e in finding.evidence] == ["app.py", "store.py", "app.py"]
+
+
+def test_a_file_that_is_named_anew_for_each_request(check):
+    body = "name = str(uuid4()) + '.csv'\nrequest.files['f'].save(name)\nreturn str(pd.read_csv(name))"
+    assert check("MLE0207", {"app.py": app(body)}) == []

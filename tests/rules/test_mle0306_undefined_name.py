@@ -39,3 +39,9 @@ def test_tests_and_notebooks_are_no_subject(check):
 
 def test_a_file_that_nothing_reaches_is_silent(check):
     assert check("MLE0306", {"notes.py": "def f():\n    return np.zeros(1)\n"}) == []
+
+
+def test_what_only_python_2_has_is_one_finding(check, place):
+    code = "from sklearn.svm import SVC\nfor i in xrange(3):\n    SVC().fit(X(), unicode(i))\ndef X(): return [1]\n"
+    (finding,) = check("MLE0306", {"a.py": code, "b.py": code})
+    assert (place(finding), finding.severity, len(finding.evidence)) == (("a.py", 2), "high", 4)
