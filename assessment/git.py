@@ -72,7 +72,9 @@ def read(root: Path) -> GitFacts:
     head = _git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     if head is not None and head.returncode == 0:
         facts.revision = head.stdout.decode().strip() or None
-        diff = _git(root, "diff-index", "--cached", "--quiet", "--ignore-submodules", "HEAD", "--", ".")
+        diff = _git(
+            root, "diff-index", "--cached", "--quiet", "--no-ext-diff", "--ignore-submodules", "HEAD", "--", "."
+        )
         facts.staged = None if diff is None else diff.returncode == 1
     url = _git(root, "config", "--get", "remote.origin.url")
     if url is not None and url.returncode == 0:
@@ -97,7 +99,9 @@ def _index(output: bytes) -> dict[str, str]:
 def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[bytes] | None:
     """Run git in `root` with a clean environment; None where there is no git or it hangs."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-    environment |= {"GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_NO_LAZY_FETCH": "1"}
+    environment |= {"GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    # A partial clone would fetch what it lacks, by a program that its own configuration names.
+    environment |= {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
     try:
         return subprocess.run(
             ["git", *_SAFE, "-C", str(root), *arguments],
