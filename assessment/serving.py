@@ -187,6 +187,12 @@ def web_handlers(repo: Repo) -> list[Handler]:
     return [handler for handler in model_handlers(repo) if handler.framework not in PLATFORMS]
 
 
+def open_handlers(repo: Repo) -> list[Handler]:
+    """As `web_handlers`, and those of a web application that a model server carries (`ray.serve.ingress`): the server
+    brings health and metrics, and what a request may contain is still the handler's own affair."""
+    return [h for h in model_handlers(repo) if h.framework not in PLATFORMS or h.routes[0].framework in WEB]
+
+
 def apps(repo: Repo) -> list[App]:
     """Application objects of web frameworks, test files left out."""
     found: list[App] | None = repo.__dict__.get("_apps")

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def _has_model_route(repo: Repo) -> bool:
-    from ml_engineer.assessment.serving import web_handlers
+    from ml_engineer.assessment.serving import open_handlers
 
-    return bool(web_handlers(repo))
+    return bool(open_handlers(repo))
 
 
 @rule(
@@ -30,11 +30,11 @@ def _has_model_route(repo: Repo) -> bool:
     applies=_has_model_route,
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    from ml_engineer.assessment.serving import web_handlers
+    from ml_engineer.assessment.serving import open_handlers
 
     bare: dict[str, list[Site]] = {}
     partly: dict[str, list[Site]] = {}
-    for handler in web_handlers(repo):
+    for handler in open_handlers(repo):
         if not handler.reads or handler.schema is not None:
             continue
         first = handler.reads[0]

@@ -73,3 +73,21 @@ def test_a_model_that_cannot_be_resolved_is_known_by_its_name(check, place):
         """
     (finding,) = check("MLE0507", {"app.py": text})
     assert place(finding) == ("app.py", 6)
+
+
+def test_a_web_application_that_ray_carries_checks_its_own_requests(check, place):
+    code = """\
+        from fastapi import FastAPI
+        from ray import serve
+        from starlette.requests import Request
+        app = FastAPI()
+        @serve.deployment
+        @serve.ingress(app)
+        class Served:
+            @app.post("/predict")
+            async def answer(self, request: Request):
+                data = await request.json()
+                return self.model.predict(data)
+        """
+    (finding,) = check("MLE0507", {"s.py": code})
+    assert place(finding) == ("s.py", 10)
