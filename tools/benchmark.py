@@ -22,8 +22,8 @@ DESCRIPTION = """Measures a service: starts it in the sandbox, waits until it is
 - Gives latency (p50, p95, p99), throughput, error rate, CPU, memory and start-up time as measurements that a claim in
   state `measured` can cite by name. Names begin with label: give before and after a change different labels.
 - command must stay in the foreground and listen on port. Give ready_path: many servers open the port long before they
-  can answer. Start it as production does: a development server measures
-  itself. requests should be shaped like real traffic; send what the service really accepts.
+  can answer. Start it as production does: a development server measures itself.
+- requests should be shaped like real traffic: bodies that the service really accepts, in realistic shares.
 - Without rate the load is closed: concurrency clients wait for their answers. That finds what the service can do. With
   rate it is open: requests come at that rate whatever happens. That finds what users wait at that traffic.
 - It shares this machine's cores with the service: compare figures with each other, not with other machines."""

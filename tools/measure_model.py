@@ -141,7 +141,18 @@ def _torch_call(model: Any) -> Callable[[Any], Any]:
 
 
 def batches(spec: dict[str, Any]) -> Callable[[int], Any]:
-    """A function that makes an input of n rows."""
+    """A function that makes an input of n rows. It was tried, so that numpy or pandas do not count as the model's."""
+    try:
+        make = _maker(spec)
+        make(1)
+    except Failed:
+        raise
+    except Exception as error:
+        raise Failed(f"no input could be made: {type(error).__name__}: {error}") from error
+    return make
+
+
+def _maker(spec: dict[str, Any]) -> Callable[[int], Any]:
     if spec.get("make_batch"):
         return _dotted(spec["make_batch"])
     if spec.get("shape"):
@@ -167,7 +178,6 @@ def _cycle(rows: list[Any], n: int) -> list[Any]:
 
 def profile(spec: dict[str, Any]) -> dict[str, Any]:
     make = batches(spec)
-    make(1)  # so that numpy or pandas, if the input needs them, do not count as the model's
     gc.collect()
     before, begin = resident(), time.perf_counter()
     model = load(spec["loader"], spec.get("artefact", ""))

@@ -145,9 +145,9 @@ def _meaning(code: int | None, in_time: bool) -> str:
         return "Measure less (fewer repeats, smaller batches, a shorter time).\n"
     if code == 127:
         return "There is no such program inside the sandbox: check the path, or put its folder on PATH.\n"
-    if code == 137:
+    if code in (137, -9):
         return "It was killed, most often because it took more memory than the sandbox allows.\n"
-    if code == 139:
+    if code in (139, -11):
         return "It crashed in native code (segmentation fault), often a library of the wrong version.\n"
     return ""
 
@@ -196,10 +196,8 @@ def neighbours(result: dict[str, Any]) -> list[str]:
     """What to say of a machine that had other work to do meanwhile."""
     if result["other_cores"] < _NEIGHBOURS * result["cores"]:
         return []
-    return [
-        f"Other processes kept {result['other_cores']:.1f} of {result['cores']} cores busy meanwhile: times are too long "
-        "and rates too low; repeat it on a quiet machine before relying on them."
-    ]
+    busy = f"Other processes kept {result['other_cores']:.1f} of {result['cores']} cores busy meanwhile"
+    return [f"{busy}: times are too long and rates too low; repeat it on a quiet machine before relying on them."]
 
 
 def keep(context: Context, tool: str, method: str, figures: list[Figure], raw: dict[str, Any]) -> Kept:

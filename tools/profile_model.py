@@ -94,8 +94,9 @@ def _method(call: ProfileModelInput, result: dict[str, Any], level: str) -> str:
     return (
         f"{call.artefact or call.loader} loaded by {call.loader} and {call.method or 'predict'} called in one process "
         f"of `{call.python}` (Python {environment['python']}; {versions or 'no libraries'}; {environment['cpus']} "
-        f"CPUs), sandbox {level}; input: {source}; {call.warmup} calls of warm-up, then up to {call.repeats} timed calls "
-        f"a batch size within {call.seconds_per_batch:g} s; median and interquartile range; resident memory from /proc"
+        f"CPUs), sandbox {level}; input: {source}; {call.warmup} calls of warm-up, then up to {call.repeats} timed "
+        f"calls a batch size within {call.seconds_per_batch:g} s; median and interquartile range; "
+        "resident memory from /proc"
     )
 
 
