@@ -23,13 +23,15 @@ _TEST_FILE = re.compile(r"^(test_.*|.*_test|tests?|conftest)\.(py|ipynb)$")
 _STARTERS = re.compile(
     r"subprocess|runpy|os\.system|importlib|CliRunner|papermill|sys\.executable|run_command|run_sh_command|monkeypatch"
 )
+# Models that a library brings with their weights.
+_READY_MADE = ("torchvision.models.*", "*keras.applications.*", "tensorflow_hub.load", "tensorflow_hub.KerasLayer")
 
 
 def _model_calls(repo: Repo) -> list[Call]:
     """Where `.py` files train the model, or failing that load it to answer with it."""
     found = [call for call in trainings(repo) if not call.module.is_notebook]
     if not found:
-        loads = repo.closure("serve", "predict").calls(*values.ARTEFACT_LOADERS)
+        loads = repo.closure("serve", "predict").calls(*values.ARTEFACT_LOADERS, *_READY_MADE)
         found = [c for c in loads if not c.module.is_notebook and "test" not in c.module.file.roles]
     return found
 
@@ -55,7 +57,9 @@ def check(repo: Repo) -> Iterator[Hit]:
     subjects = _subjects(repo, calls)
     tests = [m for m in repo.modules if "test" in m.file.roles and _is_test(m)]
     reached = closure_of(repo, [Entry("evaluate", module, None, module.site(1)) for module in tests]).modules
-    if subjects & reached or any(_runs(test, subjects) for test in tests):
+    if subjects & reached or any("test" not in m.file.roles and _builds(repo, m) for m in reached):
+        return
+    if any(_runs(test, subjects) for test in tests):
         return
     need = min(calls, key=lambda call: (_rank(call), call.module.path.count("/")))
     searched: list[Module | str] = [*tests] if tests else ["test_*.py", "*_test.py", "tests/**"]
@@ -78,14 +82,21 @@ def _subjects(repo: Repo, calls: Iterable[Call]) -> set[Module]:
     for module in worked(repo).modules:
         if module.is_notebook:
             continue
-        classes = [f"{module.dotted}.{name}" for name in module.classes]
-        if any(is_training_call(call) for call in module.calls) or any(
-            values.is_torch_class(repo, name) or any(matches(b, *_KERAS_MODELS) for b in bases(repo, name))
-            for name in classes
-        ):
+        if any(is_training_call(call) for call in module.calls) or _builds(repo, module):
             found.add(module)
     found |= {call.module for call in repo.closure("serve", "predict").calls(*values.ARTEFACT_LOADERS)}
     return {module for module in found if "test" not in module.file.roles}
+
+
+def _builds(repo: Repo, module: Module) -> bool:
+    """Whether a module defines a network of torch or Keras."""
+    if not any(item.top in ("torch", "keras", "tensorflow") for item in module.imports):
+        return False
+    names = [f"{module.dotted}.{name}" for name in module.classes]
+    return any(
+        values.is_torch_class(repo, name) or any(matches(base, *_KERAS_MODELS) for base in bases(repo, name))
+        for name in names
+    )
 
 
 def _is_test(module: Module) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ml_engineer.assessment.rule import HIGH, Hit, Site, rule
 
 if TYPE_CHECKING:
+    from ml_engineer.assessment.manifests import Node
     from ml_engineer.assessment.repo import Repo
     from ml_engineer.assessment.workflows import Job, Step
 
@@ -62,7 +63,7 @@ def check(repo: Repo) -> Iterator[Hit]:
             _sites(old),
             confidence="medium",
             title=f"The pipeline uses retired actions: {names}",
-            why="They were written for a runtime that runners have dropped: they start with warnings, until they do not.",
+            why="They were written for a runtime that runners have dropped: they start with warnings as yet.",
             anchor="old",
         )
 
@@ -88,15 +89,20 @@ def _runtime(job: Job) -> Iterator[tuple[str, Site]]:
     on_current = bool(labels) and all(_CURRENT.match(label) for label, _ in labels)
     for step in job.steps if on_current else ():
         if (step.uses or "").startswith("actions/setup-python@") and (node := step.inputs.get("python-version")):
-            version = node.text.strip()
-            if _GONE_PYTHON.match(version):
-                yield f"Python {version} on {labels[0][0]}", node.site()
+            for version, site in _filled_in(job, node):
+                if _GONE_PYTHON.match(version.strip()):
+                    yield f"Python {version.strip()} on {labels[0][0]}", site
 
 
 def _values(job: Job, key: str) -> list[tuple[str, Site]]:
     """The labels of a job, those of its matrix included."""
     node = job.node.get(key) if job.node is not None else None
-    if node is None or job.node is None:
+    return _filled_in(job, node) if node is not None else []
+
+
+def _filled_in(job: Job, node: Node) -> list[tuple[str, Site]]:
+    """The texts of a value or of a list, a variable of the matrix replaced by what it stands for."""
+    if job.node is None:
         return []
     found: list[tuple[str, Site]] = []
     for item in node.items if node.kind == "list" else [node]:

@@ -49,3 +49,21 @@ def test_a_test_of_a_keras_model_that_is_built_elsewhere_is_enough(check):
         "tests/test_net.py": "from net import Net\ndef test_it():\n    assert Net()\n",
     }
     assert check("MLE0313", files) == []
+
+
+def test_a_service_with_ready_made_weights_has_a_model_too(check, place):
+    code = (
+        "from flask import Flask\nfrom torchvision import models\napp = Flask(__name__)\n"
+        "model = models.densenet121(pretrained=True)\n@app.route('/p')\ndef p():\n    return str(model(x))\n"
+    )
+    (finding,) = check("MLE0313", {"app.py": code})
+    assert place(finding) == ("app.py", 4)
+
+
+def test_a_test_of_a_network_that_training_makes_by_its_name_is_enough(check):
+    files = {
+        "net.py": "import torch\nclass Net(torch.nn.Module):\n    pass\n",
+        "train.py": "import torch\nm = make(config.model)\nloss = m(x)\nloss.backward()\nopt.step()\n",
+        "tests/test_net.py": "from net import Net\ndef test_it():\n    assert Net()\n",
+    }
+    assert check("MLE0313", files) == []

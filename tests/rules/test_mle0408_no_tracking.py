@@ -38,3 +38,11 @@ def test_a_service_that_trains_and_records_is_enough(check):
     fitting = "from sklearn.svm import SVC\ndef fit():\n    m = SVC()\n    m.fit(X, y)\n    return m.score(a, b)\n"
     assert check("MLE0408", {"app.py": app, "fitting.py": fitting}) == []
     assert len(check("MLE0408", {"app.py": app.replace("accuracy=", ""), "fitting.py": fitting})) == 1
+
+
+def test_a_logger_that_a_configured_trainer_is_given(check):
+    code = (
+        "from pytorch_lightning.loggers import WandbLogger\nfrom sklearn.svm import SVC\n"
+        "trainer = make(config, logger=WandbLogger('x'))\ntrainer.fit(pipeline)\n"
+    )
+    assert check("MLE0408", {"t.py": code}) == []

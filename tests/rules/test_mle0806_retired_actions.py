@@ -48,3 +48,13 @@ def test_a_deprecated_command_is_medium_at_its_line(check, place):
 @pytest.mark.parametrize("uses", ["actions/upload-artifact@v4", "actions/checkout@" + "8ade135a" * 5])
 def test_current_and_pinned_ones_are_left_alone(check, uses):
     assert check("MLE0806", text(uses)) == []
+
+
+def test_a_python_of_the_matrix_that_runners_no_longer_have(check, place):
+    text = (
+        "on: push\njobs:\n  t:\n    runs-on: ubuntu-latest\n    strategy:\n      matrix:\n"
+        "        python-version: ['3.6', '3.12']\n    steps:\n      - uses: actions/setup-python@v5\n"
+        "        with:\n          python-version: ${{ matrix.python-version }}\n"
+    )
+    (finding,) = check("MLE0806", {".github/workflows/ci.yml": text})
+    assert (place(finding)[1], "3.6" in finding.title) == (7, True)
