@@ -43,9 +43,10 @@ class Patience:
             return None
         if error.wait is not None and error.wait > self.honoured:
             return None
-        doubled = min(self.longest, self.first * 2 ** (attempt - 1))
-        pause: float = doubled * random.uniform(0.75, 1.0)
-        return pause if error.wait is None else max(error.wait, pause if error.wait == 0 else 0.0)
+        if error.wait:  # a little later than asked, so that agents side by side don't all come back at once
+            return error.wait + random.uniform(0.0, min(1.0, error.wait / 10))
+        pause: float = min(self.longest, self.first * 2 ** (attempt - 1)) * random.uniform(0.75, 1.0)
+        return pause
 
 
 async def take_turn(
