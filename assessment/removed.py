@@ -201,6 +201,9 @@ KERAS_METHODS: list[Removed] = [
 ]
 
 # `state, reward, done, info = env.step(action)`: since this version there are five values, so that unpacking fails.
+UNPACKED_OUTPUTS = Removed(
+    "unpacking a model's outputs", (("transformers", "4.0"),), "the fields of the output, or pass return_dict=False"
+)
 FOUR_VALUES = Removed(
     "gym.make().step",
     (("gym", "0.26"),),
@@ -232,4 +235,6 @@ def words(tops: frozenset[str], keras: bool) -> re.Pattern[bytes] | None:
         parts.add("ignore_index")
     if "gym" in tops:
         parts.add("step")
+    if "transformers" in tops:
+        parts.add("from_pretrained")
     return re.compile(rf"\b({'|'.join(sorted(map(re.escape, parts)))})\b".encode()) if parts else None

@@ -48,7 +48,8 @@ def check(repo: Repo) -> Iterator[Hit]:
     files = [f for f in repo.glob("*.md", "*.rst", "README*", "*.mdx") if f.size < 500_000]
     if saved is None or any(_CARD.search(f.name) for f in files):
         return
-    texts = [f.text for f in files if f.name.lower().startswith("readme") or f.path.lower().startswith("docs/")]
+    told = re.compile(r"readme|model", re.I)
+    texts = [f.text for f in files if told.match(f.name) or f.path.lower().startswith("docs/")]
     present = {name for name, pattern in _FIELDS.items() if any(pattern.search(text) for text in texts)}
     if repo.glob("LICENSE*", "LICENCE*", "COPYING*"):
         present.add("licence")

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
 
 _NO_FRAME = re.compile(r"\.(tolist|to_list|to_dict|keys|items|values|columns|index|split|unique|get|pop)\b|\[\]\[\]")
+# Models that answer with the hidden states and what is pooled from them: unpacked, these are the names of two fields.
+_BARE_MODEL = re.compile(
+    r"transformers\.(Auto|Bert|Roberta|DistilBert|XLMRoberta|Albert|Electra|Camembert|Deberta|XLNet|Longformer|GPT2|T5)"
+    r"Model\.from_pretrained\(\)(\.(to|cuda|eval)\(\))*"
+)
 _SAME_PACKAGE = {"pytorch-lightning": "lightning", "tensorflow": "tensorflow-cpu tensorflow-gpu"}
 
 
@@ -105,6 +110,9 @@ def _uses(repo: Repo, module: Module) -> Iterator[tuple[Removed, ast.AST]]:
     for call in module.calls:
         if call.name == removed.FOUR_VALUES.name and _unpacked_into(module, call) == 4:
             yield removed.FOUR_VALUES, call.node
+        if _BARE_MODEL.fullmatch(call.name) and _unpacked_into(module, call) > 1:
+            if b"return_dict" not in module.file.data:
+                yield removed.UNPACKED_OUTPUTS, call.node
         found = _by_call(call, keras)
         if found is not None and not _guarded(module, call.node):
             yield found, call.node

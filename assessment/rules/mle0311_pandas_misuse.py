@@ -34,6 +34,9 @@ def _uses_pandas(repo: Repo) -> bool:
     return repo.uses("pandas")
 
 
+_NO_COLUMN = frozenset("loc iloc at iat ix values columns index attrs T flags style iloc shape dtypes plot".split())
+
+
 @rule(
     id="MLE0311",
     name="pandas-misuse",
@@ -89,7 +92,9 @@ def _chained(module: Module) -> Iterator[Site]:
 
 
 def _selects_copy(module: Module, node: ast.expr) -> bool:
-    """`df[a]` or `df.loc[a]` of a known frame, to which a second selection is applied."""
+    """`df[a]`, `df.a` or `df.loc[a]` of a known frame, to which a second selection is applied."""
+    if isinstance(node, ast.Attribute):
+        return node.attr not in _NO_COLUMN and is_frame(module.resolve(node.value))
     if not isinstance(node, ast.Subscript):
         return False
     inner = node.value

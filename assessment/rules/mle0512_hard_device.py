@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _GUARD = re.compile(r"cuda|gpu|device|available", re.I)
 _CUDA = re.compile(r"cuda(:\d+)?")
+_EVALUATES = re.compile(r"test|eval|valid|bench", re.I)
 
 
 @rule(
@@ -31,23 +32,34 @@ _CUDA = re.compile(r"cuda(:\d+)?")
 )
 def check(repo: Repo) -> Iterator[Hit]:
     closure = repo.closure("serve", "predict", "train", "evaluate")
+    served = repo.closure("serve")
     hard: list[Site] = []
     unmapped: list[Site] = []
-    for module in sorted(closure.modules, key=lambda m: m.path):
+    answering = {call.module for call in repo.calls("torch.load", tests=False)}
+    for module in sorted(closure.modules | answering, key=lambda m: m.path):
         if "test" in module.file.roles or module.is_notebook:
             continue
         for call in module.calls:
-            if not closure.covers(module, call.node):
-                continue
-            site = _device_site(repo, call)
+            site = _device_site(repo, call) if closure.covers(module, call.node) else None
             if site is not None:
                 hard.append(site)
-            if _is_unmapped(call) and repo.closure("serve").covers(module, call.node):
+            if _is_unmapped(call) and (served.covers(module, call.node) or _only_predicts(repo, call)):
                 unmapped.append(call.site())
     for sites in per_file(dict.fromkeys(hard)):
         yield Hit(sites, title="The device is fixed to CUDA")
     for sites in per_file(unmapped):
-        yield Hit(sites, title="torch.load in the service has no map_location", anchor=f"map {sites[0].path}")
+        yield Hit(sites, title="torch.load has no map_location where the model answers", anchor=f"map {sites[0].path}")
+
+
+def _only_predicts(repo: Repo, call: Call) -> bool:
+    """Whether a load stands in a program that answers with a finished model, and in none that trains or evaluates."""
+    from ml_engineer.assessment.torchmode import forwards
+
+    if repo.closure("train", "evaluate").covers(call.module, call.node) or _EVALUATES.search(call.module.file.name):
+        return False
+    return repo.closure("predict").covers(call.module, call.node) or any(
+        forward.call.module is call.module for forward in forwards(repo)
+    )
 
 
 def _is_unmapped(call: Call) -> bool:

@@ -12,6 +12,12 @@ def test_three_of_five_fields_in_the_readme_are_enough(check):
     assert check("MLE0111", {"t.py": TRAIN, "README.md": readme}) == []
 
 
+def test_a_description_beside_the_model_is_read_too(check):
+    described = {"t.py": TRAIN, "README.md": "Accuracy: 0.91\n", "models/model_description.md": "Dataset: 2020.\n"}
+    (finding,) = check("MLE0111", described)
+    assert "training data" not in finding.title and "metrics" not in finding.title
+
+
 def test_a_card_is_enough(check):
     assert check("MLE0111", {"t.py": TRAIN, "docs/MODEL_CARD.md": "# Card\n"}) == []
 

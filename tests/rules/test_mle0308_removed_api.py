@@ -82,3 +82,26 @@ def test_keras_names_that_a_star_brings(check, place):
     code = "from keras.layers import *\nfrom keras.optimizers import *\nopt = Adam(lr=0.1)\n"
     (finding,) = check("MLE0308", {"t.py": code})
     assert place(finding) == ("t.py", 3)
+
+
+BERT = """\
+import transformers
+class Net:
+    def __init__(self):
+        self.bert = transformers.BertModel.from_pretrained("bert-base-uncased")
+    def forward(self, ids):
+        {}
+"""
+
+
+def test_outputs_that_are_unpacked_like_a_tuple(check, place):
+    code = BERT.format("hidden, pooled = self.bert(ids)")
+    (finding,) = check("MLE0308", {"net.py": code})
+    assert (place(finding), finding.severity.value) == (("net.py", 6), "high")
+    (finding,) = check("MLE0308", {"net.py": code, "requirements.txt": "transformers==3.0.2\n"})
+    assert finding.severity.value == "low"
+
+
+@pytest.mark.parametrize("line", ["out = self.bert(ids)", "hidden, pooled = self.bert(ids, return_dict=False)"])
+def test_outputs_that_are_taken_as_they_are(check, line):
+    assert check("MLE0308", {"net.py": BERT.format(line)}) == []

@@ -7,7 +7,13 @@ READ = "import pandas as pd\ndf = pd.read_csv('a.csv')\n"
 
 @pytest.mark.parametrize(
     "line",
-    ["df[df.a == 0]['b'] = 1", "df['b'][df.a == 0] = 1", "df.loc[df.a == 0]['b'] = 1", "df.dropna()['b'][0] = 1"],
+    [
+        "df[df.a == 0]['b'] = 1",
+        "df['b'][df.a == 0] = 1",
+        "df.loc[df.a == 0]['b'] = 1",
+        "df.dropna()['b'][0] = 1",
+        "df.b[df.a == 0] = 1",
+    ],
 )
 def test_chained_assignment_is_medium(check, place, line):
     (finding,) = check("MLE0311", {"a.py": READ + line + "\n"})
@@ -31,6 +37,8 @@ def test_a_loop_over_rows_is_low(check):
     [
         "df.loc[df.a == 0, 'b'] = 1",
         "df['b'] = 1",
+        "df.at[0, 'b'] = 1",
+        "df.values[:] = 0",
         "df.dropna(inplace=True)",
         "df = df.dropna()",
         "x = {'a': {}}\nx['a']['b'] = 1",

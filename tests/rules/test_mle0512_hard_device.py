@@ -30,6 +30,14 @@ def test_a_load_without_map_location(check, place):
     assert "map_location" in finding.title
 
 
+def test_a_script_that_answers_with_finished_weights_is_a_subject_one_that_trains_is_not(check, place):
+    net = "import torch\nclass Net(torch.nn.Module):\n    pass\nmodel = Net()\n"
+    net += "model.load_state_dict(torch.load('m.pt'))\n"
+    chat = net + "model.eval()\nprint(model(torch.ones(1)))\n"
+    (finding,) = check("MLE0512", {"chat.py": chat, "train.py": net + "model(torch.ones(1)).sum().backward()\n"})
+    assert place(finding) == ("chat.py", 5)
+
+
 def test_guards_and_fallbacks_are_fine(check):
     assert run(check, "d = 'cuda' if torch.cuda.is_available() else 'cpu'\nmodel = torch.load('m', d).to(d)") == []
     guarded = "model = torch.load('m', map_location='cpu')\nif torch.cuda.is_available():\n    model = model.cuda()"
