@@ -98,8 +98,8 @@ def _port(item: Node) -> Port:
     address, _, outside = before.rpartition(":")
     return Port(
         address.strip("[]"),
-        int(outside) if outside.isdigit() else None,
-        int(inside) if inside.isdigit() else None,
+        int(outside) if re.fullmatch(r"\d{1,5}", outside) else None,
+        int(inside) if re.fullmatch(r"\d{1,5}", inside) else None,
         item,
     )
 

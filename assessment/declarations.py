@@ -60,6 +60,7 @@ class PythonDeclared:
 
 
 _INSTALL = re.compile(r"\b(pip3?(?:\.\d+)?|conda|mamba|micromamba|uv)\b.*\b(install|create|add)\b")
+_ENDLESS = re.compile(r"\d{100}")  # no version; thousands of digits Python refuses to convert
 _WHEEL = re.compile(r"([A-Za-z0-9._]+)-(\d[^-/]*)-[^/]*\.whl")
 _LEGACY_NAME = re.compile(r"^([A-Za-z0-9][\w.-]*)\s*(\[[^\]]*\])?\s*(.*)$")
 _VALUED = frozenset(
@@ -71,6 +72,8 @@ _VALUED = frozenset(
 
 def spec_of(text: str) -> SpecifierSet | None:
     """The set of versions that a PEP 440 condition allows; None where it cannot be read."""
+    if _ENDLESS.search(text):
+        return None
     try:
         return SpecifierSet(text.strip().strip(",").strip())
     except InvalidSpecifier:
@@ -80,6 +83,8 @@ def spec_of(text: str) -> SpecifierSet | None:
 def requirement(text: str, source: Site, environment: str, kind: str, **more: Any) -> Declared | None:
     """A PEP 508 requirement, or a form of it that installers accepted in the past."""
     text = text.strip().rstrip(",;").strip()
+    if _ENDLESS.search(text):
+        return None
     if re.match(r"^(git|hg|svn|bzr)\+|^https?://|^file:", text):
         return _from_url(text, source, environment, kind, more)
     try:
@@ -197,7 +202,7 @@ def toml(file: File) -> dict[str, Any]:
     """A TOML file as a dict, empty where it cannot be read."""
     try:
         return tomllib.loads(file.text)
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # also numbers of thousands of digits
         return {}
 
 
@@ -279,7 +284,7 @@ def _keyed(name: str, value: object, site: Site, file: File, kind: str, group: s
 
 def poetry_specifier(text: str) -> str | None:
     """Poetry's condition as PEP 440: caret, tilde, wildcard and bare versions. None for alternatives (`||`)."""
-    if "||" in text or "|" in text:
+    if "|" in text or _ENDLESS.search(text):
         return None
     parts = []
     for part in re.split(r"\s*,\s*|\s+(?=[<>=!~^])", text.strip()):

@@ -369,7 +369,7 @@ def _installed_in(file: File) -> Iterator[Declared]:
 
 def _python(text: str, source: Site, kind: str) -> Iterator[PythonDeclared]:
     """A plain version: `3.9` stands for every 3.9.x, `3.9.1` for itself."""
-    match = re.fullmatch(r"(\d+)(?:\.(\d+))?(?:\.(\d+|x|\*))?", text)
+    match = re.fullmatch(r"(\d{1,4})(?:\.(\d{1,4}))?(?:\.(\d{1,4}|x|\*))?", text)
     if match is None:
         return
     numbers = [n for n in match.groups() if n is not None and n.isdigit()]

@@ -37,6 +37,10 @@ _NOT_ONE = re.compile(r"\.(md|py|sh|txt|ya?ml|json|j2|jinja2?|tmpl|tpl|erb|docke
 _HEREDOC = re.compile(r"(?<!<)<<(-?)(['\"]?)([A-Za-z_][\w.-]*)\2(?!<)")
 _VARIABLE = re.compile(r"\\?\$(?:\{(\w+)(?:(:?[-+])([^}]*))?\}|(\w+))")
 _FLAG = re.compile(r"--([\w-]+)(?:=(\S+))?\s*")
+_PORT = re.compile(r"[0-9]{1,5}")
+MAX_STAGES = 200  # a builder gives up on fewer layers
+MAX_FILLED = 20_000  # characters that one text may grow by through its variables
+MAX_DEFAULTS = 10  # `${A:-${B:-…}}` inside one another
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +167,7 @@ class Stage:
         for instruction in self.inherited("EXPOSE"):
             for word in instruction.words:
                 number = word.partition("/")[0]
-                if number.isdigit():
+                if _PORT.fullmatch(number):
                     found.append((int(number), instruction))
         return found
 
@@ -246,6 +250,9 @@ def parse_dockerfile(file: File) -> Dockerfile:
             if not keyword.startswith(("{{", "{%", "%", "INCLUDE")):
                 docker.problems.append((first, f"unknown instruction {keyword[:40]}"))
             continue
+        if keyword == "FROM" and len(docker.stages) >= MAX_STAGES:
+            docker.problems.append((first, f"more than {MAX_STAGES} stages: the rest is not looked at"))
+            break
         _add(docker, keyword, rest, first, last, lines, heredocs, onbuild)
     if not docker.stages and not docker.problems and docker.instructions:
         docker.problems.append((docker.instructions[0].line, "there is no FROM"))
@@ -403,18 +410,25 @@ def _split(text: str) -> list[str]:
         return text.split()
 
 
-def substitute(text: str, known: dict[str, str]) -> str:
-    """Fill in `$A`, `${A}`, `${A:-default}` and `${A:+other}`. What is not known stays as written."""
+def substitute(text: str, known: dict[str, str], depth: int = 0) -> str:
+    """Fill in `$A`, `${A}`, `${A:-default}` and `${A:+other}`. What is not known, or too long, stays as written."""
+    left = MAX_FILLED
 
     def value(match: re.Match[str]) -> str:
-        if match[0].startswith("\\"):
-            return match[0]
-        name = match[1] or match[4]
-        given = known.get(name)
-        if match[2] in (":-", "-"):
-            return given or substitute(match[3], known)
-        if match[2] in (":+", "+"):
-            return match[3] if given else ""
-        return given if given is not None else match[0]
+        nonlocal left
+        filled = _filled(match, known, depth)
+        left -= len(filled)
+        return filled if left >= 0 else match[0]
 
     return _VARIABLE.sub(value, text)
+
+
+def _filled(match: re.Match[str], known: dict[str, str], depth: int) -> str:
+    if match[0].startswith("\\"):
+        return match[0]
+    given = known.get(match[1] or match[4])
+    if match[2] in (":-", "-"):
+        return given or (substitute(match[3], known, depth + 1) if depth < MAX_DEFAULTS else match[0])
+    if match[2] in (":+", "+"):
+        return match[3] if given else ""
+    return given if given is not None else match[0]

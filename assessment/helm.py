@@ -22,7 +22,7 @@ _ACTION = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.S)
 _CONTROL = re.compile(r"^(if|else|end|with|range|define|block|template|/\*|\$)")
 _VALUE = re.compile(r"^\(?\s*\.Values\.([\w.]+)\s*\)?")
 _TO_YAML = re.compile(r"toYaml\s+\(?\s*(\.Values\.[\w.]+|\.)")
-_INDENT = re.compile(r"n?indent\s+(\d+)")
+_INDENT = re.compile(r"n?indent\s+(\d{1,3})\b")
 _WITH = re.compile(r"^with\s+\.Values\.([\w.]+)")
 
 

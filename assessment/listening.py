@@ -6,6 +6,7 @@ What is read from the environment, or given by a file that is not looked at, is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -157,7 +158,7 @@ def _configured(repo: Repo, name: str) -> bool:
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isdigit() else None
+    return int(text) if re.fullmatch(r"\d{1,5}", text) else None
 
 
 def _from_script(repo: Repo, command: Command) -> Iterator[Listening]:

@@ -32,7 +32,7 @@ MAX_NODES = 200_000  # nodes of one file, aliases counted as if they were expand
 MAX_PROBED_FILES = 2_000
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_INT = re.compile(r"[-+]?(0|[1-9][0-9_]*)$")
+_INT = re.compile(r"[-+]?(0|[1-9][0-9_]{0,300})$")  # Python refuses to convert thousands of digits
 _FLOAT = re.compile(r"[-+]?([0-9][0-9_]*)?\.?[0-9]+([eE][-+]?[0-9]+)?$")
 _TEMPLATED = re.compile(r"\{\{|\{%")
 

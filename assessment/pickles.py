@@ -179,7 +179,7 @@ class _Machine:
         if op.name in ("BINPUT", "BINGET", "LONG_BINPUT", "LONG_BINGET"):
             return int.from_bytes(raw, "little")
         if op.name in ("PUT", "GET"):
-            return int(raw) if raw.isdigit() else -1
+            return int(raw) if re.fullmatch(rb"\d{1,18}", raw) else -1
         text = raw.decode("utf-8", "replace")
         return text.strip("'\"") if op.name == "STRING" else text
 

@@ -267,7 +267,7 @@ def brought_by(name: str, declared: set[str]) -> str | None:
 def minor(spec: SpecifierSet) -> int | None:
     """The minor of Python 3 that a declaration is about: `==3.8.*` or `==3.8.1`; None for a range."""
     for item in spec:
-        match = re.match(r"3\.(\d+)", item.version)
+        match = re.match(r"3\.(\d{1,3})(?!\d)", item.version)
         if item.operator == "==" and match:
             return int(match[1])
     return None

@@ -51,7 +51,7 @@ def read_settings(repo: Repo) -> Settings:
         return settings
     try:
         table = tomllib.loads(file.text).get("tool", {}).get("ml-engineer", {})
-    except (tomllib.TOMLDecodeError, RecursionError, AttributeError):
+    except (ValueError, RecursionError, AttributeError):
         return settings
     entries = table.get("ignore", []) if isinstance(table, dict) else []
     for entry in entries if isinstance(entries, list) else [entries]:

@@ -86,6 +86,6 @@ def _may_be_installed(repo: Repo, module: Module, version: str) -> bool:
     allowed = repo.dependencies.may_be_at_least("apache-airflow", version, near=module.path)
     if allowed is None:  # not declared: the image may say
         files = repo.glob("*Dockerfile*", "*compose*.y*ml", "values.yaml")
-        images = [m for f in files for m in re.findall(r"apache/airflow:(?:slim-)?(\d+)\.\d+", f.text)]
+        images = [m for f in files for m in re.findall(r"apache/airflow:(?:slim-)?(\d{1,3})\.\d+", f.text)]
         return not images or any(int(major) >= int(version.split(".")[0]) for major in images)
     return allowed

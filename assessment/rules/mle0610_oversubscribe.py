@@ -41,7 +41,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     for file in starts:
         for line, match in file.find(_WORKERS):
             count = next(group for group in match.groups() if group)
-            if int(count) > 1 and not file.lines[line - 1].lstrip().startswith("#"):
+            if count.lstrip("0") not in ("", "1") and not file.lines[line - 1].lstrip().startswith("#"):
                 sites.append(file.site(line))
     for call in repo.closure("serve").calls("*"):
         if call.module.literal(call.keyword("n_jobs")) == -1:

@@ -55,5 +55,5 @@ def _attests(step: Step) -> bool:
     name, _, version = (step.uses or "").partition("@")
     if name not in _ATTESTS or (step.inputs.get("provenance") and step.inputs["provenance"].truth() is False):
         return False
-    major = re.search(r"v?(\d+)", version)
+    major = re.search(r"v?(\d{1,6})", version)
     return re.fullmatch(r"[0-9a-f]{40}", version) is not None or major is None or int(major[1]) >= _ATTESTS[name]

@@ -109,7 +109,7 @@ def _ports(repo: Repo) -> Iterator[Hit]:
     container = _application(repo)
     listening = of_dockerfile(repo, repo.dockerfiles[0]) if len(repo.dockerfiles) == 1 else None
     for probe in container.probes if container is not None and listening is not None else ():
-        number = int(probe.port) if probe.port is not None and probe.port.isdigit() else None
+        number = int(probe.port) if probe.port is not None and re.fullmatch(r"\d{1,5}", probe.port) else None
         if listening is None or listening.port is None or number is None or number == listening.port:
             continue
         if container is not None and not container.command and number not in [n for n, _, _ in container.ports]:
