@@ -38,15 +38,24 @@ def check(repo: Repo) -> Iterator[Hit]:
     for command in repo.commands.of("docker-cmd"):
         docker = next((d for d in repo.dockerfiles if d.path == command.site.path), None)
         wanted = _wanted(command)
-        if docker is not None and wanted and _all_known(docker) and not _in_image(repo, docker, command, wanted):
+        if docker is None or (wanted and _is_mounted(repo, docker)):
+            continue
+        if wanted and _all_known(docker) and not _in_image(repo, docker, command, wanted):
             yield Hit([command.site], title=f"The image starts {wanted[0]}, which is not in it", anchor=docker.path)
-        elif docker is not None and (script := _not_executable(repo, docker, command)) is not None:
+        elif (script := _not_executable(repo, docker, command)) is not None:
             yield Hit([command.site], title=f"The image starts {script}, which may not be executed", anchor=docker.path)
     for command in repo.commands.of("procfile", "compose"):
         wanted = _wanted(command)
         if command.origin == "procfile" and wanted and not _in_tree(repo, command, wanted):
             yield Hit([command.site], title=f"{command.name} starts {wanted[0]}, which does not exist")
     yield from _documented(repo)
+
+
+def _is_mounted(repo: Repo, docker: Dockerfile) -> bool:
+    """Whether the README has the reader mount a folder over the image's working folder."""
+    folder = docker.final.workdir.rstrip("/") if docker.final is not None else ""
+    mount = re.compile(rf"docker[^\n]*\s(-v|--volume)[ =]\S+:{re.escape(folder)}/?[\s:`'\"]")
+    return bool(folder) and any(mount.search(file.text) for file in repo.glob("README*"))
 
 
 def _documented(repo: Repo) -> Iterator[Hit]:

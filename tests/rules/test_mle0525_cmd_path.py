@@ -45,6 +45,16 @@ def test_a_base_image_with_an_application_of_its_own(check):
     assert check("MLE0525", {"Dockerfile": docker('["python", "server.py"]', base="acme/base:1")}) == []
 
 
+def test_a_folder_that_the_reader_mounts(check):
+    files = {
+        "Dockerfile": docker('["python", "app.py"]', "COPY requirements.txt ."),
+        "app.py": "",
+        "requirements.txt": "",
+    }
+    assert len(check("MLE0525", files)) == 1
+    assert check("MLE0525", files | {"README.md": "docker run -it -v $PWD:/app/ -p 80:80 me\n"}) == []
+
+
 def test_a_script_without_its_run_bit(check, place, tmp_path):
     files = {"Dockerfile": docker('["./start.sh"]'), "start.sh": "#!/bin/sh\n"}
     (finding,) = check("MLE0525", files)
