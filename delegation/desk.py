@@ -161,7 +161,7 @@ class Desk:
             asker=chain[-1],
             repository=self.repository,
             timeout=settings.timeout,
-            cost=f"${settings.max_cost:g}",
+            cost=f"${self.tree.share(chain, settings.max_cost):g}",
             deeper=self.tree.deeper(chain),
         )
         name = f"handoffs/{handoff.id}.md"

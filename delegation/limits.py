@@ -77,7 +77,7 @@ class Tree:
         self.begun += 1
         slots = self._slots.setdefault(len(chain), asyncio.Semaphore(self.settings.parallel))
         async with slots:
-            with (purse or self.purse).reserve(peer, max_cost) as share:
+            with (purse or self.purse).reserve(peer, self.share(chain, max_cost)) as share:
                 yield share
 
     def _check(self, chain: Chain, peer: str) -> None:
@@ -87,6 +87,11 @@ class Tree:
             raise Refused(f"{' → '.join([*chain, peer])} is deeper than {self.settings.depth} levels")
         if self.begun >= self.settings.hand_offs:
             raise Refused(f"{self.settings.hand_offs} hand-offs have been made, which is the limit over the whole tree")
+
+    def share(self, chain: Chain, max_cost: float) -> float:
+        """What a peer asked by the last of `chain` may cost: half as much each level down, as it comes out of the share
+        of the one that asks."""
+        return float(max_cost / 2 ** (len(chain) - 1))
 
     def deeper(self, chain: Chain) -> int:
         """How many levels a peer that is asked by the last of `chain` may ask on."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml_engineer.delegation.transports.base import (
+    GRACE,
     Ask,
     Declined,
     TransportError,
@@ -47,7 +48,7 @@ class A2A:
                 "the A2A client is not installed: pip install 'ml-engineer[a2a]'", begun=False
             ) from error
         try:
-            async with _http_client(self.url, token(self.token_env), ask.timeout) as http:
+            async with _http_client(self.url, token(self.token_env), ask.timeout + GRACE) as http:
                 config = ClientConfig(httpx_client=http, supported_protocol_bindings=["JSONRPC", "HTTP+JSON"])
                 client = await create_client(self.url, client_config=config)
                 return Written(await _converse(client, ask))

@@ -65,6 +65,7 @@ class Transport(Protocol):
         ...
 
 
+GRACE = 5.0  # seconds that a client waits beyond the hand-off's own time: the desk decides when it is over
 MAX_WIRE = 8_000_000  # bytes of one HTTP response, progress events included
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml_engineer.delegation.transports.base import (
+    GRACE,
     Ask,
     TransportError,
     Written,
@@ -44,7 +45,7 @@ class MCP:
         try:
             async with AsyncExitStack() as stack:
                 target = await self._target(stack, ask)
-                client = await stack.enter_async_context(Client(target, read_timeout_seconds=ask.timeout))
+                client = await stack.enter_async_context(Client(target, read_timeout_seconds=ask.timeout + GRACE))
                 result = await client.call_tool(self.tool, {self.argument: ask.brief})
         except Exception as error:
             raise as_transport_error(error, _not_begun) from error
@@ -55,7 +56,7 @@ class MCP:
         if self.url is not None:
             from mcp.client.streamable_http import streamable_http_client
 
-            http = await stack.enter_async_context(_http_client(secret, ask.timeout))
+            http = await stack.enter_async_context(_http_client(secret, ask.timeout + GRACE))
             return streamable_http_client(self.url, http_client=http)
         from mcp.client.stdio import StdioServerParameters
 

@@ -96,7 +96,7 @@ def test_out_of_time_the_server_s_work_is_cancelled(server: Callable[..., str]) 
 
     started = time.monotonic()
     _, reply = hand(MCP("ask", "brief", server(ask)), timeout=2.0)
-    assert "no reply within 2 s" in str(reply.error) or "imed out" in str(reply.error)
+    assert reply.error == "no reply within 2 s; the peer was stopped"
     assert time.monotonic() - started < 12
     deadline = time.monotonic() + 10
     while not ended and time.monotonic() < deadline:
