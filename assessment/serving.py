@@ -234,8 +234,12 @@ def serves_model(repo: Repo) -> bool:
 
 
 def serving_modules(repo: Repo) -> list[Module]:
-    """Modules of which the serving entry points reach some code, by path."""
-    return sorted(repo.closure("serve").modules, key=lambda module: module.path)
+    """Modules of which the handlers, or what makes the application they are registered on, reach some code, by path."""
+    found = set(repo.closure("serve").modules)
+    app = served_app(repo)
+    if app is not None:
+        found |= callgraph.closure_of(repo, [Entry("serve", app.call.module, app.call.scope, app.site)]).modules
+    return sorted(found, key=lambda module: module.path)
 
 
 # --- what one request runs --------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.serving import served_app, serving_modules
 
     app = served_app(repo)
-    if app is None or repo.closure("serve").imports(*LIBRARIES):
+    if app is None or any(item.top in LIBRARIES for module in serving_modules(repo) for item in module.imports):
         return
     around = [module for module in repo.modules if module.file.folder == app.call.module.file.folder]
     if any(item.top in LIBRARIES for module in around if not module.is_notebook for item in module.imports):

@@ -264,3 +264,25 @@ def test_a_librarys_examples_and_documents_serve_nobody(repo):
     opened = repo({"pyproject.toml": library, "lib/__init__.py": "", **files})
     assert opened.dependencies.is_library
     assert serving.handlers(opened) == [] and serving.apps(opened) == []
+
+
+def test_what_makes_the_application_serves_too_where_the_routes_stand_elsewhere(repo):
+    routes = """
+        import joblib
+        from fastapi import APIRouter
+        router = APIRouter()
+        model = joblib.load("m.joblib")
+
+        @router.post("/predict")
+        def predict(rows: list[float]):
+            return float(model.predict([rows])[0])
+    """
+    main = """
+        from fastapi import FastAPI
+        import routes, telemetry
+        app = FastAPI()
+        app.include_router(routes.router)
+        telemetry.start(app)
+    """
+    files = {"routes.py": routes, "main.py": main, "telemetry.py": "def start(app): pass\n", "other.py": "x = 1\n"}
+    assert [m.path for m in serving.serving_modules(repo(files))] == ["main.py", "routes.py", "telemetry.py"]
