@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 # Trainers that log by default, and callbacks that write a log.
 _LOGGING = (
     "transformers.*Trainer", "trl.*Trainer", "*lightning.Trainer", "*lightning.*.Trainer", "*CSVLogger",
-    "*lightning.loggers.*", "*lightning.pytorch.loggers.*", "*TensorBoard*", "*SummaryWriter", "ultralytics.YOLO", "logging.FileHandler",
-    "*RotatingFileHandler", "dvc.api.*", "*.log_metric*", "*.log_evaluation", "sagemaker.*", "azureml.*", "google.cloud.aiplatform.*",
-    "fastai.*Learner*", "autogluon.*",
+    "*lightning.loggers.*", "*lightning.pytorch.loggers.*", "*TensorBoard*", "*SummaryWriter", "ultralytics.YOLO",
+    "logging.FileHandler", "*RotatingFileHandler", "dvc.api.*", "*.log_metric*", "*.log_evaluation", "sagemaker.*",
+    "azureml.*", "google.cloud.aiplatform.*", "fastai.*Learner*", "autogluon.*",
 )  # fmt: skip
 _WRITERS = (
     "json.dump", "json.dumps", "yaml.dump", "yaml.safe_dump", "*.to_csv", "*.to_json", "*.to_parquet", "numpy.save*",

@@ -20,6 +20,7 @@ _FITTED = (
     "sklearn.externals.joblib.load", "torch.load", "*keras.models.load_model", "skops.io.load", "mlflow.*.load_model",
 )  # fmt: skip
 _PREPARES = re.compile(r"\.(transform|texts_to_sequences|inverse_transform|get_feature_names_out)$")
+_MADE_HERE = re.compile(r"(^|_)(fit|train|best|search)(_|$)")
 _ANSWERS = re.compile(r"\.(predict|predict_proba|decision_function)$")
 
 
@@ -76,6 +77,8 @@ def _load(repo: Repo, module: Module, node: ast.expr) -> Step | None:
             continue
         if matches(step.name, *_FITTED):
             return wrapper if wrapper is not None and step.inside else step
+        if _MADE_HERE.search(step.name.rpartition(".")[2]):
+            return None  # the object comes out of a training, and what is loaded are the rows
         if wrapper is None and step.name in repo.functions:
             wrapper = step
     return None
