@@ -15,7 +15,7 @@ from typing import Any
 
 import jinja2
 
-_MARK = re.compile(r"<(?=/?\s*quoted\b)", re.IGNORECASE)
+_MARK = re.compile(r"<(?=\s*/?\s*quoted\b)", re.IGNORECASE)
 
 
 @cache
