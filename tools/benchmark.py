@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_engineer.tools.base import Tool, ToolInput, ToolResult
 from ml_engineer.tools.context import Context
-from ml_engineer.tools.measurement import Figure, keep, neighbours, our_python, run_inside
+from ml_engineer.tools.measurement import Figure, company, keep, neighbours, our_python, run_inside
 
 _SLACK = 20  # seconds for starting, ending and writing
 _MIB = 1 << 20
@@ -114,7 +114,7 @@ def _method(call: BenchmarkInput, result: dict[str, Any], level: str) -> str:
         f"`{call.command}` on this machine, sandbox {level}, loopback; {load}, {result['elapsed_seconds']:.1f} s after "
         f"{result['warmup']} requests of warm-up; mix: {mix}; httpx2 with kept connections; latency of the requests "
         "that succeeded, percentiles by nearest rank; CPU and resident memory summed over the service's processes "
-        "every 0.1 s (shared pages count in each)"
+        f"every 0.1 s (shared pages count in each); {company(result)}"
     )
 
 

@@ -7,6 +7,7 @@ torch and onnxruntime are the target's, and are imported when the loader or the 
 from __future__ import annotations
 
 import gc
+import hashlib
 import importlib
 import json
 import os
@@ -15,6 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 MARKER = "ML_ENGINEER_RESULT "
@@ -34,6 +36,13 @@ def resident(field: str = "VmRSS") -> int:
             if line.startswith(field + ":"):
                 return int(line.split()[1]) * 1024
     raise Failed("/proc/self/status says nothing of memory")
+
+
+def machine_seconds() -> float:
+    """CPU seconds that all cores of the machine were busy so far: all but idle and waiting for disks."""
+    with open("/proc/stat") as stat:
+        user, nice, system, _, _, irq, softirq, steal = map(int, stat.readline().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 # --- the artefact -----------------------------------------------------------------------------------------------------
@@ -61,6 +70,17 @@ def load(loader: str, artefact: str) -> Any:
             f"the loader {loader} could not load {artefact}: {type(error).__name__}: {error}. Perhaps it was saved by "
             "another library (then choose its loader), or by another version of it"
         ) from error
+
+
+def _digest(artefact: str) -> str:
+    """Which file it was; empty for a folder. Read after loading, so that it does not warm the cache."""
+    if not Path(artefact).is_file():
+        return ""
+    digest = hashlib.sha256()
+    with open(artefact, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _joblib(artefact: str) -> Any:
@@ -179,11 +199,13 @@ def _cycle(rows: list[Any], n: int) -> list[Any]:
 def profile(spec: dict[str, Any]) -> dict[str, Any]:
     make = batches(spec)
     gc.collect()
+    machine, own = machine_seconds(), time.process_time()
     before, begin = resident(), time.perf_counter()
     model = load(spec["loader"], spec.get("artefact", ""))
     seconds, after = time.perf_counter() - begin, resident()
     call = predictor(model, spec["loader"], spec.get("method", ""))
     timings = [_time(call, make, size, spec) for size in spec["batch_sizes"]]
+    others = machine_seconds() - machine - (time.process_time() - own)
     versions = {name: getattr(sys.modules[name], "__version__", "?") for name in _VERSIONS if name in sys.modules}
     return {
         "model": f"{type(model).__module__}.{type(model).__name__}",
@@ -192,6 +214,9 @@ def profile(spec: dict[str, Any]) -> dict[str, Any]:
         "rss_after": after,
         "rss_peak": resident("VmHWM"),
         "batches": timings,
+        "other_cores": max(0.0, others / (time.perf_counter() - begin)),
+        "cores": os.cpu_count() or 1,
+        "artefact_sha256": _digest(spec.get("artefact", "")),
         "environment": {
             "python": platform.python_version(),
             "machine": platform.machine(),

@@ -192,12 +192,17 @@ def shown(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
+def company(result: dict[str, Any]) -> str:
+    """The machine's other work, as part of the method: a time measured on a busy machine is another one."""
+    return f"other processes kept {result['other_cores']:.1f} of {result['cores']} cores busy meanwhile"
+
+
 def neighbours(result: dict[str, Any]) -> list[str]:
     """What to say of a machine that had other work to do meanwhile."""
     if result["other_cores"] < _NEIGHBOURS * result["cores"]:
         return []
-    busy = f"Other processes kept {result['other_cores']:.1f} of {result['cores']} cores busy meanwhile"
-    return [f"{busy}: times are too long and rates too low; repeat it on a quiet machine before relying on them."]
+    busy = company(result)
+    return [f"{busy[:1].upper()}{busy[1:]}: times are too long; repeat it on a quiet machine before relying on them."]
 
 
 def keep(context: Context, tool: str, method: str, figures: list[Figure], raw: dict[str, Any]) -> Kept:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from ml_engineer.tools.base import Tool, ToolInput, ToolResult
 from ml_engineer.tools.context import Context
-from ml_engineer.tools.measurement import Figure, keep, run_inside, their_python
+from ml_engineer.tools.measurement import Figure, company, keep, neighbours, run_inside, their_python
 
 _MIB = 1 << 20
 _SLACK = 20
@@ -96,7 +96,7 @@ def _method(call: ProfileModelInput, result: dict[str, Any], level: str) -> str:
         f"of `{call.python}` (Python {environment['python']}; {versions or 'no libraries'}; {environment['cpus']} "
         f"CPUs), sandbox {level}; input: {source}; {call.warmup} calls of warm-up, then up to {call.repeats} timed "
         f"calls a batch size within {call.seconds_per_batch:g} s; median and interquartile range; "
-        "resident memory from /proc"
+        f"resident memory from /proc; {company(result)}"
     )
 
 
@@ -111,6 +111,7 @@ def _cautions(result: dict[str, Any]) -> list[str]:
     )
     return [
         *lines,
+        *neighbours(result),
         "Load time (measured once) and memory after loading include the libraries that the artefact imports.",
         "Not to conclude: the latency of a service (parsing, features and queues come on top), nor its capacity.",
     ]

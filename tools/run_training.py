@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from ml_engineer.tools.base import Tool, ToolInput, ToolResult
 from ml_engineer.tools.context import Context
-from ml_engineer.tools.measurement import Figure, keep, neighbours, our_python, run_inside
+from ml_engineer.tools.measurement import Figure, company, keep, neighbours, our_python, run_inside
 from ml_engineer.tools.terminal import neutralise
 
 _MIB = 1 << 20
@@ -61,7 +61,7 @@ async def run(context: Context, call: RunTrainingInput) -> ToolResult:
     spec = call.model_dump()
     seconds = call.time_limit_seconds + _SLACK
     result, inside = await run_inside(context, our_python("measure_training"), spec, seconds=seconds)
-    method = f"`{call.command}` run once on this machine, sandbox {inside.level}, exit code 0"
+    method = f"`{call.command}` run once on this machine, sandbox {inside.level}, exit code 0; {company(result)}"
     metrics = _metrics(call, result)
     raw = {"input": spec, "method": method} | result
     kept = keep(context, "training", method, [*_resources(call, result), *metrics], raw)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import re
@@ -289,7 +290,7 @@ def artefact(root: Path) -> dict[str, Any]:
     return {"label": "m", "artefact": "m.pkl", "loader": "pickle", "python": sys.executable, **short}
 
 
-def test_a_model_is_timed_by_batch_size(measure: Measure, artefact: dict[str, Any]) -> None:
+def test_a_model_is_timed_by_batch_size(measure: Measure, artefact: dict[str, Any], root: Path, run_dir: Path) -> None:
     result = measure("ProfileModel", **artefact)
     found = values(result)
     assert found["m batch 1 median"] >= 1
@@ -298,6 +299,8 @@ def test_a_model_is_timed_by_batch_size(measure: Measure, artefact: dict[str, An
     assert found["m memory after loading"] >= found["m memory before loading"] > 1
     assert found["m load time"] > 0
     assert result.data["model"] == "code_of_model.Model"
+    raw = json.loads((run_dir / result.data["record"]).read_bytes())
+    assert raw["artefact_sha256"] == hashlib.sha256((root / "m.pkl").read_bytes()).hexdigest()
     assert {one["samples"] for one in result.data["measurements"] if "batch" in one["name"]} == {4}
 
 
@@ -387,6 +390,17 @@ def test_metrics_of_files_and_output_are_measurements(measure: Measure, training
     assert methods["t accuracy"].endswith("read from metrics.json, the program's own figure")
     assert "printed as “epoch 2 loss=0.33”" in methods["t loss"]
     assert result.data["changed"] == ["metrics.json"]
+
+
+def test_work_of_others_is_part_of_the_method(measure: Measure, training: dict[str, Any]) -> None:
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        result = measure("RunTraining", **training | {"command": "sleep 1"})
+    finally:
+        busy.kill()
+        busy.wait()
+    found = re.search(r"other processes kept ([0-9.]+) of \d+ cores busy", result.data["method"])
+    assert found and float(found.group(1)) > 0
 
 
 def test_a_metrics_file_of_an_earlier_run_does_not_count(
