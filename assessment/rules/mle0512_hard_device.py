@@ -71,8 +71,8 @@ def _is_unmapped(call: Call) -> bool:
 def _device_site(repo: Repo, call: Call) -> Site | None:
     """Where the literal stands that puts a value on CUDA without asking whether there is one."""
     module = call.module
-    if _is_guarded(module, call.node):
-        return None
+    if _is_guarded(module, call.node) or module.enclosing(call.node, ast.arguments) is not None:
+        return None  # the default of a parameter: the caller decides
     if call.name.endswith(".cuda") and not call.name.startswith("torch.cuda") and not call.node.args:
         return call.site() if isinstance(call.node.func, ast.Attribute) else None
     given = [call.keyword("device"), call.keyword("map_location")]
@@ -97,6 +97,8 @@ def _literal_site(repo: Repo, module: Module, node: ast.expr | None) -> Site | N
     if isinstance(value, ast.Call) and where.resolve(value.func) == "torch.device" and value.args:
         value = value.args[0]
     if not (isinstance(value, ast.Constant) and isinstance(value.value, str) and _CUDA.fullmatch(value.value)):
+        return None
+    if where.enclosing(value, ast.arguments) is not None:
         return None
     if "exec" in where.call_names:  # settings that a configuration file or the command line may still replace
         return None

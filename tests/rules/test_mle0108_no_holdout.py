@@ -103,3 +103,8 @@ def test_rows_that_are_typed_in_the_code_are_a_demonstration(check):
         "Pipeline(stages=[LogisticRegression()]).fit(rows)\n"
     )
     assert check("MLE0108", {"t.py": code}) == []
+
+
+def test_the_fit_of_a_local_class_that_is_missing_is_not_judged(check):
+    files = {"services/__init__.py": "", "fit.py": "from services.gone import Pipeline\nPipeline().fit(rows)\n"}
+    assert check("MLE0108", files) == []

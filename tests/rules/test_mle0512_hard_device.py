@@ -38,6 +38,13 @@ def test_a_script_that_answers_with_finished_weights_is_a_subject_one_that_train
     assert place(finding) == ("chat.py", 5)
 
 
+def test_the_default_of_a_parameter_is_the_callers_choice(check):
+    load = (
+        "def net(device=torch.device('cuda:0')):\n    return torch.load('m', map_location=device)\nmodel = net('cpu')"
+    )
+    assert run(check, load) == []
+
+
 def test_guards_and_fallbacks_are_fine(check):
     assert run(check, "d = 'cuda' if torch.cuda.is_available() else 'cpu'\nmodel = torch.load('m', d).to(d)") == []
     guarded = "model = torch.load('m', map_location='cpu')\nif torch.cuda.is_available():\n    model = model.cuda()"
