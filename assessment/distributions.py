@@ -107,6 +107,8 @@ def providers(target: str) -> tuple[str, ...]:
         known = _PROVIDERS.get(".".join(parts[:length]))
         if known:
             return tuple(known.split())
+    if target.startswith("google.cloud.") and len(parts) > 2:
+        return (f"google-cloud-{canonical(re.sub(r'_v[0-9].*$', '', parts[2]))}",)
     return (canonical(parts[0]),)
 
 

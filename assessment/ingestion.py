@@ -43,6 +43,9 @@ _CHECK_NAME = re.compile(
 )
 
 
+_CHAINED = re.compile(r"(pandas|polars|dask)\..*\(\)")  # a method of what was read
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
     """A read of training data. `proven`: it was seen to flow into a fit; otherwise it is read by a training program."""
@@ -71,6 +74,8 @@ def _training_reads(repo: Repo) -> Iterator[Read]:
     for entry in train_entries(repo):
         closure = entry_closure(repo, entry)
         for call in closure.calls(*FRAME_READS, *_FILE_READS, "datasets.load_dataset"):
+            if _CHAINED.match(call.name):
+                continue
             if call.node in seen or (call.name == "datasets.load_dataset" and not _reads_own_files(call)):
                 continue
             seen.add(call.node)

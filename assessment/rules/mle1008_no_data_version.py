@@ -24,6 +24,7 @@ _DATA_NAME = re.compile(
     r"datasets|input|inputs|images?|train|raw|corpus)(/|$)",
     re.I,
 )
+_CHAINED = re.compile(r"(pandas|polars|dask)\..*\(\)")  # a method of what was read
 _VERSIONED = re.compile(
     r"\b(dvc|lakefs|deltalake|delta\.|pachyderm|quilt3|git-lfs|sha256|md5|checksum|hashlib)\b", re.I
 )
@@ -44,12 +45,17 @@ def check(repo: Repo) -> Iterator[Hit]:
     if _has_versions(repo):
         return
     sites: list[tuple[Site, str]] = []
-    for call in repo.closure("train").calls(*READERS, "*.add_argument"):
+    written = _written(repo)
+    calls = [c for c in repo.closure("train").calls(*READERS, "*.add_argument") if not _CHAINED.match(c.name)]
+    if not all(call.module.is_notebook for call in calls):  # notebooks beside a program are for looking around
+        calls = [call for call in calls if not call.module.is_notebook]
+    for call in calls:
         path = _option(call) if call.name.endswith(".add_argument") else _path(repo, call)
         if (
             path
             and "test" not in call.module.file.roles
             and _DATA_NAME.search(path)
+            and path not in written
             and not _is_tracked(repo, call, path)
         ):
             sites.append((call.site(), path))
@@ -61,6 +67,16 @@ def check(repo: Repo) -> Iterator[Hit]:
             title=f"Training data has no version ({path})",
             anchor=f"data version {need.path}",
         )
+
+
+def _written(repo: Repo) -> set[str]:
+    """Paths of tables that a program of the repository writes: what made them is versioned with the code."""
+    found = set()
+    for call in repo.calls("*.to_csv", "*.to_parquet", "*.to_feather", "*.to_pickle", tests=False):
+        path = call.module.literal(call.node.args[0]) if call.node.args else None
+        if isinstance(path, str):
+            found.add(path)
+    return found
 
 
 def _has_versions(repo: Repo) -> bool:

@@ -54,3 +54,12 @@ def test_a_json_of_data_in_a_torch_program(check, place):
 def test_a_dataset_that_a_library_verifies_is_no_read(check):
     code = "from torchvision import datasets\nd = datasets.MNIST('data')\nfor x in d:\n    f(x).backward()\n"
     assert check("MLE0412", {"t.py": code}) == []
+
+
+def test_methods_of_a_table_are_no_further_reads(check):
+    code = (
+        "import dask.dataframe as dd\nfrom sklearn.svm import SVC\ndf = dd.read_csv('d.csv')\n"
+        "X = df[['a']].compute()\nSVC().fit(X, df['b'].compute())\n"
+    )
+    (finding,) = check("MLE0412", {"t.py": code})
+    assert len(finding.evidence) == 1

@@ -89,3 +89,8 @@ def test_an_image_of_airflow_brings_airflow(check):
     files = {"dags/d.py": "from airflow import DAG\nimport yaml\n", "requirements.txt": "pyyaml\n"}
     assert len(check("MLE1005", files)) == 1
     assert check("MLE1005", {**files, "Dockerfile": "FROM apache/airflow:2.9.1\n"}) == []
+
+
+def test_a_versioned_module_of_a_cloud_library(check):
+    code = "from google.cloud.aiplatform_v1 import ModelServiceClient\nimport yaml\n"
+    assert check("MLE1005", {"a.py": code, "requirements.txt": "google-cloud-aiplatform\npyyaml\n"}) == []

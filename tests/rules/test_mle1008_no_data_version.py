@@ -34,3 +34,14 @@ def test_the_default_of_an_option_is_a_path(check, place):
 
 def test_an_absolute_path_to_a_file_that_is_tracked(check):
     assert check("MLE1008", {"train.py": TRAIN.replace("data/", "/home/me/"), "data/train.csv": "a\n"}) == []
+
+
+def test_a_table_that_a_program_of_the_repository_writes(check):
+    make = "import pandas as pd\npd.DataFrame({'a': range(3)}).to_csv('data/train.csv')\n"
+    assert check("MLE1008", {"train.py": TRAIN, "make.py": make}) == []
+
+
+def test_a_method_of_what_was_read_reads_nothing(check, place):
+    code = TRAIN.replace("SVC()", "df.fillna('data/other.csv')\nSVC()")
+    (finding,) = check("MLE1008", {"train.py": code})
+    assert "data/train.csv" in finding.title
