@@ -400,7 +400,7 @@ def is_conda(file: File) -> bool:
     if not re.search(r"^(build_)?dependencies\s*:", file.text, re.M):
         return False
     named = re.search(r"conda|environment|^env[^/]*$|python_env", file.name, re.I)
-    return bool(re.search(r"^channels\s*:|^\s*-\s+pip\s*:", file.text, re.M) or named)
+    return bool(re.search(r"^channels\s*:|^[ \t]*-[ \t]+pip\s*:", file.text, re.M) or named)
 
 
 def conda(file: File) -> Iterator[Declared]:

@@ -34,8 +34,8 @@ _POD = {
 }
 LONG_RUNNING = frozenset("Deployment StatefulSet DaemonSet ReplicaSet ReplicationController Rollout".split())
 PROBES = ("readinessProbe", "livenessProbe", "startupProbe")
-_OBJECT = re.compile(r"^\s*(-\s+)?[\"']?apiVersion[\"']?\s*:", re.M)
-_KIND = re.compile(r"^\s*(-\s+)?[\"']?kind[\"']?\s*:", re.M)
+_OBJECT = re.compile(r"^[ \t]*(-[ \t]+)?[\"']?apiVersion[\"']?\s*:", re.M)
+_KIND = re.compile(r"^[ \t]*(-[ \t]+)?[\"']?kind[\"']?\s*:", re.M)
 _PUT_IN = re.compile(r"\{\{-?\s*(toYaml|include|template|tpl)\b")
 _CONFIGURATION = frozenset("Kustomization Chart Config Values Profile Cluster".split())
 

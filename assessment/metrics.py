@@ -247,7 +247,11 @@ def alert_rules(repo: Repo) -> list[Site]:
 
 def _rule_files(repo: Repo) -> list[File]:
     candidates = repo.glob("*.yml", "*.yaml", "*.rules")
-    return [f for f in candidates if "test" not in f.roles and re.search(r"^\s*-?\s*(alert|record):", f.text, re.M)]
+    return [
+        f
+        for f in candidates
+        if "test" not in f.roles and re.search(r"^[ \t]*(?:-[ \t]*)?(alert|record):", f.text, re.M)
+    ]
 
 
 def _alerts(repo: Repo, file: File) -> Iterator[Site]:

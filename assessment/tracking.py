@@ -109,4 +109,6 @@ def _names_a_tracker(repo: Repo) -> bool:
 
 def keeps_metrics_in_pipeline(repo: Repo) -> bool:
     """Whether a pipeline file declares metrics or plots."""
-    return any(re.search(r"^\s*-?\s*(metrics|plots):", f.text, re.M) for f in repo.glob("dvc.yaml", "dvclive.yaml"))
+    return any(
+        re.search(r"^[ \t]*(?:-[ \t]*)?(metrics|plots):", f.text, re.M) for f in repo.glob("dvc.yaml", "dvclive.yaml")
+    )

@@ -64,6 +64,7 @@ def main() -> None:
     try:
         sys.exit(cli.main(standalone_mode=False))
     except click.ClickException as error:
+        error.message = _visible(error.message)
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
@@ -73,8 +74,15 @@ def main() -> None:
         sys.stderr.close()  # the reader went away; there is nobody left to tell
         sys.exit(141)
     except Exception as error:
-        click.echo(f"ml-engineer failed: {type(error).__name__}: {error}\n{_keep_traceback()}", err=True)
+        click.echo(_visible(f"ml-engineer failed: {type(error).__name__}: {error}\n{_keep_traceback()}"), err=True)
         sys.exit(2)
+
+
+def _visible(message: str) -> str:
+    """The message, in which a name from the target cannot drive the terminal."""
+    from ml_engineer.report.text import visible
+
+    return visible(message)
 
 
 def _keep_traceback() -> str:

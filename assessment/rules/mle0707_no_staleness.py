@@ -17,7 +17,9 @@ _DATED = re.compile(
     re.I | re.M,
 )
 _TRACKED = ("mlflow", "wandb", "clearml", "neptune", "comet_ml", "sagemaker", "azureml", "vertexai", "dvclive")
-_SCHEDULE = re.compile(r"^\s*-?\s*(cron|schedule):|kind:\s*CronJob|@daily|@weekly|schedule_interval|schedule=", re.M)
+_SCHEDULE = re.compile(
+    r"^[ \t]*(?:-[ \t]*)?(cron|schedule):|kind:\s*CronJob|@daily|@weekly|schedule_interval|schedule=", re.M
+)
 
 
 def _is_used(repo: Repo) -> bool:

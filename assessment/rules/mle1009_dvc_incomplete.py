@@ -33,7 +33,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     files = _dvc_files(repo)
     configs = repo.glob("**/.dvc/config", ".dvc/config")
     cached = [f for f in files if f.suffix == ".dvc" or _keeps_outputs(repo, f)]
-    if cached and not any(re.search(r"^\s*\[.*remote", config.text, re.M) for config in configs):
+    if cached and not any(re.search(r"^[ \t]*\[.*remote", config.text, re.M) for config in configs):
         need = cached[0]
         yield Hit(
             [repo.missing(need.site(1), ("[remote …] in .dvc/config",), configs or [need])],
