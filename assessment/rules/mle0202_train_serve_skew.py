@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,17 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.skew import Preparation, Prepared
 
 
+_TRANSFORMERS = r"sklearn\.(preprocessing|impute|decomposition|feature_extraction|feature_selection|compose)\b.*"
+_FITTED = re.compile(rf"{_TRANSFORMERS}\(\)\.(fit|fit_transform)")
+_LEARNS = re.compile(r".*\.(fit|fit_generator|partial_fit|backward)")
+_READS = re.compile(r".*\b(read_\w+|load\w*|fetch_\w+)")
+
+
 def _compares(repo: Repo) -> bool:
+    from ml_engineer.assessment.serving import handlers
     from ml_engineer.assessment.skew import pairs
 
-    return next(pairs(repo), None) is not None
+    return next(pairs(repo), None) is not None or bool(handlers(repo))
 
 
 @rule(
@@ -32,6 +40,7 @@ def _compares(repo: Repo) -> bool:
 def check(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.skew import pairs, prepared
 
+    yield from _fitted_on_requests(repo)
     found: dict[str, tuple[str, list[Site]]] = {}
     for pair in pairs(repo):
         training, inference = prepared(repo, pair.training), prepared(repo, pair.inference)
@@ -42,6 +51,33 @@ def check(repo: Repo) -> Iterator[Hit]:
             sites += [site for site in inference.sites[:2] if site not in sites]
     for anchor, (what, sites) in found.items():
         yield Hit(sites, confidence="medium", title=what, anchor=anchor)
+
+
+def _fitted_on_requests(repo: Repo) -> Iterator[Hit]:
+    """Transformers that a handler fits on what it was just sent, where it trains nothing."""
+    from ml_engineer.assessment.dataflow import sources
+    from ml_engineer.assessment.serving import handlers
+
+    sites: dict[Site, None] = {}
+    for handler in handlers(repo):
+        fits = [call for call in handler.calls if _FITTED.fullmatch(call.name)]
+        if not fits or any(_LEARNS.fullmatch(c.name) and not _FITTED.fullmatch(c.name) for c in handler.calls):
+            continue
+        for call in fits:
+            data = call.argument(0, "X")
+            if data is not None and not any(
+                _READS.fullmatch(step.name) for step in sources(repo, call.module, data) if step.name
+            ):
+                sites[call.site()] = None
+    if sites:
+        yield Hit(
+            list(sites),
+            title="The service fits its transformer on the request itself",
+            why="The values are scaled by themselves, not by the training data: the model sees other numbers, a single "
+            "row even becomes all zeros.",
+            remedy="Save the fitted transformer with the model, best in one Pipeline, and only transform here.",
+            anchor="fitted on requests",
+        )
 
 
 def _differences(training: Preparation, inference: Preparation) -> Iterator[tuple[Prepared, str]]:

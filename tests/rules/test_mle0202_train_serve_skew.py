@@ -108,3 +108,30 @@ def test_other_numbers_are_skew_and_equal_ones_are_not(check):
     other = ANSWER.format(normalise=NORMALISE.replace("0.2", "0.3"))
     assert "other numbers" in check("MLE0202", {"train.py": train, "app.py": other})[0].title
     assert check("MLE0202", {"train.py": train, "app.py": ANSWER.format(normalise=NORMALISE)}) == []
+
+
+SERVICE = """\
+import joblib
+import pandas as pd
+from flask import Flask, request
+from sklearn.preprocessing import StandardScaler
+app = Flask(__name__)
+def scale(payload):
+    scaler = StandardScaler().fit({data})
+    return scaler.transform(payload)
+@app.route("/predict", methods=["POST"])
+def predict():
+    model = joblib.load("m.joblib")
+    return str(model.predict(scale(pd.DataFrame(request.json))))
+"""
+
+
+def test_a_transformer_that_is_fitted_on_the_request(check, place):
+    (finding,) = check("MLE0202", {"app.py": SERVICE.format(data="payload")})
+    assert (place(finding), finding.severity.value) == (("app.py", 7), "high")
+
+
+def test_a_transformer_that_is_fitted_on_the_training_data_again_is_another_fault(check):
+    assert check("MLE0202", {"app.py": SERVICE.format(data="pd.read_csv('train.csv')")}) == []
+    retrains = SERVICE.format(data="payload").replace("model.predict(", "model.fit(")
+    assert check("MLE0202", {"app.py": retrains}) == []

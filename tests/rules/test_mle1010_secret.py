@@ -46,6 +46,7 @@ def test_a_secret_is_found_and_never_shown(check, place, path, line, value):
         "pad_token = '[PAD]'",
         "sort_key = 'AAAAAAAAAAAAAAAAAAAAAAAA'",
         "message = 'wrong password, try again'",
+        "user = User(name='john_doe', email='john@example.com', password='Tr0ub4dor&3')",
     ],
 )
 def test_placeholders_and_look_alikes(check, line):
