@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _TRANSFORMERS = r"sklearn\.(preprocessing|impute|decomposition|feature_extraction|feature_selection|compose)\b.*"
 _FITTED = re.compile(rf"{_TRANSFORMERS}\(\)\.(fit|fit_transform)")
-_LEARNS = re.compile(r".*\.(fit|fit_generator|partial_fit|backward)")
+# What a handler that trains or evaluates anew does too.
+_LEARNS = re.compile(r".*\.(fit|fit_generator|partial_fit|backward|train_test_split)")
 _READS = re.compile(r".*\b(read_\w+|load\w*|fetch_\w+)")
 
 
@@ -61,7 +62,11 @@ def _fitted_on_requests(repo: Repo) -> Iterator[Hit]:
     sites: dict[Site, None] = {}
     for handler in handlers(repo):
         fits = [call for call in handler.calls if _FITTED.fullmatch(call.name)]
-        if not fits or any(_LEARNS.fullmatch(c.name) and not _FITTED.fullmatch(c.name) for c in handler.calls):
+        if (
+            not fits
+            or not handler.model_calls
+            or any(_LEARNS.fullmatch(c.name) and not _FITTED.fullmatch(c.name) for c in handler.calls)
+        ):
             continue
         for call in fits:
             data = call.argument(0, "X")

@@ -135,3 +135,8 @@ def test_a_transformer_that_is_fitted_on_the_training_data_again_is_another_faul
     assert check("MLE0202", {"app.py": SERVICE.format(data="pd.read_csv('train.csv')")}) == []
     retrains = SERVICE.format(data="payload").replace("model.predict(", "model.fit(")
     assert check("MLE0202", {"app.py": retrains}) == []
+
+
+def test_a_table_that_is_scaled_for_a_picture_reaches_no_model(check):
+    shown = SERVICE.format(data="payload").replace("model.predict(", "model.shown(")
+    assert check("MLE0202", {"app.py": shown}) == []
