@@ -1,6 +1,7 @@
 """Changing a repository: assess, plan, approval, then step by step on a branch of the run's own.
 
-    survey → plan → approve → step 1 → … → step 10 → verify → assess again → synthesise → check_evidence → seal
+    survey → plan → approve → step 1 → … → step 10 → verify → assess again → delegate → synthesise → check_evidence
+    → seal
 
 Only steps that the plan names cost anything. Each ends with its checks: passed, it is a commit; failed, its changes are
 kept as a patch and taken back, so that the next step stands on ground that holds. At the end all checks run again, and
@@ -18,7 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ml_engineer.agent import synthesise
+from ml_engineer.agent import handoffs, synthesise
 from ml_engineer.agent.branch import Branch, Commands, StepChecks
 from ml_engineer.agent.budget import Caps
 from ml_engineer.agent.calls import Gate
@@ -98,7 +99,7 @@ def build_graph() -> Any:
     graph = StateGraph(State, context_schema=Job)
     nodes: dict[str, Any] = {"survey": survey_node, "plan": _plan, "approve": _approve}
     nodes |= {node_name(step): _step_node(step) for step in STEP_NAMES}
-    nodes |= {"verify": _verify, "assess_again": _assess_again, "synthesise": _synthesise}
+    nodes |= {"verify": _verify, "assess_again": _assess_again, "delegate": _delegate, "synthesise": _synthesise}
     nodes |= {"check_evidence": evidence_node, "seal": seal_node}
     for name, node in nodes.items():
         graph.add_node(name, node)
@@ -214,7 +215,7 @@ async def _work(job: Job, step: int) -> StepRecord:
     engine = synthesise.step_record(job.assessment(), step, wanted=True)
     planned = job.plan().step(step)
     if planned is None:
-        return engine.model_copy(update={"summary": f"no change planned; {engine.summary}"})
+        return engine
     agent, steps = agent_name(step), job.steps_agent
     steps.context.step = agent
     checks = StepChecks(planned.checks, job.commands(agent), job.branch)
@@ -274,12 +275,30 @@ async def _assess_again(state: State, runtime: Any) -> State:
     return {"stage": "assessed"}
 
 
-async def _synthesise(state: State, runtime: Any) -> State:
-    job: Job = runtime.context
+def _after(job: Job) -> tuple[Assessment, list[StepRecord]]:
+    """What the engine finds now, and the steps' records on top of it."""
     data = job.run.read("survey-after.json")
     assert data is not None, "assess_again leaves its assessment"
     after = Assessment.model_validate_json(data)
-    records = [final_record(job.record(step), after) for step in STEP_NAMES]
+    return after, [final_record(job.record(step), after, job.plan().step(step)) for step in STEP_NAMES]
+
+
+async def _delegate(state: State, runtime: Any) -> State:
+    """Hand on what is not our trade and is not solved. The desk's ledger keeps a resumed run from asking twice."""
+    job: Job = runtime.context
+    if job.run.read("handoffs.json") is None:
+        peers = job.peers or handoffs.open_peers(job.run, job.root, job.root.name, ask=False)
+        _, records = _after(job)
+        claims = {name: claim for record in records for name, claim in record.claims.items()}
+        done = await peers.hand_off([one for record in records for one in record.findings], claims, job.task)
+        made = handoffs.Made(handoffs=done, fields=peers.filled(done, claims))
+        job.run.write("handoffs.json", made.model_dump_json().encode())
+    return {"stage": "delegated"}
+
+
+async def _synthesise(state: State, runtime: Any) -> State:
+    job: Job = runtime.context
+    after, records = _after(job)
     report = synthesise.report(
         after,
         records,
@@ -287,13 +306,14 @@ async def _synthesise(state: State, runtime: Any) -> State:
         started=job.run.meta["started"],
         model=job.steps_agent.model,
         mode="implement",
+        made=handoffs.Made.model_validate_json(job.run.read("handoffs.json") or b"{}"),
     )
     planning = Usage.model_validate_json(job.run.read("plan-usage.json") or b"{}")
     job.run.write("draft.json", _finished(job, report, after, planning).model_dump_json().encode())
     return {"stage": "synthesised"}
 
 
-def final_record(record: StepRecord, after: Assessment) -> StepRecord:
+def final_record(record: StepRecord, after: Assessment, planned: PlannedStep | None) -> StepRecord:
     """The step's record on top of what the engine finds now: findings that are gone are gone; doubts stay, and so do
     the model's own findings and its claims on what it made, measured or proposes."""
     doubted = {one.fingerprint: one for one in record.findings if "Disputed by the model" in one.why}
@@ -304,6 +324,8 @@ def final_record(record: StepRecord, after: Assessment) -> StepRecord:
             update = {"confidence": doubt.confidence, "why": doubt.why} if doubt else {}
             findings.append(one.model_copy(update=update))
     findings += [one for one in record.findings if one.rule.startswith("MODEL")]
+    if planned is None:
+        record = record.model_copy(update={"summary": f"nothing was to be changed; {synthesise.summary_of(findings)}"})
     own: dict[str, Claim] = {name: claim for name, claim in record.claims.items() if claim.state in _OWN}
     return record.model_copy(update={"findings": findings, "claims": {**after.claims.get(record.step, {}), **own}})
 

@@ -48,13 +48,14 @@ def step_record(assessment: Assessment, step: int, *, wanted: bool) -> StepRecor
         step=step,
         name=name,
         state=StepState.DONE,
-        summary=_summary(findings),
+        summary=summary_of(findings),
         findings=findings,
         claims=assessment.claims.get(step, {}),
     )
 
 
-def _summary(findings: Sequence[Finding]) -> str:
+def summary_of(findings: Sequence[Finding]) -> str:
+    """How many findings of each severity, worst first."""
     if not findings:
         return "no findings"
     counts = Counter(finding.severity for finding in findings)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 MODES = ("ask", "accept-edits", "full")
 _UNATTENDED = frozenset({"accept-edits", "full"})
+_CONFINED = frozenset({"bwrap", "landlock"})
 _NO_MODEL = (
     "implement needs a model: set ANTHROPIC_API_KEY, or ANTHROPIC_BASE_URL and --model for a server of your own. "
     "`ml-engineer doctor` says what is found; `ml-engineer review` works without one."
@@ -194,7 +195,7 @@ async def _open_job(
     outputs = folder / "tools" / "outputs"
     mode = Mode(run.meta["permission"])
     permissions = Permissions(mode, worktree.folder.resolve(), level=sandbox.level, readable=(outputs,))
-    agreed = Agreed(run, person)
+    agreed = Agreed(run, person, confined=sandbox.level in _CONFINED or mode is Mode.FULL)
     gate = PermissionGate(permissions, agreed.ask)
     ledger = Ledger(folder / "ledger.jsonl")
     async with open_context(worktree.folder, folder / "tools", launcher=sandbox) as context:
@@ -297,9 +298,10 @@ class Agreed:
 
     run: Run
     person: Person | None
+    confined: bool  # commands cannot leave the working copy, or the user has said that they may
 
     async def ask(self, call: Call, decision: Decision) -> str | None:
-        if call.name == "Bash" and call.input.get("command") in self._commands():
+        if self.confined and call.name == "Bash" and call.input.get("command") in self._commands():
             return None
         if self.person is None:
             return f"{call.name} was refused: {decision.reason}; nobody can be asked here"
