@@ -43,7 +43,6 @@ class Work:
     desk: Desk | None = None
     chain: Chain = ()
     handoffs: dict[str, Handoff] = field(default_factory=dict)
-    done: dict[str, Handoff] = field(default_factory=dict)
 
 
 def build_graph(peers: Iterable[str] = PEERS) -> Any:
@@ -80,7 +79,8 @@ async def hand_all(desk: Desk, handoffs: Sequence[Handoff], chain: Chain) -> lis
     work = Work(desk, chain, {handoff.id: handoff for handoff in handoffs})
     graph = build_graph(dict.fromkeys([*PEERS, *(handoff.peer for handoff in handoffs)]))
     await graph.ainvoke({"states": {}}, {"recursion_limit": 10}, context=work)
-    return [work.done[handoff.id] for handoff in handoffs]
+    # Where a workflow was resumed, LangGraph does not run nodes again that had ended: the ledger has what they got.
+    return [await desk.hand(handoff, chain) for handoff in handoffs]
 
 
 # --- nodes ------------------------------------------------------------------------------------------------------------
@@ -103,7 +103,6 @@ async def _ask(sent: Sent, runtime: Any) -> State:
     work: Work = runtime.context
     assert work.desk is not None, "a graph that runs has a desk"
     handoff = await work.desk.hand(work.handoffs[sent["handoff"]], work.chain)
-    work.done[handoff.id] = handoff
     return {"states": {handoff.id: handoff.state.value}}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -42,13 +41,13 @@ model = LogisticRegression(random_state=0).fit(X_train, y_train)
 print(accuracy_score(y_test, model.predict(X_test)))
 pickle.dump(model, open("model.pkl", "wb"))
 """
-# Notes that it was asked; the first time it is slow to answer unless its name is in FAST.
+# Notes that it was asked; unless it is one of the fast ones, it does not answer before the run is resumed.
 PEER = """import json, os, pathlib, sys, time
 name = os.environ["ML_ENGINEER_HANDOFF"].rpartition("-")[0]
 sys.stdin.read()
 log = pathlib.Path({log!r})
 with log.open("a") as stream: stream.write(name + "\\n")
-if name not in {fast!r} and log.read_text().split().count(name) == 1: time.sleep(120)
+if name not in {fast!r} and not log.with_name("resumed").exists(): time.sleep(120)
 with log.with_name("answered").open("a") as stream: stream.write(name + "\\n")
 claims = [{{"text": "Model Drift: a test each day", "state": "proposed"}}]
 print(json.dumps({{"answer": "answer of " + name, "claims": claims, "usage": {{"turns": 1, "cost_usd": 0.25}}}}))
@@ -140,7 +139,7 @@ def test_killed_during_parallel_hand_offs_a_run_asks_again_what_was_running_and_
     names = list(states(report(run("review", target, "--format", "json"))))
     assert len(names) >= 3
     run("runs", "discard", next((tmp_path / "home" / "runs").iterdir()).name)
-    fast, slow = names[0], names[1:]
+    fast = names[0]
     configure(tmp_path, names, [fast])
     ours = subprocess.Popen([SCRIPT, "review", target], env=environment, stdout=subprocess.DEVNULL,
                             stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)  # fmt: skip
@@ -148,6 +147,7 @@ def test_killed_during_parallel_hand_offs_a_run_asks_again_what_was_running_and_
     ours.send_signal(signal.SIGKILL)
     ours.wait()
     running = [name for name in lines(tmp_path / "asked") if name != fast]
+    (tmp_path / "resumed").touch()
     (folder,) = (tmp_path / "home" / "runs").iterdir()
     sealed = report(run("runs", "resume", folder.name, "--format", "json"))
     assert set(states(sealed).values()) == {"answered"}
@@ -155,12 +155,10 @@ def test_killed_during_parallel_hand_offs_a_run_asks_again_what_was_running_and_
     assert asked.count(fast) == 1
     assert {name: asked.count(name) for name in running} == dict.fromkeys(running, 2)
     answered = lines(tmp_path / "answered")
-    assert sorted(answered) == sorted(set(answered) & {fast, *running}) + [] or set(answered) == set(names)
-    assert all(answered.count(name) == 1 for name in answered)
+    assert sorted(answered) == sorted(names), "each answered once, so none of those killed went on"
     assert {one.peer: one.reply.answer for one in sealed.handoffs if one.reply} == {
         name: f"answer of {name}" for name in names
     }
-    assert len(slow) == len(names) - 1
 
 
 def lines(path: Path) -> list[str]:
@@ -262,7 +260,3 @@ def test_the_list_starts_without_what_is_slow_to_import(environment: dict[str, s
         "assert not slow, slow\n"
     )
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
-
-
-def test_the_script_is_the_one_under_test() -> None:
-    assert SCRIPT.exists(), shlex.quote(str(SCRIPT))
