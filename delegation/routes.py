@@ -94,6 +94,8 @@ CUES: tuple[Cue, ...] = (
         expected="the pipeline as tasks with inputs, outputs and triggers, and the first step that makes it repeatable",
         rules=("MLE0411", "MLE0414", "MLE0417"),
         weight="high",
+        fields=(("Data Sources", PRESENT), ("Data Prep / Automation", ABSENT), ("Data Prep / Monitoring", ABSENT)),
+        field_weight="high",
         words=(r"data pipeline", r"\betl\b", r"\belt\b", r"ingest", r"\bairflow\b", r"\bdagster\b", r"\bprefect\b",
                r"data ?(ware|lake)house", r"data (warehouse|lake)", r"\bkafka\b", r"back-?fill", r"feature store",
                r"data (source|quality|contract)s?\b"),
