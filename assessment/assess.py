@@ -78,7 +78,7 @@ def _conclude(repo: Repo, rules: Sequence[Rule], outcomes: list[Outcome]) -> Ass
         files_scanned=len(repo.files),
         files_skipped=[SkippedFile(path=path, reason=why) for path, why in repo.skipped[:MAX_SKIPPED_LISTED]],
         skipped_total=len(repo.skipped),
-        notes=[*repo.git.notes, *notes],
+        notes=[*repo.git.notes, *_only_checked(repo), *notes],
         problems=[
             *(f"rule {outcome.rule.key} failed: {outcome.error}" for outcome in outcomes if outcome.error),
             *_unread(repo),
@@ -89,6 +89,17 @@ def _conclude(repo: Repo, rules: Sequence[Rule], outcomes: list[Outcome]) -> Ass
         suppressed=suppressed,
         score=score.build(repo, outcomes, findings),
     )
+
+
+def _only_checked(repo: Repo) -> list[str]:
+    """Said where the tree is so large that only its machine-learning modules were looked into."""
+    rest = len(repo.all_modules) - len(repo.modules)
+    if not rest:
+        return []
+    return [
+        f"{rest:,} of {len(repo.all_modules):,} Python files are tests, library code or import nothing of"
+        " machine learning: these were checked for syntax and imports, and where the others call into them"
+    ]
 
 
 def _unread(repo: Repo) -> list[str]:

@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 
 MAX_SEARCHED_FILES = 12
 LARGE_TREE = 250  # Python files; few prototypes have as many, a library or a monorepo has
+LARGE_LIBRARY = 400  # modules with a machine-learning import
+_PROGRAM = re.compile(
+    rb"__main__|@\w+\.(?:route|get|post|command)\(|add_argument\(|\bFlask\(|\bFastAPI\(|handler\(event"
+)
 _RELEVANT = frozenset(
     "torch tensorflow keras sklearn xgboost lightgbm catboost jax transformers flask fastapi bentoml litserve kserve "
     "streamlit gradio mlflow wandb joblib pickle pandas pyspark airflow prefect dagster lightning pytorch_lightning "
@@ -116,16 +120,20 @@ class Repo:
     def modules(self) -> list[Module]:
         """The modules that rules look at: all of them, or in a large tree those with a machine-learning import.
 
-        What these call is followed into every other module; the rest of a large tree is checked for syntax and imports.
+        In a machine-learning library (more of these than any prototype has) only its programs and notebooks. What these
+        call is followed into every other module; the rest of a large tree is checked for syntax and imports.
         """
         if len(self.all_modules) <= LARGE_TREE:
             return self.all_modules
-        return [
+        relevant = [
             module
             for module in self.all_modules
             if "test" not in module.file.roles
             and any(item.top in _RELEVANT for item in self.facts[module.path].imports)
         ]
+        if len(relevant) <= LARGE_LIBRARY:
+            return relevant
+        return [m for m in relevant if m.is_notebook or _PROGRAM.search(m.file.data)]
 
     @cached_property
     def by_dotted(self) -> dict[str, Module]:
