@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     source="observed",
 )
 def check(repo: Repo) -> Iterator[Hit]:
+    gone: dict[str, list[Broken]] = {}  # a module that is missing is one cause, whoever imports it
     for module in reached(repo):
-        imports = list(broken_imports(repo, module))
+        imports: list[Broken] = []
+        for item in broken_imports(repo, module):
+            (gone.setdefault(item.reason, []) if item.reason.startswith("there is no") else imports).append(item)
         if imports:
             yield _hit(repo, imports, "Import cannot work: ")
         by_reason: dict[str, list[Broken]] = {}
@@ -33,6 +36,8 @@ def check(repo: Repo) -> Iterator[Hit]:
             by_reason.setdefault(broken.reason, []).append(broken)
         for calls in by_reason.values():
             yield _hit(repo, calls, "Call cannot work: ")
+    for missing in gone.values():
+        yield _hit(repo, missing, "Import cannot work: ")
 
 
 def _hit(repo: Repo, broken: list[Broken], what: str) -> Hit:

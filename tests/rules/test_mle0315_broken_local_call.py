@@ -116,3 +116,9 @@ def test_a_file_named_like_a_declared_package_does_not_stand_for_it(check):
         "jobs/train.py": FIT + "from celery import states\n",
     }
     assert check("MLE0315", files) == []
+
+
+def test_a_missing_module_is_one_finding_for_all_who_import_it(check):
+    use = FIT + "from services.gone import Pipeline\n"
+    (finding,) = check("MLE0315", {"services/__init__.py": "", "train.py": use, "train_more.py": use})
+    assert [e.path for e in finding.evidence] == ["train.py", "train_more.py"]
