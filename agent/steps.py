@@ -25,6 +25,7 @@ from ml_engineer.agent.finish import Checks, StepGate, StepTools
 from ml_engineer.agent.gate import EvidenceGate
 from ml_engineer.agent.ledger import Ledger
 from ml_engineer.agent.listener import Listener
+from ml_engineer.agent.measuring import MEASURING
 from ml_engineer.agent.profiles import ANTHROPIC
 from ml_engineer.agent.prompts import quoted, render
 from ml_engineer.agent.records import Records
@@ -49,6 +50,7 @@ from ml_engineer.tools.context import Context, open_context
 from ml_engineer.tools.permissions import Mode, Permissions
 from ml_engineer.tools.registry import TOOLS, invoke
 
+ALL_TOOLS = TOOLS | MEASURING
 READING = ("LS", "Read", "Grep", "Glob")
 STEP_TURNS = 40  # of one step, so that one that goes nowhere leaves something to the others
 WARM_SECONDS = 120.0  # to wait for the first of the parallel steps, whose prefix the others find in the cache
@@ -136,7 +138,7 @@ class Steps:
             owned = owned_fields(engine.step)
             return EvidenceGate(engine, owned, agent, self.model, checker, records, secrets, changed, passed)
 
-        repository = RepositoryTools(self.context, {name: TOOLS[name] for name in self.tools})
+        repository = RepositoryTools(self.context, {name: ALL_TOOLS[name] for name in self.tools})
         budget = self.budget.child(agent, Caps(turns=STEP_TURNS))
         loop = ToolLoop(
             self.client,
@@ -198,9 +200,9 @@ async def open_review(
     client: Client, run: Run, root: Path, folder: Path, *, caps: Caps, notify: Listener
 ) -> AsyncIterator[Steps]:
     """The model at work on a review: tools that only read, in a workspace that nothing may change."""
-    async with open_context(root, folder / "tools") as context:
-        outputs = folder / "tools" / "outputs"
-        permissions = Permissions(Mode.READ_ONLY, root.resolve(), headless=True, readable=(outputs,))
+    async with open_context(root, folder) as context:
+        outputs = (folder / "outputs",)
+        permissions = Permissions(Mode.READ_ONLY, root.resolve(), headless=True, readable=outputs)
         ledger = Ledger(folder / "ledger.jsonl")
         steps = Steps(client, run, root, folder, context, PermissionGate(permissions), Budget(caps), ledger, notify)
         steps.recall()

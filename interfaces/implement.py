@@ -183,31 +183,31 @@ async def _open_job(
     from ml_engineer.agent.budget import Budget
     from ml_engineer.agent.implement import Job
     from ml_engineer.agent.ledger import Ledger
-    from ml_engineer.agent.steps import Steps
+    from ml_engineer.agent.measuring import MeasuringGate
+    from ml_engineer.agent.steps import ALL_TOOLS, Steps
     from ml_engineer.agent.toolbox import PermissionGate
     from ml_engineer.tools.context import open_context
     from ml_engineer.tools.permissions import Mode, Permissions
-    from ml_engineer.tools.registry import TOOLS
 
     assert run.folder is not None, "an implementation is kept on disk"
     folder, target = run.folder, Path(run.meta["target"])
     sandbox = _sandbox(worktree.folder, folder / "sandbox", attended=person is not None)
-    outputs = folder / "tools" / "outputs"
+    outputs = folder / "outputs"
     mode = Mode(run.meta["permission"])
     permissions = Permissions(mode, worktree.folder.resolve(), level=sandbox.level, readable=(outputs,))
     agreed = Agreed(run, person, confined=sandbox.level in _CONFINED or mode is Mode.FULL)
-    gate = PermissionGate(permissions, agreed.ask)
+    gate = MeasuringGate(PermissionGate(permissions, agreed.ask))
     ledger = Ledger(folder / "ledger.jsonl")
-    async with open_context(worktree.folder, folder / "tools", launcher=sandbox) as context:
+    async with open_context(worktree.folder, folder, launcher=sandbox) as context:
         budget = Budget(ModelChoice.of(run.meta).caps())
         notify = _listener(run, stream)
         steps = Steps(
-            client, run, worktree.folder, folder, context, gate, budget, ledger, notify, "implement", tuple(TOOLS)
+            client, run, worktree.folder, folder, context, gate, budget, ledger, notify, "implement", tuple(ALL_TOOLS)
         )
         steps.recall()
         if stream is not None:
             stream.session, stream.model = run.id, client.settings.model
-            stream.init(cwd=str(target), tools=list(TOOLS), mode=mode.value)
+            stream.init(cwd=str(target), tools=list(ALL_TOOLS), mode=mode.value)
         try:
             yield Job(
                 run=run,
