@@ -96,10 +96,9 @@ def _only_checked(repo: Repo) -> list[str]:
     rest = len(repo.all_modules) - len(repo.modules)
     if not rest:
         return []
-    return [
-        f"{rest:,} of {len(repo.all_modules):,} Python files are tests, library code or import nothing of"
-        " machine learning: these were checked for syntax and imports, and where the others call into them"
-    ]
+    total = len(repo.all_modules)
+    looked = "were checked for syntax and imports, and where the others call into them"
+    return [f"{rest:,} of {total:,} Python files are tests, library code or no machine learning: these {looked}"]
 
 
 def _unread(repo: Repo) -> list[str]:

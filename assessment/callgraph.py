@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
 
 Unit = Function | Module
+MAX_UNITS = 3_000  # what a project reaches of its own; an entry point into a large library would reach all of that
 
 
 @dataclass(eq=False)
@@ -78,7 +79,7 @@ def closure_of(repo: Repo, entries: Iterable[Entry]) -> Closure:
             closure.started.add(entry.module)
         else:
             stack.append(entry.unit)
-    while stack:
+    while stack and len(closure.functions) + len(closure.bodies) < MAX_UNITS:
         unit = stack.pop()
         if isinstance(unit, Module):
             if unit in closure.bodies:
