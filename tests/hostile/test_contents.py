@@ -332,7 +332,7 @@ TEXT_GARBAGE = {
     "empty": "",
     "nul": "\0\0\0",
     "one long line": "a" * 200_000,
-    "long lines of blanks": (" " * 20_000 + "x\n") * 20,
+    "long lines of blanks": (" " * 1_000 + "x\n") * 20,
     "brackets": "[" * 10_000,
     "braces": "{" * 10_000,
     "quotes": "'\"`" * 3_000,
