@@ -25,7 +25,7 @@ from ml_engineer.delegation.connect import connect
 from ml_engineer.delegation.desk import Desk
 from ml_engineer.delegation.graph import hand_all
 from ml_engineer.delegation.limits import Chain, Refused, Tree, chain_from
-from ml_engineer.delegation.peers import Directory, load_peers
+from ml_engineer.delegation.peers import load_peers, user_folders
 from ml_engineer.delegation.routing import route
 from ml_engineer.delegation.settings import Settings, read_settings
 from ml_engineer.delegation.transports.local import RunPeer
@@ -105,22 +105,12 @@ def _from_peer(claim: Claim, text: str, field: Claim, checker: EvidenceChecker) 
     return None
 
 
-def agent_folders() -> list[Path]:
-    """Where a user keeps peers of their own; the later wins. Nothing of the target is among them."""
-    return [Path.home() / ".claude" / "agents", config_path().parent / "peers"]
-
-
-def find_peers() -> Directory:
-    """Every peer that this user has."""
-    return load_peers(agent_folders())
-
-
 def open_peers(
     run: Run, root: Path, repository: str, *, ask: bool, local: RunPeer | None = None, budget: Budget | None = None
 ) -> Peers:
     """The peers of a run. Without `ask` every brief is queued. Raises DelegationError where the settings are wrong."""
     settings = read_settings(config_path())
-    directory = find_peers()
+    directory = load_peers(user_folders(config_path()))
     transports = connect(directory.peers, settings, local)
     for problem in directory.problems:
         run.event("peer_problem", problem=problem)

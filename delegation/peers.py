@@ -131,6 +131,11 @@ def built_in() -> Directory:
     return directory
 
 
+def user_folders(config: Path) -> list[Path]:
+    """Where a user keeps peers of their own, given the path of config.toml; the later wins. None is in a target."""
+    return [Path.home() / ".claude" / "agents", config.parent / "peers"]
+
+
 def load_peers(folders: Iterable[Path]) -> Directory:
     """The built-in peers, overridden and added to by the files of `folders`; a later folder wins.
 

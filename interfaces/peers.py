@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ml_engineer.agent.client import config_path
-from ml_engineer.delegation.peers import Directory, Peer, load_peers
+from ml_engineer.delegation.peers import Directory, Peer, load_peers, user_folders
 from ml_engineer.delegation.routes import CUES, PEERS
 from ml_engineer.delegation.settings import DelegationError, PeerSettings, Settings, read_settings
 from ml_engineer.interfaces.options import Refusal
@@ -30,7 +30,7 @@ def peers(graph: bool, why: str | None, folders: tuple[Path, ...]) -> None:
     if why is not None:
         click.echo(_explain(why), nl=False)
         return
-    directory = load_peers([*_user_folders(), *folders])
+    directory = load_peers([*user_folders(config_path()), *folders])
     for problem in directory.problems:
         click.echo(problem, err=True)
     if graph:
@@ -74,10 +74,6 @@ def _way(peer: Peer, settings: PeerSettings | None) -> str:
             return f"mcp: {settings.url or ' '.join(settings.command)} ({settings.tool})"
         case "local" | "queue" as way:
             return way
-
-
-def _user_folders() -> list[Path]:
-    return [Path.home() / ".claude" / "agents", config_path().parent / "peers"]
 
 
 def _mermaid() -> str:
