@@ -25,7 +25,7 @@ from typing import TypeVar
 
 from ml_engineer.assessment.files import File
 from ml_engineer.assessment.index import Index, build
-from ml_engineer.assessment.names import Binding, Call, Function, Import
+from ml_engineer.assessment.names import Binding, Call, Function, FunctionNode, Import
 from ml_engineer.assessment.rule import Site
 from ml_engineer.assessment.source import Source, parse
 
