@@ -26,6 +26,7 @@ from ml_engineer.report.summary import (
     rank,
     readiness_line,
     severity_line,
+    spent,
     step_line,
     summarise,
 )
@@ -216,6 +217,7 @@ def _handoff(handoff: Handoff) -> str:
         lines.append(f"  - Answer: {escape(reply.answer)}" if reply.answer else "")
         lines.append(f"  - Error: {escape(reply.error)}" if reply.error else "")
         lines += [f"  - {_claim(claim)}" for claim in reply.claims]
+        lines.append(f"  - Cost: {cost}" if (cost := spent(reply.usage)) else "")
     return "\n".join(line for line in lines if line)
 
 

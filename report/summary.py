@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ml_engineer.report.schema import Claim, ClaimState, CoveredStep, Finding, Report, Severity, StepState
+from ml_engineer.report.schema import Claim, ClaimState, CoveredStep, Finding, Report, Severity, StepState, Usage
 from ml_engineer.report.text import joined, one_line, plural, public_url
 
 FIX_FIRST = 5
@@ -74,13 +74,18 @@ def evidence_line(report: Report) -> str:
 
 
 def cost_line(report: Report) -> str:
-    """What was spent. An unknown price is said so, never shown as zero."""
-    usage = report.usage
-    if not usage.turns:
-        return "no model was asked"
+    """What was spent."""
+    return spent(report.usage) or "no model was asked"
+
+
+def spent(usage: Usage) -> str:
+    """Turns, tokens and price, or nothing where nothing was spent. An unknown price is said so, never shown as zero."""
+    if not usage.turns and usage.cost_usd == 0:
+        return ""
     tokens = usage.tokens.input + usage.tokens.output + usage.tokens.cache_read + usage.tokens.cache_write
     price = "unpriced" if usage.cost_usd == "unpriced" else f"${usage.cost_usd:.2f}"
-    return joined([plural(usage.turns, "turn"), plural(tokens, "token"), price])
+    counted = [plural(usage.turns, "turn") if usage.turns else "", plural(tokens, "token") if tokens else ""]
+    return joined([*counted, price])
 
 
 def step_line(step: CoveredStep) -> str:

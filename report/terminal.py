@@ -260,3 +260,5 @@ def _handoff(handoff: Handoff) -> Iterator[RenderableType]:
         told = [_prose(reply.answer)] if reply.answer else []
         told += [_prose(reply.error, "red")] if reply.error else []
         yield from (_indent(line) for line in told + [_claim(claim) for claim in reply.claims])
+        if cost := summary.spent(reply.usage):
+            yield _indent(Text(f"cost {cost}", style="dim"))

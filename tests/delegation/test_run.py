@@ -128,7 +128,10 @@ def test_answers_enter_the_report_with_their_cost_and_fill_open_fields(
     assert sealed.usage.cost_usd == 0.5
     drift = sealed.sections.monitoring_alerts["Model Drift"]
     assert (drift.text, drift.state.value) == ("a test each day (data-scientist)", "proposed")
-    assert "Error" not in run("runs", "list").stdout
+    (folder,) = (tmp_path / "home" / "runs").iterdir()
+    for kind in ("md", "html", "text"):
+        shown = run("runs", "report", folder.name, "--format", kind).stdout.lower()
+        assert shown.count("1 turn · $0.25") == 2, kind
     offline = report(run("review", target, "--offline", "--format", "json"))
     assert set(states(offline).values()) == {"queued"}
 
