@@ -51,6 +51,7 @@ from ml_engineer.tools.worktree import Worktree
 PLAN_TURNS = 40
 VERIFICATION = "verification"
 RECURSION_LIMIT = 60
+_OURS = frozenset({"request", "too long"})  # failures of a step's own conversation, which would only come again
 _OWN = (ClaimState.IMPLEMENTED, ClaimState.MEASURED, ClaimState.PROPOSED)
 
 
@@ -222,7 +223,7 @@ async def _work(job: Job, step: int) -> StepRecord:
     earlier = [job.record(one.step) for one in job.plan().steps if one.step < step]
     opening = steps.opening(engine, earlier, task=job.task, plan=_plan_text(planned))
     ending, budget = await steps.converse(agent, job.assessment(), engine, opening, checks)
-    if ending.why is Why.FAILED:
+    if ending.why is Why.FAILED and ending.data["kind"] not in _OURS:
         raise Stopped(f"step {step} stopped: {one_line(ending.text)}")
     record = steps.settle(agent, engine, ending)
     runs = [CommandRun.model_validate(one) for one in ending.data.get("checks", [])]

@@ -22,6 +22,7 @@ from ml_engineer.agent.runs import Run
 from ml_engineer.interfaces import implement
 from ml_engineer.interfaces.model import ModelChoice
 from ml_engineer.interfaces.options import Refusal
+from ml_engineer.interfaces.runs import runs
 from ml_engineer.interfaces.stream import StreamJson
 from ml_engineer.report.schema import ClaimState, Report, StepState
 from tests.support.messages_server import MessagesServer
@@ -209,6 +210,30 @@ def test_a_folder_alone_is_no_task(tmp_path: Path) -> None:
         implement._split((str(tmp_path),))
     assert implement._split((str(tmp_path), "make", "it", "safe")) == (tmp_path, "make it safe")
     assert implement._split(("make it safe",)) == (Path(), "make it safe")
+
+
+def test_a_run_that_the_server_stopped_is_resumed_from_the_command_line(
+    serve: Serve, carry_out: Work, target: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped = {"blocks": [], "faults": [{"status": 401}] * 9}
+    with pytest.raises(Refusal, match="Nothing is lost: ml-engineer runs resume") as refused:
+        carry_out(script([OFF], {5: [DONE[0], stopped]}))
+    run_id = refused.value.message.split()[-1]
+    assert git(target, "log", "--format=%s", f"main..ml-engineer/{run_id}") == ""
+    server = serve(script([OFF], {5: DONE}))
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+    runs.main(["resume", run_id, "--format", "json"], standalone_mode=False)
+    report = Report.model_validate_json(capsys.readouterr().out)
+    assert (report.steps[4].state, report.usage.turns, len(server.requests)) == (StepState.DONE, 4, 2)
+    assert git(target, "log", "--format=%s", f"main..ml-engineer/{run_id}").splitlines() == ["Turn the debugger off"]
+
+
+def test_a_step_whose_conversation_the_server_rejects_fails_and_the_others_go_on(carry_out: Work, target: Path) -> None:
+    more = {**OFF, "step": 3, "title": "Something else"}
+    report, run = carry_out(script([more, OFF], {3: [DONE[0]], 5: DONE}))
+    assert report.steps[2].state is StepState.FAILED
+    assert "rejects the request" in (report.steps[2].reason or "")
+    assert git(target, "log", "--format=%s", f"main..{branch(run)}").splitlines() == ["Turn the debugger off"]
 
 
 def at_a_terminal(target: Path, server: MessagesServer, answer: str) -> tuple[int, str]:
