@@ -68,7 +68,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """The table [model] of the file, empty where there is none. Raises ConfigError, naming the file and the line."""
     try:
         config = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
