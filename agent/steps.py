@@ -56,6 +56,7 @@ STEP_TURNS = 40  # of one step, so that one that goes nowhere leaves something t
 WARM_SECONDS = 120.0  # to wait for the first of the parallel steps, whose prefix the others find in the cache
 _SEEING = frozenset({"Read", "Edit", "MultiEdit", "Write"})
 _FINDINGS = 40  # of a step that its brief shows
+_KNOWN = 150  # findings of all steps that the profile lists
 _PLACES = 3  # of a finding
 
 
@@ -226,16 +227,21 @@ def owned_fields(step: int) -> tuple[str, ...]:
 
 
 def profile(assessment: Assessment) -> str:
-    """The repository as the engine knows it: facts, scores, how many findings each step has."""
+    """The repository as the engine knows it: facts, score, and all findings in a line each, so that a step neither
+    repeats nor contradicts what belongs to another."""
     facts = "\n".join(f"{fact.name}: {one_line(fact.value)}" for fact in assessment.profile)
-    counts = {step: sum(one.step == step for one in assessment.findings) for step in range(1, 11)}
+    known = [
+        f"step {one.step} {one.severity.value} {one.rule}: {one_line(one.title)} ({where(one.evidence[0])})"
+        for one in assessment.findings[:_KNOWN]
+    ]
     return render(
         "profile.md.j2",
         facts=quoted("the repository's profile", facts),
         name=one_line(assessment.repository.name),
         files=assessment.files_scanned,
         score=assessment.score.ml_test_score,
-        counts=counts,
+        findings=quoted("all findings of the engine", "\n".join(known)),
+        hidden=max(0, len(assessment.findings) - _KNOWN),
     )
 
 

@@ -31,7 +31,7 @@ from ml_engineer.report.schema import (
 
 GOLDEN = Path(__file__).parent / "golden"
 FACTS = "Serving framework: Flask\nPorts: 8080, 5000"
-COUNTS = {step: step % 3 for step in STEP_NAMES}
+KNOWN = quoted("all findings of the engine", "step 5 high MLE0506: The debugger is on (app.py:15)")
 
 
 def engine(step: int) -> StepRecord:
@@ -58,7 +58,7 @@ def assembled(step: int, mode: str) -> str:
     facts = quoted("the repository's profile", FACTS)
     parts = [
         render("system.md.j2", mode=mode),
-        render("profile.md.j2", facts=facts, name="churn", files=19, score=0.5, counts=COUNTS),
+        render("profile.md.j2", facts=facts, name="churn", files=19, score=0.5, findings=KNOWN, hidden=0),
         finished([engine(1), engine(2)]),
         brief(engine(step), mode, task="Make it safe.", plan="Turn it off.\n$ pytest -q")
         if mode == "implement"

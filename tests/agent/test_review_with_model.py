@@ -17,6 +17,7 @@ from tests.support.messages_server import MessagesServer, Received
 from tests.support.review import finish, make_prototype, review, steps_script
 from tests.support.script import call
 
+CHURN = Path(__file__).resolve().parents[2] / "examples" / "churn"
 Serve = Callable[..., MessagesServer]
 
 
@@ -120,3 +121,38 @@ def test_a_model_cannot_change_anything(serve: Serve, prototype: Path, tmp_path:
 def test_every_field_of_the_report_has_one_owner() -> None:
     owned = [name for step in STEP_NAMES for name in owned_fields(step)]
     assert len(owned) == len(set(owned)) == 24 + 9
+
+
+def shared(left: str, right: str) -> int:
+    """How many characters two texts begin with in common."""
+    low, high = 0, min(len(left), len(right))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if left[:middle] == right[:middle] else (low, middle - 1)
+    return low
+
+
+def test_nine_tenths_of_what_is_sent_was_sent_before_and_half_of_one_conversation_is_enough(
+    serve: Serve, tmp_path: Path
+) -> None:
+    reads = ["app.py", "train.py", "jobs/batch_score.py", "k8s/deployment.yaml", ".github/workflows/ci.yml"]
+    turns = [*[[call("Read", file_path=path)] for path in reads], [finish()]]
+    server = serve(steps_script(dict.fromkeys(STEP_NAMES, turns)))
+    review(server.url, CHURN, tmp_path / "run")
+    sent: list[str] = []
+    total = repeated = 0
+    lengths: dict[int, list[int]] = {}
+    for one in server.requests:
+        text = json.dumps([one.body["tools"], plain([one.body["system"]]), plain(one.body["messages"])])
+        repeated += max((shared(text, before) for before in sent), default=0)
+        total += len(text)
+        sent.append(text)
+        lengths.setdefault(step_of(one), []).append(len(text))
+    assert len(server.requests) == 60
+    assert repeated / total >= 0.9
+    prefix = shared(sent[0], sent[-1])
+    together, grown = 0, prefix  # what one conversation over all steps would have sent
+    for step in sorted(lengths):
+        together += sum(grown + length - prefix for length in lengths[step])
+        grown += lengths[step][-1] - prefix
+    assert total / together <= 0.5
