@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
 
 Unit = Function | Module
-MAX_UNITS = 3_000  # what a project reaches of its own; an entry point into a large library would reach all of that
+MAX_UNITS = 3_000  # more than a project reaches of its own; an entry into a large library would reach all of it
 
 
 @dataclass(eq=False)
@@ -79,7 +79,8 @@ def closure_of(repo: Repo, entries: Iterable[Entry]) -> Closure:
             closure.started.add(entry.module)
         else:
             stack.append(entry.unit)
-    while stack and len(closure.functions) + len(closure.bodies) < MAX_UNITS:
+    limit = MAX_UNITS if len(repo.all_modules) == len(repo.modules) else MAX_UNITS // 30
+    while stack and len(closure.functions) + len(closure.bodies) < limit:
         unit = stack.pop()
         if isinstance(unit, Module):
             if unit in closure.bodies:

@@ -10,11 +10,13 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from ml_engineer.assessment.parallel import shared_out, workers
 from ml_engineer.assessment.repo import Repo
 from ml_engineer.assessment.rule import Hit, Missing, Rule, Site
 from ml_engineer.report.schema import Absence, Confidence, Evidence, Finding, Place, Quote, Searched, Severity
 
 MAX_SITES = 20
+SHARED_FROM_FILES = 3_000
 
 
 @dataclass
@@ -28,8 +30,24 @@ class Outcome:
 
 
 def run_rules(repo: Repo, rules: Sequence[Rule]) -> list[Outcome]:
-    """Run every rule that applies. Order of the outcomes is that of the rules."""
-    return [_run(repo, rule) for rule in rules]
+    """Run every rule that applies. Order of the outcomes is that of the rules.
+
+    In a large tree the rules are shared out to a child for each core: what they find is small, what they read is not.
+    """
+    if len(repo.files) < SHARED_FROM_FILES or not workers():
+        return [_run(repo, rule) for rule in rules]
+    _ = repo.facts, repo.modules, repo.entries, repo.closure("train"), repo.closure("serve")  # once, for all children
+    by_key = {rule.key: rule for rule in rules}
+    found: dict[str, Outcome] = {}
+    for part in shared_out(lambda keys: _without_rules([_run(repo, by_key[key]) for key in keys]), list(by_key)):
+        for key, applies, findings, error in part:
+            found[key] = Outcome(by_key[key], applies, findings, error)
+    return [found[rule.key] for rule in rules]
+
+
+def _without_rules(outcomes: list[Outcome]) -> list[tuple[str, bool, list[Finding], str | None]]:
+    """What of the outcomes can be sent between processes: rules hold functions, which cannot."""
+    return [(outcome.rule.key, outcome.applies, outcome.findings, outcome.error) for outcome in outcomes]
 
 
 def _run(repo: Repo, rule: Rule) -> Outcome:

@@ -112,6 +112,11 @@ class File:
     def lines(self) -> list[str]:
         return split_lines(self.text)
 
+    def forget(self) -> None:
+        """Drop text and lines, which are several times the bytes; they are made again when they are asked for."""
+        self.__dict__.pop("text", None)
+        self.__dict__.pop("lines", None)
+
     @cached_property
     def sha256(self) -> str:
         return hashlib.sha256(self.data).hexdigest()

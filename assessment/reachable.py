@@ -34,8 +34,8 @@ def declared(repo: Repo) -> Closure:
 
 
 def reached(repo: Repo) -> list[Module]:
-    """Files that any of them leads to, tests left out, by path."""
-    modules = worked(repo).modules | declared(repo).modules
+    """Files that any of them leads to, tests left out, by path; of a large tree those that rules look at."""
+    modules = (worked(repo).modules | declared(repo).modules).intersection(repo.modules)
     return sorted((m for m in modules if "test" not in m.file.roles), key=lambda m: m.path)
 
 
