@@ -60,14 +60,6 @@ _ENV_LINE = re.compile(
     r"^\s*(?:export\s+|ENV\s+|ARG\s+)?(?P<name>\w*(?:PASSWORD|PASSWD|SECRET|API_?KEY|ACCESS_KEY|TOKEN|PRIVATE_KEY)\w*)"
     r"[= ](?P<value>[^\s\"'#]{8,200}|\"[^\"]{8,200}\"|'[^']{8,200}')\s*$"
 )
-# One look over a file's bytes that no line with a secret escapes: most files with a suspicious word have no such line.
-_LIKELY = re.compile(
-    rb"(?:passw|pwd|secret|key|token|credential|connection_?string)\w*[\"']?[ \t]*(?::[ \t]*str[ \t]*)?[:=][ \t]*"
-    rb"[\"'][^\"'\n]{6}"
-    rb"|A[KS]IA[0-9A-Z]{16}|gh[pousr]_\w{36}|github_pat_|hf_[A-Za-z]{34}|sk-[\w-]{32}|xox[abpr]-|AIza|glpat-|-----BEGIN"
-    rb"|AccountKey=|://[^\s:/@'\"]*:[^\s@'\"/]{4,}@",
-    re.I,
-)
 _PLACEHOLDER = re.compile(
     r"example|sample|dummy|placeholder|change_?me|replace|your|xxx|\*\*\*|\.\.\.|<[^>]*>|\$\{?\w|\{\{|\{[\w.]*\}|"
     r"%\(|%s|todo|fake|test|insert|redacted|secret_?key$|os\.environ|getenv|environ|secrets\.|"
@@ -127,8 +119,6 @@ def _in_file(repo: Repo, file: File) -> Iterator[tuple[str, Site]]:
                 yield what, _masked(module.source.site(number), start)
         return
     env = file.name.startswith(".env") or file.suffix in (".env", ".sh", ".tfvars") or "ockerfile" in file.name
-    if not env and not _LIKELY.search(file.data):
-        return
     numbers = _suspects(file.data, _ENV_CUE if env else _CUE)
     if not numbers:
         return
