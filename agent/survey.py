@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -87,6 +88,7 @@ def _child(root: Path, writer: int) -> None:
     """Assess, send the result, and leave without running anything that belongs to the parent."""
     os.setpgid(0, 0)  # out of reach of the terminal's interrupt: the parent decides what that means
     try:
+        gc.disable()  # it lives for one assessment
         try:
             from ml_engineer.assessment.assess import assess
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import sqlite3
 import sys
 from pathlib import Path
@@ -84,6 +85,7 @@ def conduct(meta: dict[str, Any], resume: Run | None) -> Report:
     """Run the workflow as `meta` says, on disk where that is possible, else in memory."""
     survey = Survey.start(Path(meta["target"])) if resume is None or resume.read("survey.json") is None else None
     progress = Progress()
+    gc.disable()  # imports make thousands of classes and no garbage; a run with a model collects again
     try:
         return _on_disk(meta, resume, survey, progress)
     except SurveyError as error:
@@ -98,6 +100,7 @@ def conduct(meta: dict[str, Any], resume: Run | None) -> Report:
             survey.cancel()
         return _run(Run.in_memory(meta), Survey.start(Path(meta["target"])), progress)
     finally:
+        gc.enable()
         progress.stop()
         if survey is not None:
             survey.cancel()
@@ -135,6 +138,7 @@ def _run(run: Run, survey: Survey, progress: Progress) -> Report:
             raise Refusal(f"run {run.id} was begun with the model {choice.model}, and now there is no key for one")
         context.peers = _peers(run, context.root, Budget(choice.caps()))
         return asyncio.run(review(context))
+    gc.enable()
     return asyncio.run(_with_model(context, settings, choice))
 
 

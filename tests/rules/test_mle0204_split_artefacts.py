@@ -49,7 +49,8 @@ def test_a_tokenizer_with_its_model_is_exempt(check):
 
 def test_a_model_that_is_trained_there_from_loaded_rows(check):
     code = (
-        "import joblib, flask\nfrom sklearn.svm import SVC\napp = flask.Flask(__name__)\nrows = joblib.load('rows.pkl')\n"
+        "import joblib, flask\nfrom sklearn.svm import SVC\napp = flask.Flask(__name__)\n"
+        "rows = joblib.load('rows.pkl')\n"
         "words = joblib.load('words.pkl')\nmodel = factory.get_best_model(rows)\n"
         "@app.route('/p')\ndef p():\n    return str(model.predict(words.transform(flask.request.json)))\n"
     )
