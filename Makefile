@@ -10,7 +10,7 @@ example: $(STAMP)  ## review the shipped example
 	$(BIN)/ml-engineer review examples/churn --offline
 
 test: $(STAMP)  ## run the tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n logical --dist worksteal
 
 lint: $(STAMP)  ## lint, types, import contract
 	$(BIN)/ruff check .
