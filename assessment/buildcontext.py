@@ -126,6 +126,9 @@ def join(folder: str, path: str) -> str | None:
     return "" if joined == "." else joined
 
 
+_MAX_STARS = 12
+
+
 class Ignore:
     """The patterns of a .dockerignore: anchored at the context, the last match wins, a folder takes its content."""
 
@@ -137,6 +140,9 @@ class Ignore:
                 continue
             keep = text.startswith("!")
             cleaned = posixpath.normpath(text.lstrip("!").strip()).strip("/")
+            cleaned = re.sub(r"\*{2,}", "**", re.sub(r"(\*\*/){2,}", "**/", cleaned))
+            if cleaned.count("*") > _MAX_STARS:
+                continue  # nobody writes that, and matching it would take for ever
             if cleaned and cleaned != ".":
                 self.rules.append((keep, re.compile(_expression(cleaned))))
 

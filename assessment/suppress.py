@@ -23,6 +23,7 @@ from ml_engineer.report.schema import Absence, Evidence, Finding, Quote, Suppres
 
 _INLINE = re.compile(r"ml-engineer:\s*ignore\[([A-Z0-9,\s]+)\]\s*(.*?)\s*(?:-->)?\s*$")
 _ONLY_COMMENT = re.compile(r"^\s*(#|//|<!--)")
+MAX_STARS = 12  # in a path pattern: more would only make matching slow
 Origin = Literal["inline", "pyproject", "baseline"]
 
 
@@ -56,7 +57,11 @@ def read_settings(repo: Repo) -> Settings:
     entries = table.get("ignore", []) if isinstance(table, dict) else []
     for entry in entries if isinstance(entries, list) else [entries]:
         rule, path, reason = (_text(entry, key) for key in ("rule", "path", "reason"))
-        if not rule or not reason:
+        if path.count("*") > MAX_STARS:
+            settings.problems.append(
+                f"pyproject.toml: [tool.ml-engineer] path {path[:60]!r} has too many `*`: not honoured"
+            )
+        elif not rule or not reason:
             settings.problems.append(
                 f"pyproject.toml: [tool.ml-engineer] ignore entry {entry!r} needs a rule and a reason: not honoured"
             )

@@ -73,7 +73,7 @@ def test_the_model_comes_from_flag_environment_file_in_this_order(
         ({"ANTHROPIC_BASE_URL": "http://gateway", "ML_ENGINEER_PROFILE": "anthropic"}, ANTHROPIC),
         ({"ML_ENGINEER_PROVIDER": "bedrock"}, ANTHROPIC),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "name", None),
 )
 def test_the_profile_follows_from_the_place_unless_it_is_named(env: dict[str, str], profile: Any) -> None:
     settings = find_settings("some-model", environ=env)
