@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: example test lint docs lock clean
+.PHONY: example test retest lint docs lock clean
 
 example: $(STAMP)  ## review the shipped example
 	$(BIN)/ml-engineer review examples/churn --offline
 
 test: $(STAMP)  ## run the tests
 	$(BIN)/python -m pytest -q -n logical --dist worksteal
+
+retest: $(STAMP)  ## run those tests again that failed, one after the other
+	$(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none
 
 lint: $(STAMP)  ## lint, types, import contract
 	$(BIN)/ruff check .
