@@ -89,9 +89,11 @@ def test_ctrl_c_ends_with_130_and_the_run_can_be_resumed(environment, prototype,
         [SCRIPT, "review", prototype], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 60
-    while not list(home.glob("runs/*/events.jsonl")) and time.monotonic() < deadline:
+    while not list(home.glob("runs/*/run.json")) and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    while process.poll() is None and time.monotonic() < deadline:  # as a person does: again, until it stops
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in errors

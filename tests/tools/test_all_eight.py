@@ -101,7 +101,7 @@ def test_from_the_first_look_to_the_last_undo(tools: Any, root: Path) -> None:
     assert tools.ok("Write", file_path="tests/test_train.py", content=TEST).startswith("Created tests/test_train.py: 7")
 
     # Bash: the project's own check, its exit code and its output; what it leaves behind is on record.
-    command = f"{sys.executable} -m unittest tests/test_train.py && echo checked > checked.txt"
+    command = f"{sys.executable} -B -m unittest tests/test_train.py && echo checked > checked.txt"
     ran = tools.call("Bash", command=command, description="Run the tests")
     assert not ran.is_error, ran.text
     assert "Ran 1 test" in ran.text and ran.data["changed"] == ["checked.txt"]
