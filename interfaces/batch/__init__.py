@@ -1,0 +1,1 @@
+"""Reviews of many repositories, on one machine or on Ray."""

@@ -1,0 +1,1 @@
+"""Faces for other agent systems: MCP, A2A, ACP."""
