@@ -90,6 +90,10 @@ class Console(Protocol):
         """A sealed report as `ml-engineer review` prints it."""
         ...
 
+    def unfold(self, number: int | None = None) -> None:
+        """Show in full what was folded under this number, or last."""
+        ...
+
     def show(self, renderable: Any) -> None:
         """Anything rich can print, whose text has been made visible already."""
         ...
@@ -123,8 +127,7 @@ class Console(Protocol):
 class Chat(Protocol):
     """The conversation that a command works on. `interfaces/terminal/app.py` has the real one.
 
-    `session` is agent.session.Session. It is opened behind the first prompt, so a command waits for `await chat.ready()`
-    before it touches it.
+    The session (agent.session.Session) is opened behind the first prompt: a command waits for it with `ready()`.
     """
 
     root: Path
