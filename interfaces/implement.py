@@ -132,8 +132,7 @@ def conduct(run: Run, stream: StreamJson | None, *, attended: bool) -> Report:
     except WorktreeError as error:
         raise Refusal(str(error)) from error
     except KeyboardInterrupt:
-        run.event("interrupted")
-        progress.say(f"This run can be continued: ml-engineer runs resume {run.id}")
+        run.event("interrupted", run=run.id)
         raise
     finally:
         progress.stop()

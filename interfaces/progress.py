@@ -29,6 +29,13 @@ class Progress:
             with self._lock:
                 if self._status is not None:
                     self._status.update(self._text)
+        elif event["type"] == "interrupted":
+            self.say(f"This run can be continued: ml-engineer runs resume {event['run']}")
+        elif event["type"] == "in_memory":
+            self.say(
+                f"The state directory cannot be written ({event['reason']}): "
+                "this run is kept in memory, it can't be resumed."
+            )
 
     def _show(self) -> None:
         from rich.console import Console
