@@ -89,7 +89,7 @@ async def _on_disk(meta: dict[str, Any], resume: Run | None, survey: Survey | No
     run = resume or Run.create(meta)
     try:
         return await _work(run, survey or Survey(Path(meta["target"])), listen)
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, KeyboardInterrupt):  # the second Ctrl-C does not wait for the loop
         run.event("interrupted", run=run.id)
         raise
     finally:
