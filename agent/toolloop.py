@@ -21,6 +21,7 @@ from ml_engineer.agent.client import Client
 from ml_engineer.agent.failures import ModelError
 from ml_engineer.agent.ledger import Ledger
 from ml_engineer.agent.listener import Listener, silent
+from ml_engineer.agent.prices import Tokens
 from ml_engineer.agent.stream import Stop, TurnResult
 from ml_engineer.agent.toolrun import Runner
 from ml_engineer.agent.transcript import Block, Transcript
@@ -87,6 +88,7 @@ class ToolLoop:
     notify: Listener = silent
     finisher: str | None = None
     patience: Patience | None = None
+    room: int | None = None  # tokens that a conversation may reach before the loop ends with CONTEXT_FULL
 
     def __post_init__(self) -> None:
         self._runner = Runner(self.transcript, self.tools, self.gate, self.ledger, self.notify)
@@ -103,20 +105,30 @@ class ToolLoop:
             self.transcript.say("user", opening)
         return await self._until_over()
 
-    async def ask(self, words: str | list[Block]) -> Ending:
-        """Say something more in a conversation, and go on until the model has answered. Calls left open are closed."""
+    async def ask(self, words: str | list[Block], **about: Any) -> Ending:
+        """Say something more in a conversation, and go on until the model has answered. Calls left open are closed.
+
+        `about` is kept beside the message, as `Transcript.say` has it.
+        """
         calls = self._open_calls()
-        if calls:
-            self._give_results(calls, [self._runner.interrupted(call) for call in calls])
-        self.transcript.say("user", words)
+        results = self._results(calls, [self._runner.interrupted(call) for call in calls])
+        if results:  # one message: some servers want the roles to alternate
+            words = [*results, *([{"type": "text", "text": words}] if isinstance(words, str) else words)]
+        self.transcript.say("user", words, **about)
         self._reminders = 0
         return await self._until_over()
+
+    def use(self, client: Client) -> None:
+        """Go on with this client, such as one for another model."""
+        self.client = client
+        self._head = client.head(self.system, self.tools.definitions())
 
     async def _until_over(self) -> Ending:
         try:
             if self.transcript.messages[-1]["role"] == "assistant":
                 await self._take_up(self._last_answer())
             while True:
+                self._check_room()
                 await self._take_up(await self._query())
         except _Over as over:
             ending = over.ending
@@ -131,6 +143,11 @@ class ToolLoop:
         return ending
 
     # --- asking the model -----------------------------------------------------------------------------------------
+
+    def _check_room(self) -> None:
+        size = Tokens.of(self.transcript.turns[-1]["usage"]).total if self.transcript.turns else 0
+        if self.room is not None and size > self.room:
+            raise _Over(Why.CONTEXT_FULL, f"the conversation has reached {size:,} tokens, and {self.room:,} fit")
 
     async def _query(self) -> TurnResult:
         """The model's next answer, counted and kept. What was said before reaches the disk meanwhile."""
@@ -211,15 +228,20 @@ class ToolLoop:
         self, calls: list[Call], outcomes: list[Outcome], notes: list[str] | None = None, end: Ending | None = None
     ) -> None:
         """One message with all results, in the order of the calls, and the loop's own remarks behind them."""
-        blocks: list[Block] = []
-        for call, outcome in zip(calls, outcomes, strict=True):
-            block: Block = {"type": "tool_result", "tool_use_id": call.id, "content": outcome.text}
-            blocks.append({**block, "is_error": True} if outcome.is_error else block)
+        blocks = self._results(calls, outcomes)
         for note in notes or []:
             self.notify("nudge", agent=self.transcript.name, text=note)
             blocks.append({"type": "text", "text": note})
         # The end is in the same record as the results: a kill in between cannot part them.
         self.transcript.say("user", blocks, **({"end": end.record()} if end else {}))
+
+    @staticmethod
+    def _results(calls: list[Call], outcomes: list[Outcome]) -> list[Block]:
+        blocks: list[Block] = []
+        for call, outcome in zip(calls, outcomes, strict=True):
+            block: Block = {"type": "tool_result", "tool_use_id": call.id, "content": outcome.text}
+            blocks.append({**block, "is_error": True} if outcome.is_error else block)
+        return blocks
 
     def _open_calls(self) -> list[Call]:
         """The calls of the last answer, which have no results yet."""

@@ -259,14 +259,32 @@ class Checkpoints:
                 found.append(Change(*common, record["path"], record["before"], end.get("after"), made))
         return found
 
+    @_alone
+    def standing(self) -> list[Change]:
+        """The changes that were not taken back yet, in order."""
+        undone = self._undone()
+        return [change for change in self._own_changes() if change.id not in undone]
+
+    @_alone
+    def originals(self) -> dict[str, State]:
+        """What each file that the run has touched was before its first change."""
+        first: dict[str, State] = {}
+        for change in self._own_changes():
+            first.setdefault(change.path, change.before)
+        return first
+
+    @_alone
+    def content(self, state: State) -> bytes | None:
+        """The bytes of a state that was kept; None where they were not, or are no file's."""
+        return self._blobs.get(state["sha256"]) if state["kind"] == "file" else None
+
     # --- restoring ----------------------------------------------------------------------------------------------------
 
     @_alone
     def undo(self, *, force: bool = False) -> Restored:
         """Takes back the last call that changed something and was not taken back yet."""
-        undone = {identifier for record in self._journal.records for identifier in record.get("undoes", ())}
-        open_ids = [c.id for c in self.changes() if c.tool != "Restore" and c.id not in undone]
-        return self._restore([c for c in self.changes() if c.id == max(open_ids, default=0)], force)
+        standing = self.standing()
+        return self._restore([change for change in standing if change.id == standing[-1].id], force)
 
     @_alone
     def restore_file(self, path: str, *, force: bool = False) -> Restored:
@@ -283,6 +301,9 @@ class Checkpoints:
     def restore_all(self, *, force: bool = False) -> Restored:
         """Brings every file back to what it was before the run."""
         return self._restore(self._own_changes(), force)
+
+    def _undone(self) -> set[int]:
+        return {identifier for record in self._journal.records for identifier in record.get("undoes", ())}
 
     def _own_changes(self) -> list[Change]:
         return [change for change in self.changes() if change.tool != "Restore"]
