@@ -79,7 +79,9 @@ async def review_job(
         listen({"type": "in_memory", "reason": str(error)})
         if survey is not None:
             survey.cancel()
-        return await _work(Run.in_memory(meta), Survey.start(Path(meta["target"])), listen)
+        run = Run.in_memory(meta)
+        run.listeners.append(listen)
+        return await _work(run, Survey.start(Path(meta["target"])))
     finally:
         if survey is not None:
             survey.cancel()
@@ -87,8 +89,9 @@ async def review_job(
 
 async def _on_disk(meta: dict[str, Any], resume: Run | None, survey: Survey | None, listen: Listen) -> Report:
     run = resume or Run.create(meta)
+    run.listeners.append(listen)
     try:
-        return await _work(run, survey or Survey(Path(meta["target"])), listen)
+        return await _work(run, survey or Survey(Path(meta["target"])))
     except (asyncio.CancelledError, KeyboardInterrupt):  # the second Ctrl-C does not wait for the loop
         run.event("interrupted", run=run.id)
         raise
@@ -96,11 +99,10 @@ async def _on_disk(meta: dict[str, Any], resume: Run | None, survey: Survey | No
         run.close()
 
 
-async def _work(run: Run, survey: Survey, listen: Listen) -> Report:
+async def _work(run: Run, survey: Survey) -> Report:
     from ml_engineer.agent.budget import Budget
     from ml_engineer.agent.workflow import Context, review
 
-    run.listeners.append(listen)
     context = Context(
         run=run,
         root=survey.root,
