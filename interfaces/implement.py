@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -86,8 +86,7 @@ def _split(words: tuple[str, ...]) -> tuple[Path, str]:
 def _start(
     path: Path, task: str, permission: str, choice: ModelChoice, stream: StreamJson | None
 ) -> tuple[Report, Run]:
-    settings = choice.settings()
-    if settings is None:
+    if choice.settings() is None:
         raise Refusal(_NO_MODEL)
     attended = stream is None and sys.stdin.isatty() and sys.stderr.isatty()
     if not attended and permission not in _UNATTENDED:
@@ -98,15 +97,23 @@ def _start(
         root = open_target(path)
     except TargetError as error:
         raise Refusal(str(error)) from error
+    run = begin(root, task, permission, choice)
+    return conduct(run, stream, attended=attended), run
+
+
+def begin(root: Path, task: str, permission: str, choice: ModelChoice) -> Run:
+    """A run for `task`, which `work` carries out. Refusal where there is no model, or no place to keep it."""
+    settings = choice.settings()
+    if settings is None:
+        raise Refusal(_NO_MODEL)
     meta = {"mode": "implement", "target": str(root), "task": task, "permission": permission}
     kept = replace(choice, model=settings.model)
     try:
-        run = Run.create(meta | {"steps": list(range(1, 11)), "baseline": None, "known": []} | kept.meta())
+        return Run.create(meta | {"steps": list(range(1, 11)), "baseline": None, "known": []} | kept.meta())
     except OSError as error:
         raise Refusal(
             f"an implementation has to be kept on disk, and the state directory cannot be used: {error}"
         ) from error
-    return conduct(run, stream, attended=attended), run
 
 
 def resume(run: Run, *, attended: bool) -> Report:
@@ -120,17 +127,10 @@ def resume(run: Run, *, attended: bool) -> Report:
 
 def conduct(run: Run, stream: StreamJson | None, *, attended: bool) -> Report:
     """Do the work of `run`, from its beginning or from where it stopped, and let go of it."""
-    from ml_engineer.tools.worktree import WorktreeError
-
-    settings = ModelChoice.of(run.meta).settings()
-    if settings is None:
-        raise Refusal(f"run {run.id} was begun with a model, and now there is no key for one. {_NO_MODEL}")
     progress = Progress()
     run.listeners.append(progress.event)
     try:
-        return asyncio.run(_work(run, settings, stream, Person(progress) if attended else None))
-    except WorktreeError as error:
-        raise Refusal(str(error)) from error
+        return asyncio.run(work(run, stream, Person(progress) if attended else None))
     except KeyboardInterrupt:
         run.event("interrupted", run=run.id)
         raise
@@ -139,7 +139,32 @@ def conduct(run: Run, stream: StreamJson | None, *, attended: bool) -> Report:
         run.close()
 
 
-async def _work(run: Run, settings: Settings, stream: StreamJson | None, person: Person | None) -> Report:
+class Approver(Protocol):
+    """Somebody who can be asked."""
+
+    async def approves(self, plan: Plan) -> bool:
+        """Whether the plan may be carried out."""
+        ...
+
+    async def allows(self, call: Call, decision: Decision) -> bool:
+        """Whether this one call may be made, which the permissions leave open."""
+        ...
+
+
+async def work(run: Run, stream: StreamJson | None, person: Approver | None) -> Report:
+    """Do the work of `run`, from its beginning or from where it stopped. Refusal says what keeps it from going on."""
+    from ml_engineer.tools.worktree import WorktreeError
+
+    settings = ModelChoice.of(run.meta).settings()
+    if settings is None:
+        raise Refusal(f"run {run.id} was begun with a model, and now there is no key for one. {_NO_MODEL}")
+    try:
+        return await _work(run, settings, stream, person)
+    except WorktreeError as error:
+        raise Refusal(str(error)) from error
+
+
+async def _work(run: Run, settings: Settings, stream: StreamJson | None, person: Approver | None) -> Report:
     from ml_engineer.agent.client import ConfigError, open_client
     from ml_engineer.agent.implement import Stopped, implement
     from ml_engineer.tools.worktree import open_worktree
@@ -176,7 +201,7 @@ def _stopped(stop: Any, run: Run, worktree: Worktree, stream: StreamJson | None,
 
 @contextlib.asynccontextmanager
 async def _open_job(
-    client: Client, run: Run, worktree: Worktree, stream: StreamJson | None, person: Person | None
+    client: Client, run: Run, worktree: Worktree, stream: StreamJson | None, person: Approver | None
 ) -> AsyncIterator[Job]:
     """Everything that an implementation works with, put together."""
     from ml_engineer.agent.budget import Budget
@@ -296,7 +321,7 @@ class Agreed:
     """Answers what the permissions leave open: the plan's commands are agreed, a person decides on the rest."""
 
     run: Run
-    person: Person | None
+    person: Approver | None
     confined: bool  # commands cannot leave the working copy, or the user has said that they may
 
     async def ask(self, call: Call, decision: Decision) -> str | None:

@@ -7,11 +7,13 @@ measured runs in the sandbox. Exit code 0 when something was measured, 2 when no
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -185,40 +187,57 @@ def _shape(text: str) -> list[int]:
 def _run(tool: Tool[Any], given: dict[str, Any], path: Path, network: bool, write: bool, kind: Kind) -> None:
     """Measures, keeps the records, and prints. Options that were not given are left to the tool's defaults."""
     raw = {name: value for name, value in given.items() if value is not None}
-    with tempfile.TemporaryDirectory(prefix="ml-engineer-") as scratch:
-        sandbox = _sandbox(path.resolve(), Path(scratch) / "sandbox", writable=write)
-        result = asyncio.run(_measure(tool, raw, path.resolve(), Path(scratch) / "run", sandbox, network))
-        folder = None if result.is_error else _keep(Path(scratch) / "run")
+    with open_sandbox(path.resolve(), writable=write) as sandbox:
+        click.echo(sandbox.banner(), err=True)
+        if sandbox.level is Level.OFF:
+            _confirm_unconfined()
+        result, folder = asyncio.run(measure_in(sandbox, tool, raw, path.resolve(), network=network))
     if kind == "json":
         body = {"error": result.text} if result.is_error else result.data | {"folder": str(folder)}
         click.echo(json.dumps(body, indent=2, ensure_ascii=False))
     elif not result.is_error:
-        click.echo(result.text.replace("in the run's directory. Cite a figure by its name.", f"in {folder}"))
+        click.echo(result.text)
     if result.is_error:
         raise Refusal(result.text)
 
 
-async def _measure(
-    tool: Tool[Any], raw: dict[str, Any], root: Path, run_dir: Path, sandbox: Sandbox, network: bool
-) -> ToolResult:
-    opening = open_context(root, run_dir, launcher=sandbox, network=network, caps=_UNDO_NOTHING, fsync=False)
-    async with opening as context:
-        return await invoke(tool.name, raw, context, {tool.name: tool})
-
-
-def _sandbox(root: Path, scratch: Path, *, writable: bool) -> Sandbox:
-    """The strongest level there is. Where nothing confines a command, a person must say yes to it."""
-    try:
-        sandbox = choose(root, scratch, writable=writable)
-    except LaunchError as error:
-        raise Refusal(str(error)) from error
-    click.echo(sandbox.banner(), err=True)
-    if sandbox.level is not Level.OFF:
-        return sandbox
+def _confirm_unconfined() -> None:
+    """Where nothing confines a command, a person must say yes to it."""
     if not sys.stdin.isatty():
         raise Refusal("nothing confines commands here and nobody can be asked, so nothing was run")
     click.confirm("Run it unconfined, with all your rights?", abort=True, err=True)
-    return sandbox
+
+
+# --- measuring, for every interface -----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def open_sandbox(root: Path, *, writable: bool) -> Iterator[Sandbox]:
+    """The strongest sandbox there is for commands in `root`. Its level may be off: then a person decides."""
+    with tempfile.TemporaryDirectory(prefix="ml-engineer-") as scratch:
+        try:
+            sandbox = choose(root, Path(scratch), writable=writable)
+        except LaunchError as error:
+            raise Refusal(str(error)) from error
+        yield sandbox
+
+
+async def measure_in(
+    sandbox: Sandbox, tool: Tool[Any], raw: dict[str, Any], root: Path, *, network: bool
+) -> tuple[ToolResult, Path | None]:
+    """The result of one call of a measuring tool, and the folder with its records, None where it is an error.
+
+    Refusal where the records cannot be kept.
+    """
+    with tempfile.TemporaryDirectory(prefix="ml-engineer-") as scratch:
+        opening = open_context(root, Path(scratch), launcher=sandbox, network=network, caps=_UNDO_NOTHING, fsync=False)
+        async with opening as context:
+            result = await invoke(tool.name, raw, context, {tool.name: tool})
+        if result.is_error:
+            return result, None
+        folder = _keep(Path(scratch))
+    text = result.text.replace("in the run's directory. Cite a figure by its name.", f"in {folder}")
+    return replace(result, text=text), folder
 
 
 def _keep(run_dir: Path) -> Path:
