@@ -1,0 +1,244 @@
+"""The state of a batch: a SQLite file in its folder, which alone decides what is still to be done.
+
+    with Index.open(out) as index:          refuses while another batch holds the folder
+        index.enlist(sources)                what this batch is about; earlier ones stay, and are not in its summary
+        for job in index.waiting(): …       begin(job) → done(job, …) or failed(job, …)
+
+A row goes waiting → running → done | failed. A row that is running when the folder is opened was cut off by a kill: it
+is waiting again, unless its reports are there, and so is one that is done and whose report is gone. Each change is a
+transaction, written before the next thing happens.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from ml_engineer.interfaces.batch.sources import Source
+from ml_engineer.interfaces.batch.summary import Fault, Row
+
+NAME = "batch.db"
+VERSION = 1
+_TABLE = """
+CREATE TABLE IF NOT EXISTS repositories (
+    folder TEXT PRIMARY KEY,
+    source TEXT NOT NULL,
+    listed INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    fingerprint TEXT,
+    rules TEXT,
+    error_kind TEXT,
+    error TEXT,
+    seconds REAL,
+    size INTEGER,
+    row TEXT,
+    faults TEXT
+)
+"""
+
+
+class IndexRefused(Exception):
+    """The folder cannot be used. The message says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One repository that is to be reviewed. `known`: what was reviewed of it last (fingerprint, rules)."""
+
+    source: Source
+    attempts: int
+    known: tuple[str, str] | None
+
+    @property
+    def folder(self) -> str:
+        return self.source.folder
+
+
+class Index:
+    """See the module. Not for more than one process, nor for more than one thread."""
+
+    def __init__(self, out: Path, database: sqlite3.Connection, lock: IO[bytes]) -> None:
+        self.out = out
+        self._db = database
+        self._lock = lock
+
+    @classmethod
+    def open(cls, out: Path) -> Index:
+        """The index of the folder `out`, made where there is none. Raises IndexRefused."""
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            lock = (out / ".lock").open("ab")
+        except OSError as error:
+            raise IndexRefused(f"{out} cannot be written ({error.strerror}); give another folder") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
+            raise IndexRefused(f"another batch works in {out}; wait for it, stop it, or give another folder") from error
+        try:
+            return cls(out, _connect(out / NAME), lock)
+        except (sqlite3.Error, IndexRefused) as error:
+            lock.close()
+            if isinstance(error, IndexRefused):
+                raise
+            raise IndexRefused(f"{out / NAME} cannot be used ({error}); give another folder, or remove it") from error
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+        self._lock.close()
+
+    # --- what is to be done ---------------------------------------------------------------------------------------
+
+    def enlist(self, sources: Iterable[Source]) -> None:
+        """Make these the repositories of the batch, in their order."""
+        rows = [(s.folder, json.dumps(s.record()), number) for number, s in enumerate(sources)]
+        with self._db:
+            self._db.execute("UPDATE repositories SET listed = 0")
+            self._db.executemany(
+                "INSERT INTO repositories (folder, source, listed, position, state) VALUES (?, ?, 1, ?, 'waiting') "
+                "ON CONFLICT (folder) DO UPDATE SET listed = 1, source = excluded.source, position = excluded.position",
+                rows,
+            )
+
+    def is_empty(self) -> bool:
+        """Whether no batch was begun here."""
+        (count,) = self._db.execute("SELECT count(*) FROM repositories WHERE listed").fetchone()
+        return int(count) == 0
+
+    def again(self, *, done: bool) -> None:
+        """Put back what failed, so that it is tried once more; with `done` also what has a report, to be looked at
+        whether it has changed."""
+        states = "('failed', 'done')" if done else "('failed')"
+        with self._db:
+            self._db.execute(f"UPDATE repositories SET state = 'waiting', attempts = 0 WHERE state IN {states}")
+
+    def cut_off(self) -> list[str]:
+        """Folders of the repositories that were under way when an earlier batch ended."""
+        return [folder for (folder,) in self._db.execute("SELECT folder FROM repositories WHERE state = 'running'")]
+
+    def put_back(self, folder: str) -> None:
+        self._set(folder, "state = 'waiting'")
+
+    def finished(self) -> Iterator[tuple[str, int]]:
+        """Folder and size of report.json of what is done."""
+        yield from self._db.execute("SELECT folder, size FROM repositories WHERE state = 'done' AND listed").fetchall()
+
+    def waiting(self) -> list[Job]:
+        """What is still to be done, in the order of the sources."""
+        found = self._db.execute(
+            "SELECT source, attempts, fingerprint, rules FROM repositories "
+            "WHERE state = 'waiting' AND listed ORDER BY position"
+        )
+        return [
+            Job(Source(**json.loads(source)), attempts, (fingerprint, rules) if fingerprint and rules else None)
+            for source, attempts, fingerprint, rules in found
+        ]
+
+    def source(self, folder: str) -> Source:
+        (text,) = self._db.execute("SELECT source FROM repositories WHERE folder = ?", (folder,)).fetchone()
+        return Source(**json.loads(text))
+
+    # --- what happens ---------------------------------------------------------------------------------------------
+
+    def begin(self, folder: str) -> None:
+        self._set(folder, "state = 'running'")
+
+    def done(
+        self, folder: str, row: Row, faults: Iterable[Fault], *, fingerprint: str, size: int, seconds: float
+    ) -> None:
+        """It has its report, of `size` bytes."""
+        self._set(
+            folder,
+            "state = 'done', attempts = attempts + 1, error = NULL, error_kind = NULL, fingerprint = ?, rules = ?, "
+            "size = ?, seconds = ?, row = ?, faults = ?",
+            fingerprint,
+            row.rules_version,
+            size,
+            seconds,
+            row.model_dump_json(),
+            json.dumps([fault.model_dump(mode="json") for fault in faults]),
+        )
+
+    def unchanged(self, folder: str) -> None:
+        """It was looked at again, and what was reviewed of it before still stands."""
+        self._set(folder, "state = 'done', error = NULL, error_kind = NULL")
+
+    def failed(self, folder: str, kind: str, error: str, *, final: bool, seconds: float) -> None:
+        """An attempt has failed. Unless that is `final`, it is waiting for another."""
+        state = "failed" if final else "waiting"
+        self._set(
+            folder,
+            "state = ?, attempts = attempts + 1, error_kind = ?, error = ?, seconds = ?",
+            state,
+            kind,
+            error,
+            seconds,
+        )
+
+    def _set(self, folder: str, change: str, *values: Any) -> None:
+        with self._db:
+            self._db.execute(f"UPDATE repositories SET {change} WHERE folder = ?", (*values, folder))
+
+    # --- what came out --------------------------------------------------------------------------------------------
+
+    def rows(self) -> list[Row]:
+        """A row for every repository of the batch, in the order of the sources."""
+        found = self._db.execute(
+            "SELECT source, state, attempts, error_kind, error, row FROM repositories WHERE listed ORDER BY position"
+        )
+        return [_row(Source(**json.loads(source)), *rest) for source, *rest in found]
+
+    def faults(self) -> Iterator[tuple[str, list[Fault]]]:
+        """Folder and findings of every repository that has a report."""
+        found = self._db.execute(
+            "SELECT folder, faults FROM repositories WHERE listed AND state = 'done' ORDER BY position"
+        )
+        for folder, faults in found:
+            yield folder, [Fault.model_validate(fault) for fault in json.loads(faults)]
+
+
+def blank_row(source: Source) -> Row:
+    """The row of a repository that has no report."""
+    return Row(
+        name=source.name,
+        place=source.shown,
+        scope=source.scope,
+        owner=source.owner,
+        labels=source.labels,
+        folder=source.folder,
+        state="waiting",
+    )
+
+
+def _row(source: Source, state: str, attempts: int, kind: str | None, error: str | None, text: str | None) -> Row:
+    if state == "done" and text is not None:
+        row = Row.model_validate_json(text)
+        return row.model_copy(update={"owner": source.owner, "labels": source.labels, "attempts": attempts})
+    shown = "failed" if state == "failed" else "waiting"
+    return blank_row(source).model_copy(
+        update={"state": shown, "error": error, "error_kind": kind, "attempts": attempts}
+    )
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=10)
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = NORMAL")  # a kill loses nothing; what a power cut loses is done again
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version not in (0, VERSION):
+        database.close()
+        raise IndexRefused(f"{path} was made by another version of ml-engineer; give another folder")
+    with database:
+        database.execute(_TABLE)
+        database.execute(f"PRAGMA user_version = {VERSION}")
+    return database
