@@ -1,68 +1,57 @@
-"""What a run is doing, in a few words, from its events: for status lines and plans of other agents' interfaces.
+"""What a run is doing, for people who watch it from another agent's interface: status lines, and a plan.
 
 narration = Narration(steps)
-for text in narration.hear(event): …      at most one line an event, empty for what nobody needs to see
-narration.parts                           [(text, "pending" | "active" | "done")], the whole plan at this moment
+text = narration.hear(progress)      a line, or "" for what nobody needs to see; `progress` as Caller gets it
+narration.parts                      [(text, "pending" | "active" | "done")], the whole plan at this moment
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ml_engineer.agent.runs import Event
 from ml_engineer.agent.workflow import ORDERED, node_name
 from ml_engineer.report.schema import STEP_NAMES
-from ml_engineer.report.text import one_line
 
 State = Literal["pending", "active", "done"]
 _READ, _SEAL = "Read the repository", "Check the evidence and seal the report"
-_SEALING = frozenset({"delegate", "synthesise", "check_evidence"})
+_NODES = {node_name(step).replace("_", " "): step for step in STEP_NAMES}
+_LINES = {
+    "survey": "The repository is read.",
+    "plan": "There is a plan.",
+    "approve": "The plan is approved.",
+    "verify": "All checks have run once more.",
+    "check evidence": "The evidence is checked.",
+}
 
 
 @dataclass
 class Narration:
-    """The plan of one review, and how far it is."""
+    """The plan of one run, and how far it is."""
 
     steps: frozenset[int]
     _done: set[str] = field(default_factory=set)
-    _started: bool = False
 
-    def hear(self, event: Event) -> Iterable[str]:
-        """Take note of an event, and say what it means."""
-        kind = event["type"]
-        if kind in ("started", "resumed"):
-            self._started = True
-            return [f"{_READ}."]
-        if kind == "in_memory":
-            return ["The state directory cannot be written, so this run cannot be resumed."]
-        if kind == "retry":
-            return [f"The model's server is asked again: {one_line(str(event.get('failure') or event.get('reason')))}"]
-        if kind != "node":
-            return []
-        self._done.add(str(event["node"]))
-        return self._of_node(str(event["node"]))
-
-    def _of_node(self, node: str) -> list[str]:
-        for step, name in STEP_NAMES.items():
-            if node == node_name(step):
-                return [f"Step {step} of {len(STEP_NAMES)} is done: {name}."] if step in self.steps else []
-        return ["The repository is read."] if node == "survey" else []
+    def hear(self, progress: str) -> str:
+        """Take note of what has ended, and say it."""
+        self._done.add(progress)
+        step = _NODES.get(progress)
+        if step is not None:
+            return f"Step {step} of {len(STEP_NAMES)} is done: {STEP_NAMES[step]}." if step in self.steps else ""
+        return _LINES.get(progress, "")
 
     @property
     def parts(self) -> list[tuple[str, State]]:
         """Reading, the steps that were asked for, sealing: each with its state."""
         read = "survey" in self._done
-        found: list[tuple[str, State]] = [(_READ, _state(read, self._started))]
+        found: list[tuple[str, State]] = [(_READ, _state(read, True))]
         ready = read
-        for step in sorted(self.steps):
-            done = node_name(step) in self._done
-            found.append((f"{step}. {STEP_NAMES[step]}", _state(done, ready)))
+        for name, step in _NODES.items():
+            if step in self.steps:
+                found.append((f"{step}. {STEP_NAMES[step]}", _state(name in self._done, ready)))
             if step in ORDERED:
-                ready = ready and done
-        steps_done = all(node_name(step) in self._done for step in STEP_NAMES)
-        found.append((_SEAL, _state("seal" in self._done, steps_done or bool(self._done & _SEALING))))
+                ready = ready and name in self._done
+        found.append((_SEAL, _state("seal" in self._done, self._done >= set(_NODES))))
         return found
 
 

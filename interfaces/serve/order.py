@@ -30,7 +30,7 @@ USAGE = (
 _ASKS_FOR_REVIEW = re.compile(
     r"\b(review|assess|audit|inspect|check)(s|es|ed|ing|ment)?\b|\b(production[- ]read|readiness)", re.IGNORECASE
 )
-_KEYS = frozenset({"skill", "path", "steps", "task", "offline"})
+_KEYS = frozenset({"skill", "path", "steps", "task", "use_model"})
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Order:
     path: str | None = None
     steps: frozenset[int] = ALL_STEPS
     task: str = ""
-    offline: bool = False
+    use_model: bool = False
 
     @property
     def is_review(self) -> bool:
@@ -59,9 +59,9 @@ class Order:
             raise Refused(f"skill is {skill!r}; it must be one of {', '.join(SKILLS)}")
         if not isinstance(path, str | None) or not isinstance(task, str):
             raise Refused("path and task are text")
-        if not isinstance(data.get("offline", False), bool):
-            raise Refused("offline is true or false")
-        return cls._made(skill, path, _steps(data.get("steps")), task, data.get("offline", False))
+        if not isinstance(data.get("use_model", False), bool):
+            raise Refused("use_model is true or false")
+        return cls._made(skill, path, _steps(data.get("steps")), task, data.get("use_model", False))
 
     @classmethod
     def read(cls, text: str) -> Order | None:
@@ -82,22 +82,22 @@ class Order:
         if "--steps" in words:
             place = words.index("--steps")
             steps, words = " ".join(words[place + 1 : place + 2]), words[:place] + words[place + 2 :]
-        offline = "--offline" in words
-        words = [word for word in words if word != "--offline"]
+        use_model = "--use-model" in words
+        words = [word for word in words if word != "--use-model"]
         if skill in (IMPLEMENT, ROUTE):
             path = words[0] if words and _looks_like_path(words[0]) else None
             task = text.strip().partition(" ")[2].strip()
-            return cls._made(skill, path, ALL_STEPS, task.removeprefix(path or "").strip(), offline)
+            return cls._made(skill, path, ALL_STEPS, task.removeprefix(path or "").strip(), use_model)
         path = words[0] if len(words) == 1 else _first_path(words)  # "review churn", "review the code in ./churn"
-        return cls._made(skill, path, _steps(steps), "", offline)
+        return cls._made(skill, path, _steps(steps), "", use_model)
 
     @classmethod
-    def _made(cls, skill: str, path: str | None, steps: frozenset[int], task: str, offline: bool) -> Order:
+    def _made(cls, skill: str, path: str | None, steps: frozenset[int], task: str, use_model: bool) -> Order:
         if skill in STEP_SKILLS:
             steps = frozenset({STEP_SKILLS[skill]})
         if skill in (IMPLEMENT, ROUTE) and not task.strip():
             raise Refused(f"{skill} needs a task: say what is to be done")
-        return cls(skill, path, steps, task.strip(), offline)
+        return cls(skill, path, steps, task.strip(), use_model)
 
 
 def _split(text: str) -> list[str]:

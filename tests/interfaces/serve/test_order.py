@@ -16,7 +16,7 @@ ALL = frozenset(range(1, 11))
         ("review", Order("review")),
         ("/review churn", Order("review", "churn")),
         ('review "my repositories/churn" --steps 1,5', Order("review", "my repositories/churn", frozenset({1, 5}))),
-        ("REVIEW --offline .", Order("review", ".", offline=True)),
+        ("REVIEW --use-model .", Order("review", ".", use_model=True)),
         ("review the code in ./churn, please", Order("review", "./churn")),
         ("Let's check whether /srv/churn is ready.", Order("review", "/srv/churn")),
         ("Is this ready for production? Assess it", Order("review")),
@@ -56,7 +56,7 @@ def test_numbers_that_became_floats_on_the_way_are_steps() -> None:
         ({"skill": "review", "steps": [0]}, "numbers from 1 to 10"),
         ({"skill": "review", "steps": [1.5]}, "numbers from 1 to 10"),
         ({"skill": "review", "steps": []}, "numbers from 1 to 10"),
-        ({"skill": "review", "offline": "yes"}, "offline is true or false"),
+        ({"skill": "review", "use_model": "yes"}, "use_model is true or false"),
         ({"skill": "implement", "task": " "}, "needs a task"),
     ],
 )
