@@ -1,31 +1,41 @@
-"""Import LangGraph without paying for its tracing client.
+"""Import LangGraph without paying for what it drags in and a graph never touches.
 
-`import langgraph.graph` builds some two hundred pydantic classes of LangSmith's web API, more than half of its start-up
-time, although tracing is off here. Two measures, both undone as soon as the import is over:
+Most of the start-up time of `import langgraph.graph` goes to the tracing client of LangSmith, the client of LangGraph's
+server, two HTTP libraries and pydantic's first version, of which a graph that runs in this process uses nothing while
+tracing is off. These are set aside (agent/later.py): whoever asks for one later gets the real thing. The pydantic
+classes that remain build their validators at first use (pydantic's own `defer_build`).
 
-- classes defer building their validators until first use (pydantic's own `defer_build`);
-- the package `langsmith.types` is entered in `sys.modules` without running its `__init__`, which imports every one of
-  its modules only to re-export them; a name asked of it later loads the real package.
-
-Where the user opts in to tracing, LangGraph is imported plainly.
+Where the user opts in to tracing, LangGraph is imported plainly; so it is where a release does not bear the short cut.
 """
 
 from __future__ import annotations
 
 import gc
 import importlib
-import importlib.util
 import os
 import sys
-from types import ModuleType
+from typing import Any
 
-_HEAVY = "langsmith.types"
+from ml_engineer.agent.later import Aside, forget
+
+# Asked for by name when langgraph.graph is imported, used by nothing that a graph does without tracing.
+_UNUSED = (
+    "langchain_core.tracers.langchain",
+    "langchain_core.tracers.schemas",
+    "langchain_protocol",
+    "langchain_protocol.protocol",
+    "langgraph_sdk",
+    "pydantic.v1",
+    "requests",
+)
+_FAMILIES = ("langchain_core", "langchain_protocol", "langgraph", "langgraph_sdk", "langsmith", "requests")
+_TRACING = ("LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2")
 
 
 def prepare() -> None:
     """Set what LangGraph reads from the environment, unless the user has: no tracing, strict checkpoints."""
-    os.environ.setdefault("LANGSMITH_TRACING", "false")
-    os.environ.setdefault("LANGCHAIN_TRACING_V2", "false")
+    for name in _TRACING:
+        os.environ.setdefault(name, "false")
     os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
 
 
@@ -34,26 +44,48 @@ def import_langgraph() -> None:
     prepare()
     if "langgraph.graph" in sys.modules:
         return
-    if os.environ["LANGSMITH_TRACING"].lower() in ("true", "1"):
+    if traced():
         _import()
         return
     import pydantic
 
     pydantic.BaseModel.model_config["defer_build"] = True
-    shell = _enter_shell()
     collected = gc.isenabled()
     gc.disable()  # thousands of classes are made, none becomes garbage
     try:
-        _import()
-    except ImportError:  # a release that wants a re-exported name: start afresh, without the short cut
-        _forget()
+        with Aside(*_UNUSED):
+            _import()
+            _use_given_callbacks()
+    except (AttributeError, ImportError, TypeError):  # a release that uses one of them at import: start afresh
+        forget(*_FAMILIES)
         _import()
     finally:
         if collected:
             gc.enable()
         pydantic.BaseModel.model_config.pop("defer_build", None)
-        if shell is not None and sys.modules.get(_HEAVY) is shell:
-            del sys.modules[_HEAVY]
+
+
+def traced() -> bool:
+    """Whether the user has opted in to LangSmith's tracing."""
+    return any(os.environ.get(name, "").lower() in ("true", "1") for name in _TRACING)
+
+
+def sparing() -> Aside:
+    """The block in which a graph without a model is compiled and run: LangGraph asks every type in its state whether it
+    is a model of pydantic's first version, and only to say no it need not be imported."""
+    return Aside("pydantic.v1")
+
+
+def callbacks() -> dict[str, Any]:
+    """What a graph's config says of callbacks: none, so that LangGraph does not load a tracer to see whether to trace.
+
+    Where the user has opted in it says nothing, and LangGraph looks for itself.
+    """
+    if traced():
+        return {}
+    from langchain_core.callbacks.manager import AsyncCallbackManager
+
+    return {"callbacks": AsyncCallbackManager(handlers=[])}
 
 
 def _import() -> None:
@@ -61,21 +93,12 @@ def _import() -> None:
     importlib.import_module("langgraph.checkpoint.sqlite.aio")
 
 
-def _forget() -> None:
-    for name in [n for n in sys.modules if n.split(".")[0] in ("langsmith", "langchain_core", "langgraph")]:
-        del sys.modules[name]
+def _use_given_callbacks() -> None:
+    """Let graphs take the callbacks that they are given as they are, as LangGraph does for a single node.
 
-
-def _enter_shell() -> ModuleType | None:
-    """Enter `langsmith.types` as a package whose modules can be imported one by one."""
-    try:
-        spec = importlib.util.find_spec(_HEAVY)
-    except ImportError:
-        return None
-    if spec is None or spec.submodule_search_locations is None or _HEAVY in sys.modules:
-        return None
-    shell = ModuleType(_HEAVY)
-    shell.__path__ = list(spec.submodule_search_locations)
-    shell.__spec__ = spec
-    sys.modules[_HEAVY] = shell
-    return shell
+    The function of langchain_core that they call instead loads the tracers, to add one where tracing is on.
+    """
+    nodes, graphs = sys.modules.get("langgraph._internal._config"), sys.modules.get("langgraph.pregel.main")
+    name = "get_async_callback_manager_for_config"
+    if nodes is not None and graphs is not None and hasattr(nodes, name) and hasattr(graphs, name):
+        setattr(graphs, name, getattr(nodes, name))
