@@ -19,6 +19,7 @@ from ml_engineer import __version__
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "review": ("review", "review", "Review a repository and report how ready it is for production."),
     "implement": ("implement", "implement", "Change a repository on a branch, each step proved by its checks."),
+    "serve": ("serve.command", "serve", "Serve other agent systems: MCP, A2A, ACP."),
     "runs": ("runs", "runs", "List, show, resume or report earlier runs."),
     "measure": ("measure", "measure", "Measure a service, a model file or a training run."),
     "rules": ("rules", "rules", "List the rules, or explain one."),
