@@ -1,0 +1,79 @@
+"""`ml-engineer serve mcp|a2a|acp`: the same work for other agent systems. A protocol is imported when it is served."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ml_engineer.interfaces.model import ModelChoice, model_options
+
+MODES = ("read-only", "ask", "accept-edits", "full")
+WORKERS = 2  # reviews at once
+MEMORY = 2 << 30  # bytes of one review
+SECONDS = 1_800.0  # of one review
+
+
+@click.group()
+def serve() -> None:
+    """Serve other agent systems: reviews, findings, plans, and what the permissions allow beyond that."""
+
+
+def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options --root and --permission, the same for every protocol."""
+    for option in (
+        click.option(
+            "--permission",
+            type=click.Choice(MODES),
+            default="read-only",
+            show_default=True,
+            help="What may be done for clients beyond reading: implement, measure, commands.",
+        ),
+        click.option(
+            "--root",
+            "roots",
+            type=click.Path(path_type=Path),
+            multiple=True,
+            help="Clients are confined to this folder; repeat it for more (default: the current folder).",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@serve.command()
+@click.option("--http", metavar="HOST:PORT", help="Streamable HTTP at /mcp; without it the protocol is on stdio.")
+@server_options
+@model_options
+def mcp(
+    http: str | None,
+    roots: tuple[Path, ...],
+    permission: str,
+    model: str | None,
+    max_cost: str | None,
+    max_turns: int | None,
+) -> None:
+    """Serve the Model Context Protocol, to Claude Code, Claude Desktop, Cursor, VS Code and others.
+
+    Beyond loopback a bearer token is needed: set ML_ENGINEER_SERVE_TOKEN. docs/subagent.md has a block to paste for
+    each client.
+    """
+    from ml_engineer.interfaces.serve.common import Address, Policy, Roots
+    from ml_engineer.tools.permissions import Mode
+
+    allowed = Roots.open(roots)
+    address = Address.parse(http) if http is not None else None
+    asyncio.run(_mcp(allowed, Policy(Mode(permission)), ModelChoice(False, model, max_cost, max_turns), address))
+
+
+async def _mcp(roots: Any, policy: Any, choice: ModelChoice, address: Any) -> None:
+    from ml_engineer.interfaces.pool import Pool
+    from ml_engineer.interfaces.serve.service import Service
+
+    server = importlib.import_module("ml_engineer.interfaces.serve.mcp")
+    async with Pool(WORKERS, memory=MEMORY, seconds=SECONDS) as pool:
+        await server.serve(Service(roots, policy, choice, pool), address)
