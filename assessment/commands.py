@@ -260,6 +260,11 @@ class Commands:
 
     # --- which files commands run ----------------------------------------------------------------------------------
 
+    @cached_property
+    def python_files(self) -> dict[str, File]:
+        """Files of the repository's modules, by path."""
+        return {path: module.file for path, module in self.repo.by_path.items()}
+
     def runs(self, command: Command) -> list[str]:
         """Paths of the Python files of this repository that a command runs directly."""
         return launch.targets(self, command)

@@ -75,10 +75,9 @@ def _first_positional(arguments: tuple[str, ...], valued: frozenset[str]) -> str
 def _script(commands: Commands, command: Command, path: str) -> list[str]:
     if "$" in path:
         return []
-    modules = {p: m.file for p, m in commands.repo.by_path.items()}
-    found = commands.locate(command, path, modules)
+    found = commands.locate(command, path, commands.python_files)
     if found is None and path and not path.endswith(".py"):  # a package with __main__
-        found = commands.locate(command, posixpath.join(path, "__main__.py"), modules)
+        found = commands.locate(command, posixpath.join(path, "__main__.py"), commands.python_files)
     return [found.path] if found is not None else []
 
 

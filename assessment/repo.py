@@ -26,6 +26,7 @@ from ml_engineer.assessment.facts import Facts, of_files
 from ml_engineer.assessment.files import File, Listing
 from ml_engineer.assessment.git import GitFacts, blob_id
 from ml_engineer.assessment.module import Call, Function, Module
+from ml_engineer.assessment.paths import Paths
 from ml_engineer.assessment.rule import Missing, Site
 
 if TYPE_CHECKING:
@@ -75,12 +76,11 @@ class Repo:
 
         `*` stops at a slash, `**/` is any number of folders. A pattern without a slash matches the file's name.
         """
-        matchers = [_glob(pattern) for pattern in patterns]
-        return [
-            f
-            for f in self.files.values()
-            if not f.roles & {"vendored", "template"} and any(m.fullmatch(f.path if s else f.name) for m, s in matchers)
-        ]
+        return self._paths.matching(*patterns)
+
+    @cached_property
+    def _paths(self) -> Paths:
+        return Paths(file for file in self.files.values() if not file.roles & {"vendored", "template"})
 
     @cached_property
     def dirty(self) -> bool | None:
@@ -425,35 +425,6 @@ def _bases(package: str) -> list[str]:
 
 def _is_lfs(file: File) -> bool:
     return file.data.startswith(b"version https://git-lfs.github.com/spec/")
-
-
-@lru_cache(maxsize=512)
-def _glob(pattern: str) -> tuple[re.Pattern[str], bool]:
-    """Compiled pattern, and whether it is about the whole path."""
-    expression = ""
-    position = 0
-    while position < len(pattern):
-        if pattern.startswith("**/", position):
-            expression += "(?:.*/)?"
-            position += 3
-        elif pattern.startswith("**", position):
-            expression += ".*"
-            position += 2
-        elif pattern[position] == "*":
-            expression += "[^/]*"
-            position += 1
-        elif pattern[position] == "?":
-            expression += "[^/]"
-            position += 1
-        else:
-            expression += re.escape(pattern[position])
-            position += 1
-    return re.compile(expression, re.I), "/" in pattern
-
-
-def path_pattern(pattern: str) -> re.Pattern[str]:
-    """A path pattern as a regular expression: `*` stops at a slash, `**/` is any number of folders."""
-    return _glob(pattern)[0]
 
 
 @lru_cache(maxsize=1024)

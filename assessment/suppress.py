@@ -18,7 +18,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ml_engineer.assessment.repo import Repo, path_pattern
+from ml_engineer.assessment.paths import path_pattern
+from ml_engineer.assessment.repo import Repo
 from ml_engineer.report.schema import Absence, Evidence, Finding, Quote, Suppressed
 
 _INLINE = re.compile(r"ml-engineer:\s*ignore\[([A-Z0-9,\s]+)\]\s*(.*?)\s*(?:-->)?\s*$")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.files import BINARY_SUFFIXES
@@ -41,15 +41,26 @@ _SHAPES = (
 )
 _SHAPE_PATTERNS = tuple((name, re.compile(pattern)) for name, pattern in _SHAPES)
 _ANY_SHAPE = re.compile("|".join(pattern for _, pattern in _SHAPES))
-# A cheap look at lower-case bytes: lines without a match hold no secret that the patterns above and below would find.
+# A cheap look at lower-case bytes: lines without a cue hold no secret that the patterns above and below would find.
+# Each cue starts with the word it is kept under: a file without the word is not searched for it.
 _WORDS = (
-    rb"(?:passw|pwd|secret|api_?key|access_?key|token|private_?key|account_?key|connection_?string|_key_id|credential)"
-)
-_CUE = re.compile(
-    _WORDS + rb"[\w.-]*[\"']?\s*(?::\s*str\s*)?[:=]\s*[\"']|akia|asia[0-9a-z]{16}|gh[pousr]_|github_pat_|hf_[a-z]{9}|"
-    rb"sk-[a-z0-9]|xox[abpr]-|aiza|glpat-|private key-|accountkey=|://[^\s:/@'\"]*:[^\s@'\"/]+@"
-)
-_ENV_CUE = re.compile(_CUE.pattern + b"|" + _WORDS + rb"\w*[= ]")
+    b"passw pwd secret apikey api_key accesskey access_key token privatekey private_key accountkey account_key "
+    b"connectionstring connection_string _key_id credential"
+).split()
+_ASSIGNED = rb"[\w.-]*[\"']?\s*(?::\s*str\s*)?[:=]\s*[\"']"
+_CUES = {
+    **{word: re.compile(word + _ASSIGNED) for word in _WORDS},
+    **{
+        word: re.compile(word)
+        for word in b"akia github_pat_ xox aiza glpat- accountkey= ghp_ gho_ ghu_ ghs_ ghr_".split()
+    },
+    b"asia": re.compile(rb"asia[0-9a-z]{16}"),
+    b"hf_": re.compile(rb"hf_[a-z]{9}"),
+    b"sk-": re.compile(rb"sk-[a-z0-9]"),
+    b"private key-": re.compile(rb"private key-"),
+    b"://": re.compile(rb"://[^\s:/@'\"]*:[^\s@'\"/]+@"),
+}
+_ENV_CUES = {**_CUES, **{word: re.compile(word + rb"(?:" + _ASSIGNED + rb"|\w*[= ])") for word in _WORDS}}
 _NAMED = re.compile(
     r"(?P<name>[\w.-]*(?:passw(?:or)?d|passwd|\bpwd|secret|api_?key|access_?key|auth_?token|access_?token|private_?key|"
     r"client_?secret|account_?key|[_-]token|^token|_key_id|credentials?))[\"']?\s*(?::\s*str\s*)?[:=]\s*"
@@ -69,7 +80,9 @@ _PLACEHOLDER = re.compile(
 )
 _MADE_UP = re.compile(r"@example\.(com|org|net)\b|\bj(ohn|ane)[_ .-]?doe\b", re.I)
 _NO_SECRET_NAME = re.compile(r"(path|file|name|url|uri|header|prefix|field|length|type|policy)s?$", re.I)
-_IGNORED_SUFFIXES = frozenset(".lock .svg .csv .tsv .ipynb_checkpoints .map .min.js .css .html .jsonl .txt".split())
+_IGNORED_SUFFIXES = frozenset(
+    ".po .mo .lock .svg .csv .tsv .ipynb_checkpoints .map .min.js .css .html .jsonl .txt".split()
+)
 _ENV_FILE = re.compile(r"(^|/)\.env(\.(?!example|sample|template|dist|test)[\w.-]+)?$|(^|/)kaggle\.json$")
 
 
@@ -111,15 +124,15 @@ def check(repo: Repo) -> Iterator[Hit]:
 def _in_file(repo: Repo, file: File) -> Iterator[tuple[str, Site]]:
     if file.suffix == ".ipynb":
         module = repo.by_path.get(file.path)
-        if module is None or not _CUE.search(file.data.lower().replace(b'\\"', b'"')):
+        if module is None or not _suspects(file.data.replace(b'\\"', b'"'), _CUES):
             return
         lines = module.source.lines
-        for number in _suspects("\n".join(lines).encode(), _CUE):
+        for number in _suspects("\n".join(lines).encode(), _CUES):
             for what, start in _secrets(lines[number - 1], env=False):
                 yield what, _masked(module.source.site(number), start)
         return
     env = file.name.startswith(".env") or file.suffix in (".env", ".sh", ".tfvars") or "ockerfile" in file.name
-    numbers = _suspects(file.data, _ENV_CUE if env else _CUE)
+    numbers = _suspects(file.data, _ENV_CUES if env else _CUES)
     if not numbers:
         return
     manifest = {s.file.path for s in repo.compose} | {o.file.path for o in repo.kubernetes}  # M9-08 judges their fields
@@ -131,16 +144,17 @@ def _in_file(repo: Repo, file: File) -> Iterator[tuple[str, Site]]:
             yield what, _masked(file.site(number), start, line)
 
 
-def _suspects(data: bytes, cue: re.Pattern[bytes]) -> list[int]:
-    """Numbers of the lines on which a cue stands. Lines end as `split_lines` has them end."""
+def _suspects(data: bytes, cues: Mapping[bytes, re.Pattern[bytes]]) -> list[int]:
+    """Numbers of the lines on which a cue ends. Lines end as `split_lines` has them end."""
     lowered = data.lower()
     if b"\r" in lowered:
         lowered = lowered.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    ends = sorted(match.end() - 1 for word, cue in cues.items() if word in lowered for match in cue.finditer(lowered))
     numbers: list[int] = []
     number, position = 1, 0
-    for match in cue.finditer(lowered):
-        number += lowered.count(b"\n", position, match.end() - 1)
-        position = match.end() - 1
+    for end in ends:
+        number += lowered.count(b"\n", position, end)
+        position = end
         if not numbers or numbers[-1] != number:
             numbers.append(number)
     return numbers
