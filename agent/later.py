@@ -4,9 +4,9 @@
         import library            # its `from requests import Response` costs nothing, and gets a `Later`
 
 Inside the block the named modules are entered in `sys.modules` without being run. A name asked of one is a `Later`,
-which stands for it: called, asked for an attribute or made a base class, it runs the module in its place and acts as the
-real thing from then on; nothing is an instance of a class whose module has not run. After the block, whoever asks such
-a module for a name gets the real one, and every module that holds a `Later` of it is given the real object.
+which stands for it: called, asked for an attribute or made a base class, it runs the module in its place and acts as
+the real thing from then on; nothing is an instance of a class whose module has not run. After the block, whoever asks
+such a module for a name gets the real one, and every module that holds a `Later` of it is given the real object.
 A module that has run before the block is left alone.
 """
 
