@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import click
 
 from ml_engineer.interfaces.model import ModelChoice, model_options
+from ml_engineer.interfaces.options import Refusal
 
 MODES = ("read-only", "ask", "accept-edits", "full")
 WORKERS = 2  # reviews at once
@@ -62,18 +64,62 @@ def mcp(
     Beyond loopback a bearer token is needed: set ML_ENGINEER_SERVE_TOKEN. docs/subagent.md has a block to paste for
     each client.
     """
+    _serve("mcp", roots, permission, ModelChoice(False, model, max_cost, max_turns), http)
+
+
+@serve.command()
+@click.option("--http", default="127.0.0.1:8766", show_default=True, metavar="HOST:PORT", help="Where to listen.")
+@server_options
+@model_options
+def a2a(
+    http: str,
+    roots: tuple[Path, ...],
+    permission: str,
+    model: str | None,
+    max_cost: str | None,
+    max_turns: int | None,
+) -> None:
+    """Serve the Agent2Agent protocol, over JSON-RPC (/a2a) and HTTP+JSON (/rest).
+
+    Beyond loopback a bearer token is needed: set ML_ENGINEER_SERVE_TOKEN. The agent card is readable without it.
+    """
+    _require("a2a", "a2a", "sse_starlette", "uvicorn")
+    _serve("a2a", roots, permission, ModelChoice(False, model, max_cost, max_turns), http)
+
+
+@serve.command()
+@server_options
+@model_options
+def acp(
+    roots: tuple[Path, ...], permission: str, model: str | None, max_cost: str | None, max_turns: int | None
+) -> None:
+    """Serve the Agent Client Protocol on stdio, to Zed, JetBrains, Neovim and other editors.
+
+    The editor starts this command itself: docs/subagent.md has a block to paste for each.
+    """
+    _require("acp", "acp")
+    _serve("acp", roots, permission, ModelChoice(False, model, max_cost, max_turns), None)
+
+
+def _require(extra: str, *modules: str) -> None:
+    """Refusal where the protocol's SDK is not installed."""
+    if any(importlib.util.find_spec(module) is None for module in modules):
+        raise Refusal(f"this protocol is not installed: pip install 'ml-engineer[{extra}]'")
+
+
+def _serve(protocol: str, roots: tuple[Path, ...], permission: str, choice: ModelChoice, http: str | None) -> None:
     from ml_engineer.interfaces.serve.common import Address, Policy, Roots
     from ml_engineer.tools.permissions import Mode
 
     allowed = Roots.open(roots)
     address = Address.parse(http) if http is not None else None
-    asyncio.run(_mcp(allowed, Policy(Mode(permission)), ModelChoice(False, model, max_cost, max_turns), address))
+    asyncio.run(_until_ended(protocol, allowed, Policy(Mode(permission)), choice, address))
 
 
-async def _mcp(roots: Any, policy: Any, choice: ModelChoice, address: Any) -> None:
+async def _until_ended(protocol: str, roots: Any, policy: Any, choice: ModelChoice, address: Any) -> None:
     from ml_engineer.interfaces.pool import Pool
     from ml_engineer.interfaces.serve.service import Service
 
-    server = importlib.import_module("ml_engineer.interfaces.serve.mcp")
+    server = importlib.import_module(f"ml_engineer.interfaces.serve.{protocol}")
     async with Pool(WORKERS, memory=MEMORY, seconds=SECONDS) as pool:
         await server.serve(Service(roots, policy, choice, pool), address)
