@@ -10,6 +10,13 @@ tool_start   agent, id, name, input                 a call is about to run
 tool_end     agent, id, name, is_error, text, data  a call has its result
 nudge        agent, text                            the loop reminded the model of something
 ending       agent, why, text                       the agent's work is over
+
+A conversation (agent.session) adds
+
+plan         items                                  the plan that ticks off has changed (session_log.PlanItem)
+attached     path, problem                          an @path was sent with the user's words, or why it was not
+compacted    text                                   the conversation goes on in a new transcript, which begins with this
+problem      text                                   something that the user should know and that stops nothing
 """
 
 from __future__ import annotations
@@ -18,7 +25,13 @@ from typing import Any, Protocol
 
 _STREAMED = frozenset({"text", "thinking", "tool_call"})  # of interest while they happen, not in a log
 # What the transcript has anyway.
-_KEPT_ELSEWHERE = {"turn": ("content",), "tool_start": ("input",), "tool_end": ("text", "data")}
+_KEPT_ELSEWHERE = {
+    "turn": ("content",),
+    "tool_start": ("input",),
+    "tool_end": ("text", "data"),
+    "plan": ("items",),
+    "compacted": ("text",),
+}
 
 
 class Listener(Protocol):

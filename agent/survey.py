@@ -62,8 +62,8 @@ class Survey:
             return await asyncio.to_thread(assess, self.root)
         from ml_engineer.assessment.record import Assessment
 
-        data = await asyncio.to_thread(_read_all, self.pipe)
-        self.pipe = None
+        pipe, self.pipe = self.pipe, None  # from here on the reading thread closes it, also when this is cancelled
+        data = await asyncio.to_thread(_read_all, pipe)
         _, status = os.waitpid(self.pid, 0)
         self.pid = None
         if data[:1] == _OK:

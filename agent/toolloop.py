@@ -89,6 +89,7 @@ class ToolLoop:
     finisher: str | None = None
     patience: Patience | None = None
     room: int | None = None  # tokens that a conversation may reach before the loop ends with CONTEXT_FULL
+    counted: bool = False  # whether the budget already has what earlier processes have spent on this transcript
 
     def __post_init__(self) -> None:
         self._runner = Runner(self.transcript, self.tools, self.gate, self.ledger, self.notify)
@@ -258,7 +259,7 @@ class ToolLoop:
 
     def _recall(self) -> None:
         """Count what an earlier process has spent and repeated."""
-        for turn in self.transcript.turns:
+        for turn in () if self.counted else self.transcript.turns:
             self.budget.record(turn["model"], turn["usage"])
         for at, message in enumerate(self.transcript.messages[1:], 1):
             calls = self.transcript.calls(at - 1)

@@ -1,0 +1,130 @@
+"""The tools of a conversation: the repository's, measuring, and `UpdatePlan`, a plan that ticks off as work goes on.
+
+    tools = ChatTools(repository, on_plan, more=(delegate,))
+
+What a tool gives goes to the model as quoted material. `more` are tools beside the repository's, such as Delegate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ml_engineer.agent.calls import Call, Gate, Outcome, Tools
+from ml_engineer.agent.finish import as_quoted
+from ml_engineer.agent.log import Record
+from ml_engineer.agent.session_log import ITEM_STATES, PlanItem
+from ml_engineer.agent.toolbox import RepositoryTools
+
+UPDATE_PLAN = "UpdatePlan"
+MAX_ITEMS = 30
+_MAX_TEXT = 200
+_MARKS = {"pending": "[ ]", "active": "[>]", "done": "[x]", "failed": "[!]"}
+
+_DEFINITION: dict[str, Any] = {
+    "name": UPDATE_PLAN,
+    "description": (
+        "Shows the user the plan of the work and ticks it off. Send the whole list each time, in order. Use it for "
+        "work of three or more parts: before it begins, and whenever a part begins or ends. One item is active at a "
+        "time. `done` means that a command or a look at the result has shown it; `failed` that it was given up."
+    ),
+    "input_schema": {
+        "type": "object",
+        "properties": {
+            "items": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "text": {"type": "string", "description": "The part, in up to fifteen words."},
+                        "state": {"type": "string", "enum": list(ITEM_STATES)},
+                    },
+                    "required": ["text", "state"],
+                },
+            }
+        },
+        "required": ["items"],
+    },
+}
+
+
+def plan_text(items: Sequence[PlanItem]) -> str:
+    """The plan as lines with a box in front of each."""
+    return "\n".join(f"{_MARKS[item.state]} {item.text}" for item in items)
+
+
+@dataclass
+class ChatTools:
+    """See the module. `on_plan` gets each new plan."""
+
+    repository: RepositoryTools
+    on_plan: Callable[[list[PlanItem]], None]
+    more: Sequence[Tools] = ()
+    _definitions: list[dict[str, Any]] = field(init=False)
+    _others: dict[str, Tools] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._definitions = [*self.repository.definitions(), _DEFINITION]
+        self._others = {}
+        for tools in self.more:
+            self._definitions += tools.definitions()
+            self._others |= {one["name"]: tools for one in tools.definitions()}
+
+    def definitions(self) -> list[dict[str, Any]]:
+        return self._definitions
+
+    def _of(self, call: Call) -> Tools:
+        return self._others.get(call.name, self.repository)
+
+    def is_read_only(self, call: Call) -> bool:
+        return call.name == UPDATE_PLAN or self._of(call).is_read_only(call)
+
+    async def run(self, call: Call) -> Outcome:
+        if call.name == UPDATE_PLAN:
+            return self._update(call)
+        outcome = await self._of(call).run(call)
+        return as_quoted(call, outcome) if call.name not in self._others else outcome
+
+    def _update(self, call: Call) -> Outcome:
+        try:
+            items = _read(call.input)
+        except ValueError as error:
+            return Outcome(f"The plan cannot be read: {error}. Send the whole list again.", is_error=True)
+        self.on_plan(items)
+        left = sum(item.state in ("pending", "active") for item in items)
+        return Outcome(f"The plan is shown; {left} of {len(items)} parts are left.")
+
+    def mark(self, call: Call) -> Record:
+        return self._of(call).mark(call)
+
+    async def settle(self, call: Call, mark: Record) -> Outcome | None:
+        outcome = await self._of(call).settle(call, mark)
+        return None if outcome is None or call.name in self._others else as_quoted(call, outcome)
+
+
+def _read(given: dict[str, Any]) -> list[PlanItem]:
+    items = given.get("items")
+    if not isinstance(items, list) or not items:
+        raise ValueError("items must be a list of parts, each with text and state")
+    if len(items) > MAX_ITEMS:
+        raise ValueError(f"{len(items)} parts are more than a person follows; at most {MAX_ITEMS}")
+    found = []
+    for number, item in enumerate(items, 1):
+        text, state = (item.get("text"), item.get("state")) if isinstance(item, dict) else (None, None)
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f"part {number} has no text")
+        if state not in ITEM_STATES:
+            raise ValueError(f"the state of part {number} is {state!r}; it must be one of {', '.join(ITEM_STATES)}")
+        found.append(PlanItem(" ".join(text.split())[:_MAX_TEXT], state))
+    return found
+
+
+@dataclass(frozen=True)
+class ChatGate:
+    """The permissions; showing a plan needs none."""
+
+    permissions: Gate
+
+    async def refuses(self, call: Call) -> str | None:
+        return None if call.name == UPDATE_PLAN else await self.permissions.refuses(call)

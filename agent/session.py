@@ -1,0 +1,524 @@
+"""A conversation with a developer about one repository, kept in a run of mode "chat".
+
+    async with open_session(run, settings=…, mode=Mode.ASK, ask=…, notify=…, caps=Caps()) as session:
+        ending = await session.say("why is the recall so low?")      one turn, to its Ending
+        session.undo(); await session.compact(); session.set_mode(…); session.set_model(…)
+
+The agent works on the repository itself, with every change in a checkpoint. A cancelled `say` stops the turn and keeps
+what was done; the next one goes on. Opening a run again, whatever ended it, brings back the conversation, the plan, the
+permissions that were granted and what can be undone. Without a model everything but `say` works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ml_engineer.agent import history
+from ml_engineer.agent.budget import Budget, Caps
+from ml_engineer.agent.calls import Call
+from ml_engineer.agent.chat_tools import ChatGate, ChatTools
+from ml_engineer.agent.client import Client, ConfigError, Settings, find_settings, import_sdk, open_client
+from ml_engineer.agent.compaction import Carried, compact, full_text
+from ml_engineer.agent.grants import kinds
+from ml_engineer.agent.history import Undone
+from ml_engineer.agent.ledger import Ledger
+from ml_engineer.agent.listener import Listener, logged, silent
+from ml_engineer.agent.log import Record
+from ml_engineer.agent.measuring import MeasuringGate
+from ml_engineer.agent.mentions import expand, shorten
+from ml_engineer.agent.profiles import ANTHROPIC
+from ml_engineer.agent.prompts import render
+from ml_engineer.agent.runs import Run
+from ml_engineer.agent.session_log import NAME, Kept, PlanItem, SessionLog
+from ml_engineer.agent.steps import ALL_TOOLS, profile
+from ml_engineer.agent.survey import Survey, SurveyError
+from ml_engineer.agent.toolbox import Ask, PermissionGate, RepositoryTools, nobody
+from ml_engineer.agent.toolloop import Ending, ToolLoop, Why
+from ml_engineer.agent.transcript import Block, Message, Transcript
+from ml_engineer.report.schema import STEP_NAMES
+from ml_engineer.report.text import one_line
+from ml_engineer.tools import rules
+from ml_engineer.tools.change import Written, change_file
+from ml_engineer.tools.context import Context, open_context
+from ml_engineer.tools.launch import Launcher, LaunchError, PlainLauncher
+from ml_engineer.tools.ledger import Ledger as SeenFiles
+from ml_engineer.tools.permissions import Decision, Mode, Permissions
+from ml_engineer.tools.sandbox import Level, Sandbox, choose
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.record import Assessment
+
+SURVEY_PATIENCE = 5.0  # seconds that the first turn waits for the survey; later it comes with the next one
+WINDOW = 200_000  # tokens of the models that the `anthropic` profile is for
+FILLED = 0.8  # share of the window from which the conversation is compacted
+NO_MODEL = (
+    "There is no model to talk to: set ANTHROPIC_API_KEY, or ANTHROPIC_BASE_URL and ML_ENGINEER_MODEL for a server of "
+    "your own. The commands that need none work (/help lists them; /review gives a full report)."
+)
+
+
+class SessionError(Exception):
+    """What was asked of the session cannot be done now. The message says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """A piece of a conversation that is shown again. `who`: user, agent, or tool with its name and input as text."""
+
+    who: Literal["user", "agent", "tool"]
+    text: str
+
+
+@dataclass
+class Session:
+    """See the module; made by `open_session`. `sandbox` is None where commands cannot be confined at all."""
+
+    run: Run
+    root: Path
+    folder: Path
+    settings: Settings | None
+    context: Context
+    permissions: Permissions
+    sandbox: Sandbox | None
+    log: SessionLog
+    budget: Budget
+    ask: Ask
+    window: int | None
+    survey: Survey
+    listener: Listener
+    busy: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self._ledger = Ledger(self.folder / "ledger.jsonl")
+        self._agent = self.budget.child("ml-engineer")
+        self._client: Client | None = None
+        self._loop: ToolLoop | None = None
+        self._surveying: asyncio.Task[Assessment] | None = None
+        self._told = False  # whether what is being said has the repository's profile
+        self._partial: list[str] = []  # of the answer that is being written
+        self._logged = logged(self.run.event)
+        for number in range(1, self.log.talk):
+            earlier = Transcript(self._path_of(number))
+            self._count(earlier)
+            earlier.close()
+        self._transcript = Transcript(self._path_of(self.log.talk))
+        self._count(self._transcript)
+
+    def _path_of(self, talk: int) -> Path:
+        return self.folder / "agents" / f"chat-{talk}.jsonl"
+
+    def _count(self, transcript: Transcript) -> None:
+        for turn in transcript.turns:
+            self._agent.record(turn["model"], turn["usage"])
+
+    @property
+    def messages(self) -> list[Message]:
+        """The conversation since the last compaction, as the model has it."""
+        return self._transcript.messages
+
+    @property
+    def plan(self) -> list[PlanItem]:
+        return self.log.items
+
+    @property
+    def mode(self) -> Mode:
+        return self.permissions.mode
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the last turn has no whole answer, because it was stopped or the process was killed."""
+        return bool(self.messages) and self._transcript.end is None
+
+    @property
+    def tokens(self) -> int:
+        """How long the conversation is, in tokens, as the server counted at the last answer."""
+        from ml_engineer.agent.prices import Tokens
+
+        return Tokens.of(self._transcript.turns[-1]["usage"]).total if self._transcript.turns else 0
+
+    def replay(self) -> Iterator[Said]:
+        """All that was said, compactions notwithstanding, for whoever shows the conversation again."""
+        for number in range(1, self.log.talk + 1):
+            path = self._path_of(number)
+            for line in path.read_bytes().split(b"\n")[:-1] if path.exists() else ():
+                yield from _said(json.loads(line), self.log)
+
+    def notify(self, kind: str, /, **data: Any) -> None:
+        if kind == "text":
+            self._partial.append(data["text"])
+        elif kind in ("turn", "retry"):
+            self._partial.clear()
+        self._logged(kind, **data)
+        self.listener(kind, **data)
+
+    # --- talking --------------------------------------------------------------------------------------------------
+
+    async def say(self, words: str) -> Ending:
+        """One turn of the user. `@path` in the words brings the file along.
+
+        What a model or a server does is in the ending. Cancelling stops the turn: what was done stays, what was being
+        run is closed, and the next turn tells the model. Raises SessionError while another turn is under way.
+        """
+        self._require_idle()
+        self.busy = True
+        try:
+            if self.settings is None:
+                return self._ended(Why.FAILED, NO_MODEL, "no model")
+            return await self._turn(shorten(words, self.context))
+        except asyncio.CancelledError:
+            self._note_interruption()
+            raise
+        finally:
+            self.busy, self.context.step = False, ""
+
+    async def _turn(self, words: str) -> Ending:
+        turn = self.log.begin(words)
+        self.context.step = turn.step
+        try:
+            loop = await self._open_loop()
+        except ConfigError as error:
+            return self._ended(Why.FAILED, str(error), "config")
+        notes = len(self.log.notes)
+        blocks = [*await self._opening(), *_texts(self.log.notes), *await self._expanded(words)]
+        try:
+            ending = await loop.ask(blocks, turn=turn.number, **self._follows())
+        finally:  # `ask` begins with writing them down, so the model has them whatever came afterwards
+            self.log.tell(notes=notes, profile=self._told)
+        while _is_full(ending) and self._transcript.turns:
+            await self._compact()
+            loop = await self._open_loop()
+            go_on = f"Go on with what you were doing. The last request stands: {words}"
+            ending = await loop.ask([*await self._opening(), *_texts([go_on])], **self._follows())
+            self.log.tell(notes=0, profile=self._told)
+        return ending
+
+    async def _open_loop(self) -> ToolLoop:
+        """The loop over the current transcript. Raises ConfigError where the model's settings cannot be used."""
+        assert self.settings is not None, "asked for only with a model"
+        if self._client is None:
+            await asyncio.to_thread(import_sdk)  # it takes long, and the terminal has to stay awake
+            self._client = open_client(self.settings)
+        if self._loop is None:
+            repository = RepositoryTools(self.context, ALL_TOOLS)
+            self._loop = ToolLoop(
+                self._client,
+                self._transcript,
+                ChatTools(repository, self._take_plan),
+                system=[render("chat.md.j2", names=STEP_NAMES, peers=False)],
+                budget=self._agent,
+                ledger=self._ledger,
+                gate=ChatGate(MeasuringGate(_Gate(self))),
+                notify=self.notify,
+                room=None if self.window is None else int(self.window * FILLED),
+                counted=True,
+            )
+        return self._loop
+
+    async def _opening(self) -> list[Block]:
+        """What this transcript has to have before the user's words: what was carried over, and the profile."""
+        texts = [self.log.opening] if self.log.opening and not self.messages else []
+        known = None if self.log.told else await self._profile()
+        self._told = known is not None
+        return _texts([*texts, *([known] if known is not None else [])])
+
+    def _follows(self) -> dict[str, Any]:
+        """Beside the first message of a transcript that goes on from another."""
+        return {"follows": self._path_of(self.log.talk - 1).name} if self.log.talk > 1 and not self.messages else {}
+
+    async def _expanded(self, words: str) -> list[Block]:
+        blocks, attached = await expand(words, self.context, self.permissions)
+        for one in attached:
+            self.notify("attached", path=one.path, problem=one.problem)
+        return blocks
+
+    def _take_plan(self, items: list[PlanItem]) -> None:
+        self.log.plan(items)
+        self.notify("plan", items=items)
+
+    def _ended(self, why: Why, text: str, kind: str) -> Ending:
+        self.notify("ending", agent=self._transcript.name, why=why.value, text=text)
+        return Ending(why, text, {"kind": kind})
+
+    def _note_interruption(self) -> None:
+        said = "".join(self._partial).strip()
+        self._partial.clear()
+        so_far = f" So far your answer read: {said}" if said else ""
+        self.log.note(f"[The user stopped you in the turn before.{so_far}]")
+
+    def _require_idle(self) -> None:
+        if self.busy:
+            raise SessionError("a turn is under way; stop it, or wait for its end")
+
+    # --- the repository -------------------------------------------------------------------------------------------
+
+    async def assessment(self) -> Assessment:
+        """The survey of the repository, made once and kept in the run. Raises SurveyError."""
+        return await asyncio.shield(self.start_survey())
+
+    def start_survey(self) -> asyncio.Task[Assessment]:
+        """Begin it, if it was not begun yet."""
+        if self._surveying is None:
+            self._surveying = asyncio.create_task(self._assess())
+            self._surveying.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._surveying
+
+    async def _assess(self) -> Assessment:
+        from ml_engineer.assessment.record import Assessment
+
+        kept = self.run.read("survey.json")
+        if kept is not None:
+            return Assessment.model_validate_json(kept)
+        found = await self.survey()
+        self.run.write("survey.json", found.model_dump_json().encode())
+        return found
+
+    async def _profile(self) -> str | None:
+        """The repository's profile, if it is there by now; only the first turn waits for it, and not for long."""
+        task = self.start_survey()
+        first = sum(1 for _ in self.log.requests()) <= 1
+        await asyncio.wait({task}, timeout=SURVEY_PATIENCE if first else 0)
+        if not task.done():
+            return None
+        try:
+            return profile(task.result())
+        except SurveyError as error:
+            self.notify("problem", text=f"{error}; the model works without the engine's findings")
+            return None
+
+    def undo(self, *, force: bool = False) -> Undone | None:
+        """Take back the changes of the last turn that still stands; None where there is nothing left.
+
+        What the user has changed since is left alone, and named, unless `force`.
+        """
+        self._require_idle()
+        undone = history.undo(self.context.checkpoints, self.log, force=force)
+        if undone is not None and undone.restored.paths:
+            self.log.note(undone.note())
+        return undone
+
+    def diff(self, path: str | None = None) -> str:
+        """What is different from before the conversation, as a unified diff. Raises ToolError for a path outside."""
+        return history.diff(self.context.checkpoints, self.context.workspace, path)
+
+    async def change(self, title: str, path: str, compute: Callable[[bytes | None], bytes]) -> Written:
+        """A change that the user makes through us: by the same permission and checkpoint as the agent's.
+
+        Raises SessionError where it is refused, ToolError where it cannot be made.
+        """
+        self._require_idle()
+        new = compute(self.context.workspace.read(path) if (self.root / path).exists() else None)
+        call = Call("user", "Write", {"file_path": path, "content": new.decode("utf-8", "replace")}, "user")
+        refusal = await _Gate(self).refuses(call)
+        if refusal is not None:
+            raise SessionError(refusal)
+        aside = replace(self.context, ledger=SeenFiles(), step=self.log.begin("", act=title).step)
+        with contextlib.suppress(FileNotFoundError):
+            raw = (self.root / path).read_bytes()
+            aside.ledger.shown(path, raw, 1, 1, 1)
+        written = change_file(aside, "Write", path, compute, whole=True)
+        self.log.note(f"[The user has changed {written.path}: {title}]")
+        return written
+
+    # --- what the user decides ------------------------------------------------------------------------------------
+
+    def kinds(self, call: Call) -> list[str]:
+        """The rules that "allow this kind for the run" would add for a call; empty where that cannot be said."""
+        return [rule.text for rule in kinds(call, self.permissions)]
+
+    def grant(self, call: Call) -> None:
+        """Allow this kind for the rest of the run, also after a resume."""
+        for rule in kinds(call, self.permissions):
+            self.log.grant(rule.text)
+            self.permissions = replace(self.permissions, rules=(*self.permissions.rules, rule))
+
+    def set_mode(self, mode: Mode) -> None:
+        self.log.set_mode(mode.value)
+        self.permissions = replace(self.permissions, mode=mode)
+
+    def set_model(self, name: str) -> None:
+        """Go on with another model of the same server. Raises ConfigError, or SessionError without any server."""
+        self._require_idle()
+        found = find_settings(name) if self.settings is None else replace(self.settings, model=name)
+        if found is None:
+            raise SessionError(NO_MODEL)
+        self.settings = found
+        self.log.set_model(name)
+        if self._client is not None:
+            self._client = replace(self._client, settings=found)
+            if self._loop is not None:
+                self._loop.use(self._client)
+
+    def keep(self, title: str, text: str) -> None:
+        """Something that came about beside the talk (a review's result, a peer's answer): the model is told with the
+        next turn, and it survives every compaction word for word."""
+        self.log.keep(Kept(title, text))
+        self.log.note(f"[{title}]\n{text}")
+
+    # --- compaction -----------------------------------------------------------------------------------------------
+
+    async def compact(self) -> str:
+        """Go on in a new transcript that begins with what matters of this one; gives that beginning.
+
+        Raises SessionError where there is nothing to compact.
+        """
+        self._require_idle()
+        if not self.messages:
+            raise SessionError("there is nothing to compact yet")
+        self.busy = True
+        try:
+            return await self._compact()
+        finally:
+            self.busy = False
+
+    async def _compact(self) -> str:
+        full = self.context.spills.save("conversation", full_text(self.messages))
+        carried = Carried(self._limits(), list(self._handoffs()))
+        budget = self.budget.child("compaction")
+        text = await compact(self._client, self._transcript, self.log, carried, full, budget)
+        self.log.start_talk(text)
+        self._transcript.close()
+        self._transcript, self._loop = Transcript(self._path_of(self.log.talk)), None
+        self.notify("compacted", text=text)
+        return text
+
+    def _limits(self) -> list[str]:
+        caps = self.budget.caps
+        lines = [f"permission mode: {self.mode.value}", *(f"allowed by the user: {rule}" for rule in self.log.grants)]
+        given = {"cost in US dollars": caps.cost, "tokens": caps.tokens, "turns": caps.turns, "seconds": caps.seconds}
+        return [*lines, *(f"at most {value} {what}" for what, value in given.items() if value is not None)]
+
+    def _handoffs(self) -> Iterator[str]:
+        """Every hand-off of the run, from the desk's own files: those that are under way must not be forgotten."""
+        for path in sorted((self.folder / "handoffs").glob("*.json")):
+            entry = json.loads(path.read_bytes())
+            handoff = entry["handoff"]
+            state = handoff["state"] if entry["ended"] else "under way"
+            yield f"{handoff['id']} to {handoff['peer']} ({state}): {one_line(handoff['question'])}"
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        if self._surveying is not None:
+            self._surveying.cancel()
+            await asyncio.wait({self._surveying})
+        self.survey.cancel()
+        if self._client is not None:
+            await self._client.close()
+        await self.log.synced()
+        for one in (self._transcript, self._ledger, self.log):
+            one.close()
+
+
+@dataclass(frozen=True)
+class _Gate:
+    """The session's permissions as they are at the moment of the call; what the user refuses is remembered."""
+
+    session: Session
+
+    async def refuses(self, call: Call) -> str | None:
+        return await PermissionGate(self.session.permissions, self._ask).refuses(call)
+
+    async def _ask(self, call: Call, decision: Decision) -> str | None:
+        refusal = await self.session.ask(call, decision)
+        if refusal is not None:
+            what = one_line(str(call.input.get("command") or call.input.get("file_path") or ""))
+            self.session.log.deny(f"not allowed: {call.name} {what[:200]}: {one_line(refusal)}")
+        return refusal
+
+
+@contextlib.asynccontextmanager
+async def open_session(
+    run: Run,
+    *,
+    settings: Settings | None,
+    mode: Mode | None = None,
+    ask: Ask = nobody,
+    notify: Listener = silent,
+    caps: Caps | None = None,
+    launcher: Sandbox | None = None,
+    survey: Survey | None = None,
+    window: int | None = None,
+) -> AsyncIterator[Session]:
+    """The conversation of `run`, from its beginning or from where it was left.
+
+    `mode` None: the one that was set last, `ask` at first. `launcher`: a sandbox that is proved already. `survey`: one
+    that was started already, such as before there were threads. `window`: tokens of the model's context, where known.
+    Raises LogError or JournalError when what was kept is damaged, OSError when the repository cannot be opened.
+    """
+    root = Path(run.meta["target"])
+    found = survey or (Survey(root) if settings is None else _begun(run, root))
+    try:
+        with _kept_in(run) as folder:
+            log = SessionLog(folder / NAME)
+            sandbox = launcher or await asyncio.to_thread(_choose, root, folder / "sandbox")
+            permissions = Permissions(
+                mode or Mode(log.mode or Mode.ASK),
+                root.resolve(),
+                tuple(rules.load(text, "allow") for text in log.grants),
+                level=sandbox.level if sandbox else Level.OFF,
+                readable=(folder / "outputs",),
+            )
+            settings = replace(settings, model=log.model) if settings and log.model else settings
+            window = window or (WINDOW if settings and settings.profile is ANTHROPIC else None)
+            confined: Launcher = sandbox or PlainLauncher()
+            async with open_context(root, folder, launcher=confined) as context:
+                session = Session(
+                    run, root, folder, settings, context, permissions, sandbox, log, Budget(caps), ask, window, found,
+                    notify,
+                )  # fmt: skip
+                try:
+                    if settings is not None:
+                        session.start_survey()
+                    yield session
+                finally:
+                    await session.close()
+    finally:
+        found.cancel()
+
+
+def _begun(run: Run, root: Path) -> Survey:
+    return Survey.start(root) if run.read("survey.json") is None else Survey(root)
+
+
+def _choose(root: Path, scratch: Path) -> Sandbox | None:
+    try:
+        return choose(root, scratch)
+    except LaunchError:
+        return None  # level off: every command is asked for, and the interfaces show it
+
+
+@contextlib.contextmanager
+def _kept_in(run: Run) -> Iterator[Path]:
+    """Where the conversation is kept: the run's folder, or a temporary one for a run in memory."""
+    if run.folder is not None:
+        yield run.folder
+        return
+    with tempfile.TemporaryDirectory(prefix="ml-engineer-") as folder:
+        yield Path(folder)
+
+
+def _texts(texts: Sequence[str]) -> list[Block]:
+    return [{"type": "text", "text": text} for text in texts]
+
+
+def _said(record: Record, log: SessionLog) -> Iterator[Said]:
+    message = record.get("message", {})
+    if "turn" in record:
+        yield Said("user", log.turns[record["turn"] - 1].words)
+    elif message.get("role") == "assistant":
+        for block in message["content"]:
+            if block["type"] == "text":
+                yield Said("agent", block["text"])
+            elif block["type"] == "tool_use":
+                yield Said("tool", f"{block['name']} {one_line(str(block['input']))}")
+
+
+def _is_full(ending: Ending) -> bool:
+    return ending.why is Why.CONTEXT_FULL or (ending.why is Why.FAILED and ending.data.get("kind") == "too long")
