@@ -11,7 +11,6 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from pygments.util import ClassNotFound
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.rule import Rule
@@ -132,10 +131,7 @@ def highlighted(code: str, language: str) -> Text:
     """Code in the terminal's own sixteen colours; as it is where the language is not known."""
     if not language:
         return Text(code)
-    try:
-        text = Syntax(code, language, theme="ansi_dark", background_color="default").highlight(code)
-    except ClassNotFound:
-        return Text(code)
+    text = Syntax(code, language, theme="ansi_dark", background_color="default").highlight(code)
     text.rstrip()
     return text
 

@@ -45,7 +45,7 @@ class Lines(Printing):
         super().__init__(device)
         self.interactive = device.interactive
         self._loop = asyncio.get_running_loop()
-        self._lines: asyncio.Queue[str | None] = asyncio.Queue()
+        self._incoming: asyncio.Queue[str | None] = asyncio.Queue()
         self._answers: asyncio.Queue[str | None] | None = None
         self._half = ""
         threading.Thread(target=self._read, name="stdin", daemon=True).start()
@@ -66,7 +66,7 @@ class Lines(Printing):
                 self._loop.call_soon_threadsafe(self._heard, None if ended else line.rstrip("\r\n"))
 
     def _heard(self, line: str | None) -> None:
-        (self._answers or self._lines).put_nowait(line)
+        (self._answers or self._incoming).put_nowait(line)
 
     async def message(self) -> str | None:
         """The next message, or None when the input has ended."""
@@ -74,7 +74,7 @@ class Lines(Printing):
         while True:
             if self.interactive:
                 self._prompt("... " if parts else "you: ")
-            line = await self._lines.get()
+            line = await self._incoming.get()
             if line is None:
                 return "\n".join(parts) if parts else None
             if not line.endswith("\\"):
@@ -129,7 +129,7 @@ class Lines(Printing):
         finally:
             self._answers = None
         if answer is None:
-            self._lines.put_nowait(None)
+            self._incoming.put_nowait(None)
         return (answer or "").strip() or None
 
     async def choose(self, question: str, choices: Sequence[Choice], default: str | None = None) -> str | None:
@@ -141,7 +141,7 @@ class Lines(Printing):
         keys = [choice.key for choice in choices]
         while True:
             answer = await self.ask(f"Type {', '.join(keys[:-1])} or {keys[-1]}:")
-            if answer is None and not self._lines.empty():
+            if answer is None and not self._incoming.empty():
                 return None
             chosen = (answer or default or "").lower()
             if chosen in keys:

@@ -25,13 +25,7 @@ _COLOURS = re.compile(r"(\x1b\[[0-9;]{0,40}m)")
 class _Buffer(io.StringIO):
     """Says the terminal's encoding, by which rich chooses between line drawing and ASCII."""
 
-    def __init__(self, encoding: str) -> None:
-        super().__init__()
-        self._encoding = encoding
-
-    @property
-    def encoding(self) -> str:
-        return self._encoding
+    encoding = "utf-8"
 
 
 def locked(text: str) -> str:
@@ -61,8 +55,10 @@ class Painter:
         from rich.console import Console
 
         colour = self.device.colour
+        buffer = _Buffer()
+        buffer.encoding = self.device.encoding
         return Console(
-            file=_Buffer(self.device.encoding),
+            file=buffer,
             force_terminal=self.device.drawn,
             color_system=None if not self.device.drawn else "standard" if colour == "none" else colour,
             no_color=colour == "none",

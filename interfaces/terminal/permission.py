@@ -3,9 +3,9 @@
     asker = Asker(console, permissions=lambda: session.permissions, root=root)
     await asker(call, decision) -> None | "why not, in words for the model"
 
-Enter alone answers nothing. "This kind" is a permission rule such as `Bash(pytest:*)`, shown before it is agreed, and it
-is judged by `Permissions` itself: what a rail or a denying rule asks about is asked about again. A kind is only offered
-where it would let this very call through.
+Enter alone answers nothing. "This kind" is a permission rule such as `Bash(pytest:*)`, shown before it is agreed, and
+it is judged by `Permissions` itself: what a rail or a denying rule asks about is asked about again. A kind is only
+offered where it would let this very call through.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _REFUSED = "{name} was refused: the user said no. Find another way, or ask what 
 _TOLD = "{name} was refused by the user, who says: {words}"
 # Programs of which one more word or argument says what is done at all: only the same command again is the same kind.
 _NARROW = frozenset(
-    "python python3 bash sh zsh node perl ruby php env xargs find rm rmdir mv cp dd chmod chown kill pkill curl wget ssh "
-    "scp rsync eval exec nohup time timeout tee sed awk psql mysql sqlite3".split()
+    "python python3 bash sh zsh node perl ruby php env xargs find rm rmdir mv cp dd chmod chown kill pkill curl wget "
+    "ssh scp rsync eval exec nohup time timeout tee sed awk psql mysql sqlite3".split()
 )
 _WITH_VERB = frozenset(
     "git pip pip3 uv npm pnpm yarn poetry cargo go make just tox nox docker kubectl helm terraform aws gcloud az dvc "
