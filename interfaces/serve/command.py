@@ -20,33 +20,7 @@ MEMORY = 2 << 30  # bytes of one review
 SECONDS = 1_800.0  # of one review
 
 
-# protocol -> one line of help; each but the first is the command of its own module here
-PROTOCOLS = {
-    "mcp": "The Model Context Protocol, on stdio or over HTTP.",
-    "a2a": "The Agent2Agent protocol, over HTTP.",
-    "acp": "The Agent Client Protocol, for editors, on stdio.",
-}
-
-
-class Protocols(click.Group):
-    """Imports a protocol when it is asked for: an optional one may not be installed."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(PROTOCOLS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name in self.commands or name not in PROTOCOLS:
-            return self.commands.get(name)
-        command = getattr(importlib.import_module(f"ml_engineer.interfaces.serve.{name}"), name)
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Protocols"):
-            formatter.write_dl(list(PROTOCOLS.items()))
-
-
-@click.group(cls=Protocols)
+@click.group()
 def serve() -> None:
     """Serve other agent systems: reviews, findings, plans, and what the permissions allow beyond that."""
 
