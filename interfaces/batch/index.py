@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ml_engineer.interfaces.batch.sources import Source
-from ml_engineer.interfaces.batch.summary import Fault, Row
+from ml_engineer.interfaces.batch.summary import Fault, Row, blank_row
 
 NAME = "batch.db"
 VERSION = 1
@@ -205,19 +205,6 @@ class Index:
         )
         for folder, faults in found:
             yield folder, [Fault.model_validate(fault) for fault in json.loads(faults)]
-
-
-def blank_row(source: Source) -> Row:
-    """The row of a repository that has no report."""
-    return Row(
-        name=source.name,
-        place=source.shown,
-        scope=source.scope,
-        owner=source.owner,
-        labels=source.labels,
-        folder=source.folder,
-        state="waiting",
-    )
 
 
 def _row(source: Source, state: str, attempts: int, kind: str | None, error: str | None, text: str | None) -> Row:

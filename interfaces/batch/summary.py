@@ -19,6 +19,7 @@ from pydantic import Field
 
 from ml_engineer import __version__
 from ml_engineer.agent.synthesise import total_usage
+from ml_engineer.interfaces.batch.sources import Source
 from ml_engineer.report import summary as report_summary
 from ml_engineer.report.schema import (
     STEP_NAMES,
@@ -157,6 +158,19 @@ class Summary(Model):
 
     def to_json(self) -> str:
         return self.model_dump_json(indent=2) + "\n"
+
+
+def blank_row(source: Source) -> Row:
+    """The row of a repository that has no report."""
+    return Row(
+        name=source.name,
+        place=source.shown,
+        scope=source.scope,
+        owner=source.owner,
+        labels=source.labels,
+        folder=source.folder,
+        state="waiting",
+    )
 
 
 def row_of(report: Report, row: Row) -> Row:
