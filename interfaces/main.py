@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "review": ("review", "review", "Review a repository and report how ready it is for production."),
     "implement": ("implement", "implement", "Change a repository on a branch, each step proved by its checks."),
     "serve": ("serve.command", "serve", "Serve other agent systems: MCP, A2A, ACP."),
+    "batch": ("batch.command", "batch", "Review many repositories, here or on a cluster."),
     "runs": ("runs", "runs", "List, show, resume or report earlier runs."),
     "measure": ("measure", "measure", "Measure a service, a model file or a training run."),
     "rules": ("rules", "rules", "List the rules, or explain one."),
