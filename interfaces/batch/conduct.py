@@ -66,11 +66,14 @@ class _Queue:
 
 
 async def conduct(index: Index, outputs: Outputs, engine: Engine, plan: Plan, watch: Watch) -> None:
-    """Work until nothing is waiting. A job that is cancelled is put back."""
+    """Work until nothing is waiting. A job that is cancelled is put back. OSError where the folder cannot be written."""
     queue = _Queue(deque(index.waiting()))
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(engine.workers, len(queue.ready))):
-            group.create_task(_worker(queue, lambda job: _attempt(index, outputs, engine, plan, watch, job)))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(engine.workers, len(queue.ready))):
+                group.create_task(_worker(queue, lambda job: _attempt(index, outputs, engine, plan, watch, job)))
+    except BaseExceptionGroup as several:
+        raise several.exceptions[0] from None  # one is enough: the others were stopped because of it
 
 
 async def _worker(queue: _Queue, attempt: Callable[[Job], Any]) -> None:

@@ -110,11 +110,6 @@ class Index:
                 rows,
             )
 
-    def is_empty(self) -> bool:
-        """Whether no batch was begun here."""
-        (count,) = self._db.execute("SELECT count(*) FROM repositories WHERE listed").fetchone()
-        return int(count) == 0
-
     def again(self, *, done: bool) -> None:
         """Put back what failed, so that it is tried once more; with `done` also what has a report, to be looked at
         whether it has changed."""
@@ -144,9 +139,10 @@ class Index:
             for source, attempts, fingerprint, rules in found
         ]
 
-    def source(self, folder: str) -> Source:
-        (text,) = self._db.execute("SELECT source FROM repositories WHERE folder = ?", (folder,)).fetchone()
-        return Source(**json.loads(text))
+    def sources(self) -> list[Source]:
+        """The repositories of the batch, in their order."""
+        found = self._db.execute("SELECT source FROM repositories WHERE listed ORDER BY position")
+        return [Source(**json.loads(source)) for (source,) in found]
 
     # --- what happens ---------------------------------------------------------------------------------------------
 

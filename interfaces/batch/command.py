@@ -1,0 +1,189 @@
+"""`ml-engineer batch SOURCE… --out DIR`: many repositories, and something that a platform team can act on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ml_engineer.interfaces.batch.clone import Cache
+from ml_engineer.interfaces.batch.conduct import Plan, conduct
+from ml_engineer.interfaces.batch.engine import WARM
+from ml_engineer.interfaces.batch.index import Index, IndexRefused
+from ml_engineer.interfaces.batch.outputs import FINDINGS, SUMMARY, Outputs
+from ml_engineer.interfaces.batch.sources import SourceError, find_sources
+from ml_engineer.interfaces.batch.summary import Summary
+from ml_engineer.interfaces.batch.watch import watching
+from ml_engineer.interfaces.options import SEVERITIES, Format, Refusal
+from ml_engineer.report.schema import Severity
+from ml_engineer.report.text import one_line, plural
+
+PROJECTIONS: tuple[Format, ...] = ("md", "html", "sarif")
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_WORST = 5
+
+
+class Bytes(click.ParamType[int]):
+    """A number of bytes, for example 500M or 2G."""
+
+    name = "bytes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value).strip().lower().removesuffix("b")
+        number, unit = (text[:-1], text[-1:]) if text[-1:] in _UNITS and not text[-1:].isdigit() else (text, "")
+        try:
+            size = int(float(number) * _UNITS[unit])
+        except (ValueError, OverflowError):
+            size = 0
+        if size <= 0:
+            self.fail(f"{value!r}: give a size above zero, for example 500M or 2G", param, ctx)
+        return size
+
+
+@click.command()
+@click.argument("sources", nargs=-1, metavar="SOURCE…")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="The folder of the batch.")
+@click.option("--resume", is_flag=True, help="Go on with the batch in --out; with no SOURCE, with those it was given.")
+@click.option("--retry", is_flag=True, help="Try again what has failed in an earlier run.")
+@click.option("--refresh", is_flag=True, help="Review again what has changed: the revision, the files or the rules.")
+@click.option("--include", multiple=True, metavar="PATTERN", help="Only these, by name or place. May be repeated.")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Not these. May be repeated.")
+@click.option("--host", metavar="PREFIX", help="The server for a source like owner/name, e.g. https://git.example.org")
+@click.option("--formats", default=",".join(PROJECTIONS), show_default=True, help="Beside the JSON of each report.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Repositories at once; by default one for each core.")
+@click.option("--timeout", type=click.FloatRange(1), default=300, show_default=True, help="Seconds for a repository.")
+@click.option("--memory", type=Bytes(), default="2G", show_default=True, help="Memory for a repository.")
+@click.option("--attempts", type=click.IntRange(1, 10), default=2, show_default=True, help="At a repository.")
+@click.option("--cache", type=click.Path(path_type=Path, file_okay=False), help="Where clones are kept.")
+@click.option("--max-cache", type=Bytes(), default="20G", show_default=True, help="Size of all clones together.")
+@click.option("--max-repository", type=Bytes(), default="2G", show_default=True, help="Size of one clone.")
+@click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit 1 where a finding is at or above this severity.")
+def batch(sources: tuple[str, ...], out: Path, resume: bool, fail_on: str | None, **options: Any) -> None:
+    """Review many repositories into the folder --out.
+
+    A SOURCE is a folder, a pattern of folders, a URL that git can fetch, owner/name with --host, or a list of these: a
+    file .txt, .csv (columns url, revision, scope, owner) or .jsonl.
+
+    The same command goes on where it was cut off. Exit codes: 0 all were reviewed, nothing at or above --fail-on; 1
+    findings at or above it; 2 some were not reviewed, or not wholly; 130 interrupted.
+    """
+    try:
+        found = find_sources(sources, host=options["host"], include=options["include"], exclude=options["exclude"])
+    except SourceError as error:
+        raise Refusal(str(error)) from error
+    if not found and not resume:
+        raise Refusal("no SOURCE is given; name repositories, or use --resume to go on with those of --out")
+    if resume and not (out / "batch.db").is_file():
+        raise Refusal(f"--resume: no batch was begun in {out}; leave --resume out to begin one")
+    try:
+        with Index.open(out) as index, _ended_by_signal():
+            outputs = Outputs(out)
+            outputs.recover(index)
+            if found:
+                index.enlist(found)
+            if options["refresh"] or options["retry"]:
+                index.again(done=options["refresh"])
+            summary = _work(index, outputs, options)
+    except IndexRefused as error:
+        raise Refusal(str(error)) from error
+    except OSError as error:
+        raise Refusal(f"{out} cannot be written ({error}); what was done is kept, the same command goes on") from error
+    _finish(summary, out, fail_on)
+
+
+def _work(index: Index, outputs: Outputs, options: dict[str, Any]) -> Summary:
+    """Do what is waiting, and write what came out also where that was cut off."""
+    total = len(index.waiting())
+    plan = Plan(
+        cache=Cache(options["cache"] or _cache_folder(), options["max_cache"], options["max_repository"]),
+        formats=_formats(options["formats"]),
+        attempts=options["attempts"],
+    )
+    try:
+        if total:
+            with watching(total) as watch:
+                asyncio.run(_run(index, outputs, plan, watch, options))
+    except KeyboardInterrupt:
+        outputs.conclude(index)
+        click.echo("The same command goes on where this was interrupted.", err=True)
+        raise
+    return outputs.conclude(index)
+
+
+async def _run(index: Index, outputs: Outputs, plan: Plan, watch: Any, options: dict[str, Any]) -> None:
+    from ml_engineer.interfaces.pool import Pool
+
+    workers = options["workers"] or len(os.sched_getaffinity(0))
+    async with Pool(workers, memory=options["memory"], seconds=options["timeout"], warm=WARM) as pool:
+        await conduct(index, outputs, pool, plan, watch)
+    if any(source.kind == "git" for source in index.sources()):
+        from ml_engineer.interfaces.batch.clone import trim
+
+        trim(plan.cache)
+
+
+def _cache_folder() -> Path:
+    from ml_engineer.assessment.cache import folder
+
+    return folder() / "repositories"
+
+
+def _formats(text: str) -> tuple[Format, ...]:
+    wanted = {part.strip() for part in text.split(",") if part.strip()} - {"json"}
+    unknown = wanted - set(PROJECTIONS)
+    if unknown:
+        raise Refusal(f"--formats: {', '.join(sorted(unknown))} is not known; there are json, {', '.join(PROJECTIONS)}")
+    return tuple(kind for kind in PROJECTIONS if kind in wanted)
+
+
+@contextlib.contextmanager
+def _ended_by_signal() -> Iterator[None]:
+    """A polite SIGTERM, as a scheduler sends it, is an interruption: what is under way is put back."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+# --- the result -------------------------------------------------------------------------------------------------------
+
+
+def _finish(summary: Summary, out: Path, fail_on: str | None) -> None:
+    """Say what came out, and leave with the exit code that it asks for. Partial coverage is never green."""
+    totals = summary.totals
+    counts = [
+        (totals.reviewed, "reviewed"),
+        (totals.partial, "partial"),
+        (totals.failed, "failed"),
+        (totals.waiting, "waiting"),
+    ]
+    click.echo(f"{plural(totals.repositories, 'repository', 'repositories')}: {_counted(counts)}")
+    click.echo(
+        f"{plural(totals.findings, 'finding')}: {_counted([(n, s.value) for s, n in totals.by_severity.items()])}"
+    )
+    for row in summary.repositories[:_WORST]:
+        found = _counted([(count, severity.value) for severity, count in row.by_severity.items()])
+        click.echo(f"  {one_line(row.name)}: {one_line(row.error) if row.error else found}")
+    click.echo(f"{out / SUMMARY}\n{out / FINDINGS}")
+    if summary.coverage == "partial":
+        hint = "; --retry tries again what has failed" if totals.failed else ""
+        click.echo(f"Coverage is partial: not every repository was reviewed as a whole{hint}", err=True)
+        sys.exit(2)
+    if fail_on is not None and any(n for s, n in totals.by_severity.items() if s.rank <= Severity(fail_on).rank):
+        sys.exit(1)
+
+
+def _counted(counts: list[tuple[int, str]]) -> str:
+    return ", ".join(f"{count:,} {word}" for count, word in counts if count) or "none"
