@@ -1,27 +1,22 @@
-"""Text shared by the renderers: control characters made visible, citations, plurals, numbered quotes.
-
-What stands in a report was partly written by the repository's authors, so no renderer may pass it on as it is: an
-escape sequence would drive the terminal, a right-to-left override would show code in another order than it runs.
-"""
+"""Text shared by the renderers: citations and numbered quotes, beside what `report.visible` has."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from ml_engineer.report.decoding import split_lines
 from ml_engineer.report.schema import Absence, CommandRun, Evidence, Measurement, Place, Quote
+from ml_engineer.report.visible import joined as joined
+from ml_engineer.report.visible import number as number
+from ml_engineer.report.visible import one_line as one_line
+from ml_engineer.report.visible import plural as plural
+from ml_engineer.report.visible import visible as visible
 
 MAX_SHOWN_LINES = 20
 
-# C0 and C1 controls but tab and newline; zero-width and bidirectional marks; line separators; variation of tags;
-# surrogates and non-characters, which neither UTF-8 nor XML can carry.
-_INVISIBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufdd0-\ufdef\ufeff\ufff9-\ufffb"
-    "\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
-)
 _CODE = re.compile(r"`([^`\n]+)`")
 
 
@@ -46,42 +41,10 @@ class Quoted(NamedTuple):
     more: int
 
 
-def visible(text: str) -> str:
-    r"""The text with each invisible or controlling character spelt out, as `\x1b` or `\u202e`. Newlines, tabs stay."""
-    return _INVISIBLE.sub(_spell, text.replace("\r\n", "\n"))
-
-
-def _spell(match: re.Match[str]) -> str:
-    code = ord(match.group())
-    if code <= 0xFF:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
-
-
-def one_line(text: str) -> str:
-    """Visible text on one line: every run of white space is one space."""
-    return visible(" ".join(split_lines(text))).replace("\t", " ").replace("\n", " ").strip()
-
-
 def spans(text: str) -> list[Span]:
     """One line cut at its `code` in backticks, so that each renderer can set it in its own way."""
     parts = _CODE.split(one_line(text))
     return [Span(part, index % 2 == 1) for index, part in enumerate(parts) if part]
-
-
-def plural(count: int, noun: str, many: str | None = None) -> str:
-    """`1 finding`, `2 findings`, `3 queries` with `many` given."""
-    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
-
-
-def number(value: float) -> str:
-    """A number without needless decimals: 3, 0.5, 12.35, 1.2e-05."""
-    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
-
-
-def joined(parts: Iterable[str]) -> str:
-    """The parts that are not empty, set apart by a middle dot."""
-    return " · ".join(part for part in parts if part)
 
 
 # --- places and citations ---------------------------------------------------------------------------------------------
