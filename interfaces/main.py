@@ -84,7 +84,7 @@ def main() -> None:
 
 def _visible(message: str) -> str:
     """The message, in which a name from the target cannot drive the terminal."""
-    from ml_engineer.report.text import visible
+    from ml_engineer.report.visible import visible
 
     return visible(message)
 
