@@ -155,7 +155,7 @@ class Repo:
 
     def calls(self, *patterns: str, tests: bool = True) -> Iterator[Call]:
         """Calls whose resolved name matches one of the patterns; `tests=False` leaves test files out."""
-        matcher = _name_matcher(patterns).fullmatch
+        matcher = _name_matcher(patterns)
         wanted = _words(patterns)
         for module in self.modules:
             if not tests and "test" in module.file.roles:
@@ -452,10 +452,22 @@ def _may_call(data: bytes, wanted: tuple[tuple[bytes, ...], ...]) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _name_matcher(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(re.escape(p).replace(r"\*", ".*") for p in patterns))
+def _name_matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    """Whether a name matches. Most patterns have no star, or one at an end: those need no regular expression, of which
+    making one costs more than all that a small tree asks of it."""
+    whole = frozenset(pattern for pattern in patterns if "*" not in pattern)
+    single = [pattern for pattern in patterns if pattern.count("*") == 1]
+    heads = tuple(pattern[:-1] for pattern in single if pattern[-1] == "*")
+    tails = tuple(pattern[1:] for pattern in single if pattern[0] == "*")
+    others = [p for p in patterns if p not in whole and (p not in single or "*" in p[1:-1])]
+    other = re.compile("|".join(re.escape(p).replace(r"\*", ".*") for p in others)).fullmatch if others else None
+
+    def match(name: str) -> bool:
+        return name in whole or name.startswith(heads) or name.endswith(tails) or bool(other and other(name))
+
+    return match
 
 
 def matches(name: str, *patterns: str) -> bool:
     """Whether a resolved name matches one of the patterns; `*` matches anything."""
-    return _name_matcher(patterns).fullmatch(name) is not None
+    return _name_matcher(patterns)(name)
