@@ -21,12 +21,11 @@ from a2a.types import Message
 from ml_engineer.interfaces.pool import JobError, JobFault
 from ml_engineer.interfaces.serve.a2a_talk import JSON, MARKDOWN, Talk, Unanswered, hand_over, told
 from ml_engineer.interfaces.serve.common import Refused
-from ml_engineer.interfaces.serve.order import IMPLEMENT, USAGE, Order
+from ml_engineer.interfaces.serve.order import IMPLEMENT, NO_PEER, USAGE, Order
 from ml_engineer.interfaces.serve.service import Service
 from ml_engineer.report.schema import Report
 
 log = logging.getLogger(__name__)
-NO_PEER = "No peer is needed: nothing in the task or the repository asks for one."
 
 
 @dataclass

@@ -26,6 +26,7 @@ USAGE = (
     "Say what is to be done: `review [PATH] [--steps 1,5]`, `implement [PATH] TASK`, `route [PATH] TASK`, or one step "
     f"by its name, such as `{next(iter(STEP_SKILLS))} [PATH]`."
 )
+NO_PEER = "No peer is needed: nothing in the task or the repository asks for one."
 
 _ASKS_FOR_REVIEW = re.compile(
     r"\b(review|assess|audit|inspect|check)(s|es|ed|ing|ment)?\b|\b(production[- ]read|readiness)", re.IGNORECASE
