@@ -17,6 +17,7 @@ from ml_engineer import __version__
 
 # command -> (module, function, one line of help)
 COMMANDS: dict[str, tuple[str, str, str]] = {
+    "chat": ("chat", "chat", "Talk with the agent about a repository; also without any command at a terminal."),
     "review": ("review", "review", "Review a repository and report how ready it is for production."),
     "implement": ("implement", "implement", "Change a repository on a branch, each step proved by its checks."),
     "serve": ("serve.command", "serve", "Serve other agent systems: MCP, A2A, ACP."),
@@ -50,9 +51,14 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, "-V", "--version", prog_name="ml-engineer")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Bring a prototype machine-learning repository to production.
 
     Every claim of the report carries evidence that can be checked. No key and no network are needed for `review`.
@@ -60,6 +66,12 @@ def cli() -> None:
     Exit codes: 0 done, nothing at or above --fail-on; 1 findings at or above it; 2 usage, configuration or incomplete
     coverage; 130 interrupted.
     """
+    if ctx.invoked_subcommand is None:
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise click.exceptions.NoArgsIsHelpError(ctx)
+        from ml_engineer.interfaces.chat import chat
+
+        ctx.invoke(chat)
 
 
 def main() -> None:
@@ -78,7 +90,7 @@ def main() -> None:
         sys.stderr.close()  # the reader went away; there is nobody left to tell
         sys.exit(141)
     except Exception as error:
-        click.echo(_visible(f"ml-engineer failed: {type(error).__name__}: {error}\n{_keep_traceback()}"), err=True)
+        click.echo(_visible(f"ml-engineer failed: {type(error).__name__}: {error}\n{keep_traceback(error)}"), err=True)
         sys.exit(2)
 
 
@@ -89,9 +101,9 @@ def _visible(message: str) -> str:
     return visible(message)
 
 
-def _keep_traceback() -> str:
+def keep_traceback(error: BaseException) -> str:
     """Put the traceback where a maintainer can ask for it, and say where that is."""
-    text = traceback.format_exc()
+    text = "".join(traceback.format_exception(error))
     try:
         descriptor, path = tempfile.mkstemp(prefix="ml-engineer-", suffix=".log", text=True)
         with open(descriptor, "w", encoding="utf-8") as stream:

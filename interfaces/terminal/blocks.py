@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ml_engineer.interfaces.terminal.markdown import Block
-from ml_engineer.report.text import visible
+from ml_engineer.report.visible import visible
 
 _CODE = "cyan"
 _OPENING = {"strong_open": "bold", "em_open": "italic", "s_open": "strike", "link_open": "underline"}

@@ -16,7 +16,7 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
 from ml_engineer.interfaces.terminal.panels import clip
-from ml_engineer.report.text import visible
+from ml_engineer.report.visible import visible
 
 _MOST = 50
 _MOST_FILES = 50_000

@@ -2,7 +2,7 @@
 
 Two classes are a `Console`: `screen.Screen` draws with prompt_toolkit at a terminal, `lines.Lines` writes plain lines
 for pipes, dumb terminals and screen readers. A command knows neither. Everything that is handed to a console may hold
-text of the target, of a tool or of a model: the console makes it visible (`report.text.visible`), the command does not.
+text of the target, of a tool or of a model: the console makes it visible (`report.visible`), the command does not.
 
 A command comes from `commands.py`, where `COMMANDS` names each once, and has the form
 
@@ -14,13 +14,14 @@ Cancelling its task is how the user interrupts it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
+    from ml_engineer.interfaces.terminal.printing import Folded, Folds
     from ml_engineer.report.schema import Finding, Report
 
 Act = Literal["fix", "suppress", "send"]
@@ -124,6 +125,57 @@ class Console(Protocol):
         ...
 
 
+class Front(Console, Protocol):
+    """What the chat itself needs of a console beside what commands do."""
+
+    interrupt: Callable[[], bool]  # called for Ctrl-C; says whether there was anything to stop
+    folds: Folds
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Take the terminal for as long as the block lasts; what is still to be printed is printed at its end."""
+        ...
+
+    async def message(self) -> str | None:
+        """The next message; None when there will be no more."""
+        ...
+
+    def leave(self) -> None:
+        """No more messages, and no more answers."""
+        ...
+
+    def write(self, text: str) -> None:
+        """Whole lines, painted already."""
+        ...
+
+    def fold(self, folded: Folded, limit: int) -> None:
+        """The first lines of a text, and under which number the rest is."""
+        ...
+
+    def stream(self, piece: str) -> None:
+        """A piece of an answer in Markdown, as it comes."""
+        ...
+
+    def stream_end(self) -> None:
+        """The answer is over. Safe to call when there is none."""
+        ...
+
+    def activity(self, text: str) -> None:
+        """What is going on now; nothing, with an empty text."""
+        ...
+
+    def show_plan(self, items: Sequence[tuple[str, str]]) -> None:
+        """The plan as (state, text)."""
+        ...
+
+    def show_message(self, typed: str) -> None:
+        """What the user said, as part of the talk."""
+        ...
+
+    def settle(self) -> None:
+        """The work on a message is over."""
+        ...
+
+
 class Chat(Protocol):
     """The conversation that a command works on. `interfaces/terminal/app.py` has the real one.
 
@@ -131,7 +183,11 @@ class Chat(Protocol):
     """
 
     root: Path
-    console: Console
+
+    @property
+    def console(self) -> Console:
+        """Where it is shown."""
+        ...
 
     async def ready(self) -> Any:
         """The session, once it is open. Raises click.ClickException when it could not be opened."""

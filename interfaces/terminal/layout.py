@@ -13,14 +13,15 @@ from prompt_toolkit.layout.controls import BufferControl, FormattedTextControl
 from prompt_toolkit.layout.menus import CompletionsMenuControl
 
 from ml_engineer.interfaces.terminal.panels import clip
-from ml_engineer.report.text import one_line, plural, visible
+from ml_engineer.report.visible import one_line, plural, visible
 
 if TYPE_CHECKING:
     from ml_engineer.interfaces.terminal.screen import Screen
 
 _PLAN_LINES = 12
 _QUEUED_LINES = 3
-_MARKS = {"done": "✓", "active": "◐", "failed": "✗", "pending": "○"}
+PLAN_STYLES = {"done": "green", "active": "bold", "pending": "dim", "failed": "red"}  # in rich, for the talk
+MARKS = {"done": "✓", "active": "◐", "failed": "✗", "pending": "○"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def build(screen: Screen) -> Parts:
     root = HSplit(
         [
             _text(lambda: ANSI(screen.tail), Condition(lambda: bool(screen.tail))),
-            _text(lambda: _plan(screen), Condition(lambda: bool(screen.plan))),
+            _text(lambda: _plan(screen), Condition(lambda: bool(screen.plan) and screen.working)),
             _text(lambda: _activity(screen), Condition(lambda: screen.working and screen.panel is None)),
             _text(lambda: _queued(screen), Condition(lambda: bool(screen.queued) and screen.working)),
             ConditionalContainer(panel, asking),
@@ -87,7 +88,7 @@ def _plan(screen: Screen) -> StyleAndTextTuples:
     first = max(0, min(at - room // 2, len(items) - room))
     drawn = []
     for state, text in items[first : first + room]:
-        line = clip(f"{_MARKS.get(state, '○')} {one_line(text)}", screen.width)
+        line = clip(f"{MARKS.get(state, '○')} {one_line(text)}", screen.width)
         drawn.append((f"class:plan.{state}", f"{line}\n"))
     hidden = len(items) - min(room, len(items))
     drawn.append(("class:hint", f"  and {hidden} more" if hidden else ""))

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_engineer.interfaces.terminal.console import Choice, FindingAct
 from ml_engineer.interfaces.terminal.device import Device
 from ml_engineer.interfaces.terminal.printing import Printing
-from ml_engineer.report.text import one_line, plural, visible
+from ml_engineer.report.visible import one_line, plural, visible
 
 if TYPE_CHECKING:
     from ml_engineer.report.schema import Finding
@@ -48,11 +49,31 @@ class Lines(Printing):
         self._incoming: asyncio.Queue[str | None] = asyncio.Queue()
         self._answers: asyncio.Queue[str | None] | None = None
         self._half = ""
+        self._plan: dict[str, str] = {}
+        self.interrupt: Callable[[], bool] = lambda: False
         threading.Thread(target=self._read, name="stdin", daemon=True).start()
 
     @property
     def width(self) -> int:
         return self.device.columns if self.interactive else 100
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Ctrl-C stops what is going on, or leaves."""
+        self._loop.add_signal_handler(signal.SIGINT, self._stop)
+        try:
+            yield
+        finally:
+            self.stream_end()
+            self._loop.remove_signal_handler(signal.SIGINT)
+
+    def _stop(self) -> None:
+        if not self.interrupt():
+            self.leave()
+
+    def leave(self) -> None:
+        for waiting in filter(None, (self._answers, self._incoming)):
+            waiting.put_nowait(None)
 
     # --- reading --------------------------------------------------------------------------------------------------
 
@@ -101,11 +122,21 @@ class Lines(Printing):
         if self._half:
             self.stream("\n")
 
-    def stream_drop(self) -> None:
-        self.stream_end()
-
     def activity(self, text: str) -> None:
         """What is going on is said by the lines that come of it."""
+
+    def show_plan(self, items: Sequence[tuple[str, str]]) -> None:
+        """Each item when its state changes."""
+        for state, text in items:
+            if self._plan.get(text) != state and state != "pending":
+                self.say(f"plan, {state}: {one_line(text)}")
+        self._plan = {text: state for state, text in items}
+
+    def show_message(self, typed: str) -> None:
+        self.say(f"you: {typed}")
+
+    def settle(self) -> None:
+        """Nothing is redrawn that would have to be taken away."""
 
     def clear(self) -> None:
         """Lines stay."""

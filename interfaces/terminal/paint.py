@@ -30,7 +30,7 @@ class _Buffer(io.StringIO):
 
 def locked(text: str) -> str:
     """The text with every control character but newlines and colours spelled out."""
-    from ml_engineer.report.text import visible
+    from ml_engineer.report.visible import visible
 
     if "\x1b" not in text:
         return visible(text)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from prompt_toolkit.utils import get_cwidth
 
 from ml_engineer.interfaces.terminal.console import Choice
-from ml_engineer.report.text import one_line, visible
+from ml_engineer.report.visible import one_line, visible
 
 if TYPE_CHECKING:
     from ml_engineer.report.schema import Finding

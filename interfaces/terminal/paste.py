@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from ml_engineer.report.text import plural
+from ml_engineer.report.visible import plural
 
 LINES = 8
 CHARACTERS = 800

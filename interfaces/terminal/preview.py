@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ml_engineer.report.text import one_line
+from ml_engineer.report.visible import one_line
 
 _LARGEST = 4 << 20  # bytes of a file that is compared
 

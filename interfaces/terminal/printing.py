@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_engineer.interfaces.terminal.device import Device
 from ml_engineer.interfaces.terminal.paint import Painter
-from ml_engineer.report.text import one_line, plural, visible
+from ml_engineer.report.visible import one_line, plural, visible
 
 if TYPE_CHECKING:
     from ml_engineer.report.schema import Report

@@ -40,6 +40,7 @@ from ml_engineer.interfaces.terminal.paste import Pastes
 from ml_engineer.interfaces.terminal.printing import Printing
 from ml_engineer.interfaces.terminal.steady import SteadyOutput, print_above
 from ml_engineer.interfaces.terminal.style import STYLE
+from ml_engineer.report.visible import one_line, visible
 
 if TYPE_CHECKING:
     from ml_engineer.interfaces.terminal.markdown import Block, Cutter
@@ -70,6 +71,7 @@ class Screen(Printing):
         self.cycle_mode: Callable[[], None] = lambda: None
         self.pastes = Pastes()
         self.plan: list[tuple[str, str]] = []  # (state, text)
+        self._plan_changed = False
         self.panel: Panel | None = None
         self.question: str | None = None  # a line of text is asked for
         self.hint = ""
@@ -146,8 +148,6 @@ class Screen(Printing):
     def show_message(self, typed: str) -> None:
         from rich.text import Text
 
-        from ml_engineer.report.text import visible
-
         lines = visible(typed).split("\n")
         shown = [
             Text.assemble(("› " if at == 0 else "  ", "bold cyan"), (line, "bold")) for at, line in enumerate(lines)
@@ -209,10 +209,6 @@ class Screen(Printing):
             self._cutter = None
         self.tail = ""
         self._schedule(0)
-
-    def stream_drop(self) -> None:
-        """The rest of the answer will not come; what was shown stays."""
-        self.stream_end()
 
     def _queue(self, blocks: list[Block]) -> None:
         self._work.extend(blocks)
@@ -311,6 +307,19 @@ class Screen(Printing):
         seconds = int(time.monotonic() - self._since)
         frame = "-\\|/"[int(time.monotonic() / _TICK) % 4]
         return f"{frame} {self._activity}" + (f" ({seconds} s)" if seconds else "") if self._activity else ""
+
+    def show_plan(self, items: Sequence[tuple[str, str]]) -> None:
+        """Above the input while there is work; in the talk when the work on a message is over, or all is done."""
+        self.plan, self._plan_changed = list(items), True
+        self.app.invalidate()
+
+    def settle(self) -> None:
+        self.stream_end()
+        self.activity("")
+        if self._plan_changed and self.plan:
+            for state, text in self.plan:
+                self.say(f"{layout.MARKS.get(state, '○')} {one_line(text)}", layout.PLAN_STYLES.get(state, ""))
+        self._plan_changed = False
 
     @contextlib.contextmanager
     def busy(self, text: str) -> Iterator[_Note]:

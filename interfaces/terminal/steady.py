@@ -1,8 +1,8 @@
 """The way to the terminal: an output that shows what belongs together at once, and prints above what is drawn.
 
 prompt_toolkit flushes several times while it erases, moves and draws, which shows as flicker. Between `held` and its
-end nothing reaches the terminal, then all of it does in one write, inside the marks of a synchronized update (mode 2026)
-that terminals know or ignore.
+end nothing reaches the terminal, then all of it does in one write, inside the marks of a synchronized update (mode
+2026) that terminals know or ignore.
 """
 
 from __future__ import annotations
