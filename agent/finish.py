@@ -1,7 +1,8 @@
-"""The tools of one step: the repository's, and `finish_step`, which ends the step when the evidence gate lets it.
+"""The tools of one step: the repository's, `Delegate` where peers can be asked, and `finish_step`, which ends the step
+when the evidence gate lets it.
 
-    tools = StepTools(repository, transcript, records, gate)
-    tools = StepTools(repository, transcript, records, gate, checks=checks)     # a step that changes the repository
+    tools = StepTools(repository, transcript, records, gate, delegating)
+    tools = StepTools(repository, transcript, records, gate, delegating, checks)     # one that changes the repository
 
 Results are handed to the model as quoted material, since they hold what others wrote. A submission of which something
 cannot be confirmed goes back with the reasons, twice; the third time the rest is left out and counted. Where the step
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ml_engineer.agent.calls import Call, Gate, Outcome
+from ml_engineer.agent.delegating import DELEGATE, Delegating
 from ml_engineer.agent.gate import EvidenceGate, Judgement
 from ml_engineer.agent.ledger import NotBegun
 from ml_engineer.agent.log import Record
@@ -50,11 +52,13 @@ class StepTools:
     transcript: Transcript
     records: Records
     gate: Callable[[frozenset[str], tuple[CommandRun, ...]], EvidenceGate]
+    delegating: Delegating | None = None
     checks: Checks | None = None
     _definitions: list[dict[str, Any]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._definitions = [*self.repository.definitions(), FINISH_STEP]
+        asking = self.delegating.definitions() if self.delegating is not None else []
+        self._definitions = [*self.repository.definitions(), *asking, FINISH_STEP]
 
     def definitions(self) -> list[dict[str, Any]]:
         return self._definitions
@@ -62,11 +66,13 @@ class StepTools:
     def is_read_only(self, call: Call) -> bool:
         if call.name == NAME:
             return self.checks is None
-        return self.repository.is_read_only(call)
+        return call.name == DELEGATE or self.repository.is_read_only(call)
 
     async def run(self, call: Call) -> Outcome:
         if call.name == NAME:
             return await self._finish(call)
+        if call.name == DELEGATE and self.delegating is not None:
+            return await self.delegating.run(call)
         outcome = await self.repository.run(call)
         self.records.keep(self.transcript.name, call, outcome)
         return as_quoted(call, outcome)
@@ -83,16 +89,16 @@ class StepTools:
     # --- finishing ------------------------------------------------------------------------------------------------
 
     async def _finish(self, call: Call) -> Outcome:
-        last = self._earlier(call) >= REPAIRS
+        left = REPAIRS - earlier(self.transcript, call)
         runs = await self.checks.run(call.key) if self.checks is not None else []
         failed = [run for run in runs if run.exit_code]
-        if failed and not last:
-            return Outcome(_failure_text(failed, REPAIRS - self._earlier(call)), is_error=True)
+        if failed and left > 0:
+            return Outcome(_failure_text(failed, left), is_error=True)
         changed = self.checks.changed() if self.checks is not None else frozenset()
         gate = self.gate(changed, () if failed else tuple(runs))
         judgement = gate.judge(Submission.read(call.input))
-        if judgement.problems and not last:
-            return Outcome(_problem_text(judgement, REPAIRS - self._earlier(call)), is_error=True)
+        if judgement.problems and left > 0:
+            return Outcome(_problem_text(judgement, left), is_error=True)
         data = {
             "record": judgement.record.model_dump(mode="json"),
             "check": judgement.check.model_dump(mode="json"),
@@ -100,10 +106,11 @@ class StepTools:
         }
         return Outcome(_accepted_text(judgement, failed), data, ends=True)
 
-    def _earlier(self, call: Call) -> int:
-        """How often finish_step was called before. From the conversation, so that a resumed run counts on."""
-        at = int(call.key.split("/")[1])
-        return sum(one.name == NAME for number in range(at) for one in self.transcript.calls(number))
+
+def earlier(transcript: Transcript, call: Call) -> int:
+    """How often this tool was called before. From the conversation, so that a resumed run counts on."""
+    at = int(call.key.split("/")[1])
+    return sum(one.name == call.name for number in range(at) for one in transcript.calls(number))
 
 
 @dataclass(frozen=True)

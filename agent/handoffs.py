@@ -1,15 +1,15 @@
 """Hand-offs of a run: what delegation needs from the agent room, and what comes back into the report.
 
     peers = open_peers(run, root, "churn", ask=True)       settings, definitions, transports, budget; DelegationError
-    done = await peers.hand_off(findings, claims, task)     routed, asked or queued, in the ledger of the run
-    claims |= peers.filled(done, claims)                    fields that the repository leaves open, from checked answers
+    await hand_on(run, peers, records, …)                  routed, asked or queued, kept in the run with what it filled
+    made(run)                                              -> the hand-offs, and the open fields that answers filled
 
 Nobody is asked where the user wants no model and no network: then every brief is queued.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,7 +20,9 @@ from pydantic import BaseModel, ConfigDict
 from ml_engineer.agent.budget import Budget, BudgetSpent, Caps
 from ml_engineer.agent.client import config_path
 from ml_engineer.agent.lean import import_langgraph
+from ml_engineer.agent.prices import is_priced
 from ml_engineer.agent.runs import Run
+from ml_engineer.agent.secrets import Secrets
 from ml_engineer.delegation.connect import connect
 from ml_engineer.delegation.desk import Desk
 from ml_engineer.delegation.graph import hand_all
@@ -30,30 +32,38 @@ from ml_engineer.delegation.routing import route
 from ml_engineer.delegation.settings import Settings, read_settings
 from ml_engineer.delegation.transports.local import RunPeer
 from ml_engineer.report.evidence import EvidenceChecker
-from ml_engineer.report.schema import Claim, ClaimState, Finding, Handoff, Severity, Usage
+from ml_engineer.report.schema import Claim, ClaimState, Finding, Handoff, Quote, Severity, StepRecord, Usage
 
 OPEN = (ClaimState.ABSENT, ClaimState.UNKNOWN)  # fields that a peer's answer may fill
+TOKENS_PER_DOLLAR = 200_000  # what a share in dollars comes to where the model's price is not known
+_MADE = "handoffs.json"
 
 
 @dataclass(frozen=True)
 class BudgetPurse:
-    """The agent's budget as delegation sees one."""
+    """The agent's budget as delegation sees one. `priced`: the price of the run's model is known."""
 
     budget: Budget
-    share: Decimal | None = None
+    priced: bool = True
 
     @contextmanager
     def reserve(self, name: str, max_cost: float) -> Iterator[BudgetPurse]:
-        share = Decimal(str(max_cost))
         try:
-            with self.budget.reserve(name, Caps(cost=share)) as child:
-                yield BudgetPurse(child, share)
+            with self.budget.reserve(name, caps_of(max_cost, self.priced)) as child:
+                yield BudgetPurse(child, self.priced)
         except BudgetSpent as spent:
             raise Refused(str(spent)) from spent
 
-    def charge(self, usage: Usage) -> None:
-        """A peer that doesn't say what it cost counts as its whole share, so that the cap holds."""
-        self.budget.charge(usage, unknown=self.share or Decimal(0))
+    def charge(self, usage: Usage, unknown: float) -> None:
+        self.budget.charge(usage, unknown=Decimal(str(unknown)))
+
+    def spent(self) -> Usage:
+        return self.budget.usage().by_agent.get(self.budget.name, Usage())
+
+
+def caps_of(dollars: float, priced: bool) -> Caps:
+    """A cap on cost; with a model whose price is not known one on tokens beside it, as a cost cannot be told."""
+    return Caps(cost=Decimal(str(dollars)), tokens=None if priced else int(dollars * TOKENS_PER_DOLLAR))
 
 
 class Made(BaseModel):
@@ -106,15 +116,27 @@ def _from_peer(claim: Claim, text: str, field: Claim, checker: EvidenceChecker) 
 
 
 def open_peers(
-    run: Run, root: Path, repository: str, *, ask: bool, local: RunPeer | None = None, budget: Budget | None = None
+    run: Run,
+    root: Path,
+    repository: str,
+    *,
+    ask: bool,
+    local: RunPeer | None = None,
+    budget: Budget | None = None,
+    model: str | None = None,
 ) -> Peers:
-    """The peers of a run. Without `ask` every brief is queued. Raises DelegationError where the settings are wrong."""
+    """The peers of a run, which see the files in `root`. Without `ask` every brief is queued.
+
+    `local` runs a peer with the run's `model` in this process. What an earlier process of the run has spent on
+    hand-offs is counted into `budget`. Raises DelegationError where the settings are wrong.
+    """
     settings = read_settings(config_path())
     directory = load_peers(user_folders(config_path()))
     transports = connect(directory.peers, settings, local)
     for problem in directory.problems:
         run.event("peer_problem", problem=problem)
-    purse = BudgetPurse((budget or Budget()).child("peers", Caps(cost=Decimal(str(settings.max_cost)))))
+    priced = model is None or is_priced(model)
+    purse = BudgetPurse((budget or Budget()).child("peers", caps_of(settings.max_cost, priced)), priced)
     desk = Desk(
         peers=directory.peers,
         transports=transports if ask else {},
@@ -124,4 +146,53 @@ def open_peers(
         repository=repository,
         listen=run.event,
     )
+    desk.recall()
     return Peers(desk, settings, chain_from())
+
+
+# --- once a run -------------------------------------------------------------------------------------------------------
+
+
+async def hand_on(
+    run: Run, peers: Peers, records: Sequence[StepRecord], secrets: Secrets, task: str = "", known: Iterable[str] = ()
+) -> None:
+    """Hand on what is not our trade, unless an earlier process has, and keep what came of it.
+
+    `known` are fingerprints of findings that nobody is asked about again. The desk's ledger keeps a resumed run from
+    asking twice.
+    """
+    if run.read(_MADE) is not None:
+        return
+    aside = set(known)
+    findings = [one for record in records for one in record.findings if one.fingerprint not in aside]
+    claims = {name: claim for record in records for name, claim in record.claims.items()}
+    routed = [hidden(one, secrets) for one in await peers.hand_off(findings, claims, task)]
+    of_steps = {one.id: one for record in records for one in record.handoffs}
+    told = {one.id for one in routed} | set(of_steps)
+    others = [hidden(one, secrets) for id, one in peers.desk.ended().items() if id not in told]
+    fields = peers.filled([*routed, *of_steps.values()], claims)
+    run.write(_MADE, Made(handoffs=[*routed, *others], fields=fields).model_dump_json().encode())
+
+
+def made(run: Run) -> Made:
+    """What `hand_on` has left."""
+    data = run.read(_MADE)
+    assert data is not None, "hand-offs are made before the report is put together"
+    return Made.model_validate_json(data)
+
+
+def hidden(handoff: Handoff, secrets: Secrets) -> Handoff:
+    """The hand-off without the secrets of the repository that a peer may have repeated."""
+    reply = handoff.reply
+    if reply is None or not secrets.values:
+        return handoff
+    claims = [_without(claim, secrets) for claim in reply.claims]
+    texts = {"answer": secrets.hide(reply.answer), "error": reply.error and secrets.hide(reply.error)}
+    return handoff.model_copy(update={"reply": reply.model_copy(update={"claims": claims, **texts})})
+
+
+def _without(claim: Claim, secrets: Secrets) -> Claim:
+    cut = [
+        one.model_copy(update={"quote": secrets.cut(one)}) if isinstance(one, Quote) else one for one in claim.evidence
+    ]
+    return claim.model_copy(update={"text": secrets.hide(claim.text), "evidence": cut})

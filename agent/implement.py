@@ -30,7 +30,7 @@ from ml_engineer.agent.steps import READING, Steps, agent_name
 from ml_engineer.agent.toolbox import RepositoryTools
 from ml_engineer.agent.toolloop import ToolLoop, Why
 from ml_engineer.agent.transcript import Transcript
-from ml_engineer.agent.workflow import Context, State, evidence_node, node_name, seal_node, survey_node
+from ml_engineer.agent.workflow import Context, State, evidence_node, hand_on, node_name, seal_node, survey_node
 from ml_engineer.assessment.record import Assessment
 from ml_engineer.report.schema import (
     STEP_NAMES,
@@ -222,12 +222,13 @@ async def _work(job: Job, step: int) -> StepRecord:
     checks = StepChecks(planned.checks, job.commands(agent), job.branch)
     earlier = [job.record(one.step) for one in job.plan().steps if one.step < step]
     opening = steps.opening(engine, earlier, task=job.task, plan=_plan_text(planned))
-    ending, budget = await steps.converse(agent, job.assessment(), engine, opening, checks)
+    talk = await steps.converse(agent, job.assessment(), engine, opening, checks)
+    ending = talk.ending
     if ending.why is Why.FAILED and ending.data["kind"] not in _OURS:
         raise Stopped(f"step {step} stopped: {one_line(ending.text)}")
-    record = steps.settle(agent, engine, ending)
+    record = steps.settle(agent, engine, talk)
     runs = [CommandRun.model_validate(one) for one in ending.data.get("checks", [])]
-    return (await _close(job, planned, record, runs)).model_copy(update={"usage": budget.usage()})
+    return await _close(job, planned, record, runs)
 
 
 async def _close(job: Job, planned: PlannedStep, record: StepRecord, runs: list[CommandRun]) -> StepRecord:
@@ -285,15 +286,9 @@ def _after(job: Job) -> tuple[Assessment, list[StepRecord]]:
 
 
 async def _delegate(state: State, runtime: Any) -> State:
-    """Hand on what is not our trade and is not solved. The desk's ledger keeps a resumed run from asking twice."""
+    """Hand on what is not our trade and is not solved."""
     job: Job = runtime.context
-    if job.run.read("handoffs.json") is None:
-        peers = job.peers or handoffs.open_peers(job.run, job.root, job.root.name, ask=False)
-        _, records = _after(job)
-        claims = {name: claim for record in records for name, claim in record.claims.items()}
-        done = await peers.hand_off([one for record in records for one in record.findings], claims, job.task)
-        made = handoffs.Made(handoffs=done, fields=peers.filled(done, claims))
-        job.run.write("handoffs.json", made.model_dump_json().encode())
+    await hand_on(job, *_after(job))
     return {"stage": "delegated"}
 
 
@@ -307,7 +302,7 @@ async def _synthesise(state: State, runtime: Any) -> State:
         started=job.run.meta["started"],
         model=job.steps_agent.model,
         mode="implement",
-        made=handoffs.Made.model_validate_json(job.run.read("handoffs.json") or b"{}"),
+        made=handoffs.made(job.run),
     )
     planning = Usage.model_validate_json(job.run.read("plan-usage.json") or b"{}")
     job.run.write("draft.json", _finished(job, report, after, planning).model_dump_json().encode())

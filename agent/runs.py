@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import fcntl
+import fnmatch
 import json
 import os
 import re
@@ -138,6 +139,12 @@ class Run:
             return (self.folder / name).read_bytes()
         except FileNotFoundError:
             return None
+
+    def names(self, pattern: str) -> list[str]:
+        """Names of the artefacts that match, such as `handoffs/*.json`, in order."""
+        if self.folder is None:
+            return sorted(fnmatch.filter(self._artefacts, pattern))
+        return sorted(path.relative_to(self.folder).as_posix() for path in self.folder.glob(pattern))
 
     def event(self, kind: str, /, **data: Any) -> None:
         """Log an event and tell the listeners."""

@@ -21,10 +21,13 @@ from typing import Any
 from ml_engineer.agent.budget import Budget, Caps
 from ml_engineer.agent.calls import Gate
 from ml_engineer.agent.client import Client
+from ml_engineer.agent.delegating import Delegating
 from ml_engineer.agent.finish import Checks, StepGate, StepTools
 from ml_engineer.agent.gate import EvidenceGate
+from ml_engineer.agent.handoffs import Peers, hidden, open_peers
 from ml_engineer.agent.ledger import Ledger
 from ml_engineer.agent.listener import Listener
+from ml_engineer.agent.local_peer import LocalPeer
 from ml_engineer.agent.measuring import MEASURING
 from ml_engineer.agent.profiles import ANTHROPIC
 from ml_engineer.agent.prompts import quoted, render
@@ -41,6 +44,7 @@ from ml_engineer.report.schema import (
     PIPELINE_STAGES,
     SECTION_FIELDS,
     CommandRun,
+    Handoff,
     StepRecord,
     StepState,
     pipeline_claim_name,
@@ -60,6 +64,15 @@ _KNOWN = 150  # findings of all steps that the profile lists
 _PLACES = 3  # of a finding
 
 
+@dataclass(frozen=True)
+class Conversation:
+    """A step's conversation at its end: how it ended, what it has spent, and the hand-offs that it made."""
+
+    ending: Ending
+    budget: Budget
+    asked: list[Handoff]
+
+
 @dataclass
 class Steps:
     """The model at work on one run. `root` is what it reads (and changes), `folder` where its records are kept."""
@@ -75,11 +88,20 @@ class Steps:
     notify: Listener
     mode: str = "review"
     tools: tuple[str, ...] = READING
+    peers: Peers | None = field(default=None, init=False)
     _warm: dict[int, asyncio.Event] = field(default_factory=dict, init=False)
 
     @property
     def model(self) -> str:
         return self.client.settings.model
+
+    def open_peers(self, repository: str, *, ask: bool) -> Peers:
+        """Who can be asked in this run, by the steps and by the routes. Raises DelegationError."""
+        local = LocalPeer(self.client, self.folder, self.context, self.gate, self.ledger, self.notify)
+        self.peers = open_peers(
+            self.run, self.root, repository, ask=ask, local=local, budget=self.budget, model=self.model
+        )
+        return self.peers
 
     def recall(self) -> None:
         """Count what steps that are finished have spent: their conversations are not opened again."""
@@ -96,9 +118,8 @@ class Steps:
         agent = agent_name(engine.step)
         opening = self.opening(engine, earlier)
         async with self._behind_the_first(len(earlier)) as notify:
-            ending, budget = await self.converse(agent, assessment, engine, opening, notify=notify)
-        record = self.settle(agent, engine, ending)
-        return record.model_copy(update={"usage": budget.usage()})
+            talk = await self.converse(agent, assessment, engine, opening, notify=notify)
+        return self.settle(agent, engine, talk)
 
     @contextlib.asynccontextmanager
     async def _behind_the_first(self, prefix: int) -> AsyncIterator[Listener]:
@@ -128,7 +149,7 @@ class Steps:
         opening: list[Block],
         checks: Checks | None = None,
         notify: Listener | None = None,
-    ) -> tuple[Ending, Budget]:
+    ) -> Conversation:
         """One step's conversation to its end, or from where an earlier process left it."""
         transcript = Transcript(self.folder / "agents" / f"{agent}.jsonl")
         records = Records(self.folder)
@@ -140,11 +161,12 @@ class Steps:
             return EvidenceGate(engine, owned, agent, self.model, checker, records, secrets, changed, passed)
 
         repository = RepositoryTools(self.context, {name: ALL_TOOLS[name] for name in self.tools})
+        delegating = Delegating(self.peers.desk, self.peers.chain) if self.peers is not None else None
         budget = self.budget.child(agent, Caps(turns=STEP_TURNS))
         loop = ToolLoop(
             self.client,
             transcript,
-            StepTools(repository, transcript, records, gate, checks),
+            StepTools(repository, transcript, records, gate, delegating, checks),
             system=self.system(assessment),
             budget=budget,
             ledger=self.ledger,
@@ -154,7 +176,9 @@ class Steps:
         )
         try:
             await self._see_again(transcript)
-            return await loop.run(opening), budget
+            ending = await loop.run(opening)
+            asked = delegating.made(transcript) if delegating is not None else []
+            return Conversation(ending, budget, [hidden(one, secrets) for one in asked])
         finally:
             transcript.close()
 
@@ -168,8 +192,12 @@ class Steps:
                     shown = {key: call.input[key] for key in ("file_path", "offset", "limit") if key in call.input}
                     await invoke("Read", shown, self.context)
 
-    def settle(self, agent: str, engine: StepRecord, ending: Ending) -> StepRecord:
-        """What the end of a conversation means for the step."""
+    def settle(self, agent: str, engine: StepRecord, talk: Conversation) -> StepRecord:
+        """What a conversation means for the step: its record, whom it asked, what it cost."""
+        record = self._record(agent, engine, talk.ending)
+        return record.model_copy(update={"handoffs": talk.asked, "usage": talk.budget.usage()})
+
+    def _record(self, agent: str, engine: StepRecord, ending: Ending) -> StepRecord:
         if ending.why is Why.FINISHED:
             self.run.write(f"{agent}.gate.json", _json(ending.data["check"]))
             return StepRecord.model_validate(ending.data["record"])

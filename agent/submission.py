@@ -27,7 +27,7 @@ hold is left out and counted. Send all rows again each time.
 - Several places for one finding or one field: repeat the row with the same title or field and another place.
 - A quote is copied from the file exactly as it stands there, without the line numbers that Read shows."""
 
-_PLACE = {
+PLACE = {
     "path": {"type": "string", "description": "File, relative to the repository's root."},
     "line": {"type": "integer", "description": "Line of the quote, from 1. In a notebook: within the cell."},
     "cell": {"type": "integer", "description": "For notebooks only: the cell, from 0."},
@@ -35,7 +35,8 @@ _PLACE = {
 }
 
 
-def _rows(description: str, required: list[str], **properties: Any) -> dict[str, Any]:
+def rows(description: str, required: list[str], **properties: Any) -> dict[str, Any]:
+    """Schema of a list of rows."""
     row = {"type": "object", "properties": properties, "required": required}
     return {"type": "array", "description": description, "items": row}
 
@@ -50,7 +51,7 @@ FINISH_STEP: dict[str, Any] = {
                 "type": "string",
                 "description": "Two to five sentences: the state of this step, what matters most, what to do first.",
             },
-            "claims": _rows(
+            "claims": rows(
                 "Values for the report's fields that this step owns, as named in the brief.",
                 ["field", "state", "text"],
                 field={"type": "string", "description": "Name of the field, exactly as in the brief."},
@@ -61,27 +62,27 @@ FINISH_STEP: dict[str, Any] = {
                     "found nothing), proposed (a design, not there yet), unknown.",
                 },
                 text={"type": "string", "description": "The value, one to three sentences."},
-                **_PLACE,
+                **PLACE,
                 command={"type": "string", "description": "A command that was run with Bash in this step."},
                 measurement={"type": "string", "description": "Name of a measurement made in this step."},
                 searched={"type": "string", "description": "For absent: the pattern given to Grep or Glob."},
             ),
-            "findings": _rows(
+            "findings": rows(
                 "Problems that the findings in the brief do not have yet, each with the place where it shows.",
                 ["title", "why", "remedy", "severity", "path", "line", "quote"],
                 title={"type": "string", "description": "The problem, up to twelve words."},
                 why={"type": "string", "description": "What it leads to in production."},
                 remedy={"type": "string", "description": "What to do, concretely."},
                 severity={"type": "string", "description": "critical, high, medium, low or info."},
-                **_PLACE,
+                **PLACE,
             ),
-            "reviews": _rows(
+            "reviews": rows(
                 "Your judgement on findings of the brief, where you have looked and have something to say.",
                 ["finding", "verdict", "reason"],
                 finding={"type": "string", "description": "Its number in the brief, such as F3."},
                 verdict={"type": "string", "description": "confirmed, or disputed (needs a quote of code)."},
                 reason={"type": "string", "description": "Why, in one sentence."},
-                **_PLACE,
+                **PLACE,
             ),
         },
         "required": ["summary"],
@@ -163,14 +164,15 @@ class Submission:
             summary = ""
         return cls(
             summary.strip(),
-            _read(raw.get("claims"), ClaimRow, "claims", problems),
-            _read(raw.get("findings"), FindingRow, "findings", problems),
-            _read(raw.get("reviews"), ReviewRow, "reviews", problems),
+            read_rows(raw.get("claims"), ClaimRow, "claims", problems),
+            read_rows(raw.get("findings"), FindingRow, "findings", problems),
+            read_rows(raw.get("reviews"), ReviewRow, "reviews", problems),
             problems,
         )
 
 
-def _read(raw: Any, model: type[R], name: str, problems: list[str]) -> list[R]:
+def read_rows(raw: Any, model: type[R], name: str, problems: list[str]) -> list[R]:
+    """The rows that can be read; what is wrong with the others is added to `problems`."""
     if isinstance(raw, str):
         try:
             raw = json.loads(raw)
@@ -183,15 +185,15 @@ def _read(raw: Any, model: type[R], name: str, problems: list[str]) -> list[R]:
     if not isinstance(raw, list):
         problems.append(f"{name}: it must be a list of rows")
         return []
-    rows = []
+    found = []
     for number, one in enumerate(raw):
         try:
-            rows.append(model.model_validate(_lowered(one)))
+            found.append(model.model_validate(_lowered(one)))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(map(str, first["loc"])) or "the row"
             problems.append(f"{name}[{number}].{where}: {first['msg'][:1].lower()}{first['msg'][1:]}")
-    return rows
+    return found
 
 
 def _lowered(row: Any) -> Any:

@@ -95,7 +95,7 @@ def report(
         handoffs=list(handoffs.values()),
         score=assessment.score,
         evidence_check=EvidenceCheck(),
-        usage=total_usage([*(record.usage for record in records), *_of_peers(made.handoffs)]),
+        usage=total_usage([*(record.usage for record in records), *_of_peers(list(handoffs.values()))]),
     )
 
 
@@ -110,7 +110,9 @@ def total_usage(parts: Sequence[Usage]) -> Usage:
     tokens = {name: sum(getattr(one.tokens, name) for one in parts) for name in TokenUsage.model_fields}
     costs = [one.cost_usd for one in parts]
     priced = [cost for cost in costs if cost != "unpriced"]
-    by_agent = {name: usage for one in parts for name, usage in one.by_agent.items()}
+    by_agent: dict[str, Usage] = {}
+    for name, usage in ((name, usage) for one in parts for name, usage in one.by_agent.items()):
+        by_agent[name] = total_usage([by_agent[name], usage]) if name in by_agent else usage
     return Usage(
         turns=sum(one.turns for one in parts),
         tokens=TokenUsage(**tokens),

@@ -13,14 +13,16 @@ does no harm and a resumed run picks up what is there.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypedDict
 
 from ml_engineer.agent import handoffs, synthesise
-from ml_engineer.agent.lean import import_langgraph
+from ml_engineer.agent.lean import callbacks, import_langgraph, sparing
 from ml_engineer.agent.runs import Run, now
+from ml_engineer.agent.secrets import Secrets
 from ml_engineer.assessment.record import Assessment
 from ml_engineer.report.evidence import check_report
 from ml_engineer.report.schema import STEP_NAMES, Report, StepRecord, Suppressed
@@ -132,16 +134,17 @@ async def review(context: Context) -> Report:
     """Run the workflow, or go on with it where the run was interrupted, and give the sealed report."""
     import_langgraph()
     run = context.run
-    config = {"configurable": {"thread_id": run.id}, "recursion_limit": RECURSION_LIMIT}
-    if run.folder is None:
-        from langgraph.checkpoint.memory import InMemorySaver
+    config = {"configurable": {"thread_id": run.id}, "recursion_limit": RECURSION_LIMIT, **callbacks()}
+    with sparing() if context.agent is None else nullcontext():
+        if run.folder is None:
+            from langgraph.checkpoint.memory import InMemorySaver
 
-        await _drive(build_graph().compile(checkpointer=InMemorySaver()), config, context)
-    else:
-        from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+            await _drive(build_graph().compile(checkpointer=InMemorySaver()), config, context)
+        else:
+            from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-        async with AsyncSqliteSaver.from_conn_string(str(run.folder / "graph.db")) as saver:
-            await _drive(build_graph().compile(checkpointer=saver), config, context)
+            async with AsyncSqliteSaver.from_conn_string(str(run.folder / "graph.db")) as saver:
+                await _drive(build_graph().compile(checkpointer=saver), config, context)
     data = run.read("report.json")
     assert data is not None, "the seal node leaves the report"
     return Report.model_validate_json(data)
@@ -193,28 +196,25 @@ async def _with_model(context: Context, agent: StepAgent, engine: StepRecord) ->
 
 
 async def delegate_node(state: State, runtime: Any) -> State:
-    """Hand on what is not our trade. The desk's ledger keeps a resumed run from asking twice."""
     context: Context = runtime.context
-    if context.run.read("handoffs.json") is None:
-        name = context.assessment().repository.name
-        peers = context.peers or handoffs.open_peers(context.run, context.root, name, ask=False)
-        records = [context.record(step) for step in STEP_NAMES]
-        findings = [one for record in records for one in record.findings if one.fingerprint not in context.known]
-        claims = {name: claim for record in records for name, claim in record.claims.items()}
-        done = await peers.hand_off(findings, claims, context.run.meta.get("task") or "")
-        made = handoffs.Made(handoffs=done, fields=peers.filled(done, claims))
-        context.run.write("handoffs.json", made.model_dump_json().encode())
+    await hand_on(context, context.assessment(), [context.record(step) for step in STEP_NAMES])
     return {"stage": "delegated"}
+
+
+async def hand_on(context: Context, assessment: Assessment, records: list[StepRecord]) -> None:
+    """Hand on what is not our trade in these records, to peers that see the files of the evidence."""
+    run, root = context.run, context.evidence_root
+    peers = context.peers or handoffs.open_peers(run, root, assessment.repository.name, ask=False)
+    secrets = Secrets.of(assessment.findings, root)
+    await handoffs.hand_on(run, peers, records, secrets, run.meta.get("task") or "", context.known)
 
 
 async def _synthesise(state: State, runtime: Any) -> State:
     context: Context = runtime.context
-    data = context.run.read("handoffs.json")
-    assert data is not None, "the delegate node ends before synthesise starts"
     report = synthesise.report(
         context.assessment(),
         [context.record(step) for step in STEP_NAMES],
-        made=handoffs.Made.model_validate_json(data),
+        made=handoffs.made(context.run),
         run_id=context.run.id,
         started=context.run.meta["started"],
         model=context.agent.model if context.agent is not None else None,

@@ -32,6 +32,7 @@ MAX_BEGUN = 2  # times a peer is asked the same over interruptions: once, and on
 RETRIES = 2  # further tries where the peer has certainly not begun
 BACKOFF = 0.5  # seconds before the first further try, doubled for the next
 STOP_GRACE = 5.0  # seconds that a cancelled transport has to clean up
+_LEDGERS = "handoffs/*.json"
 
 
 class Store(Protocol):
@@ -39,6 +40,7 @@ class Store(Protocol):
 
     def read(self, name: str) -> bytes | None: ...
     def write(self, name: str, data: bytes) -> None: ...
+    def names(self, pattern: str) -> list[str]: ...
 
 
 class Listener(Protocol):
@@ -72,7 +74,6 @@ class Desk:
     repository: str
     listen: Listener = _silent
     _asking: dict[str, asyncio.Lock] = field(default_factory=dict)
-    _counted: set[str] = field(default_factory=set)
 
     def reachable(self, chain: Chain) -> list[Peer]:
         """The peers that the last of `chain` may ask and that can answer."""
@@ -87,7 +88,6 @@ class Desk:
             try:
                 entry = self._entry(handoff) or entry
                 if entry.ended:
-                    self._recall(entry.handoff)
                     return entry.handoff
                 if entry.begun >= MAX_BEGUN:
                     raise Refused(f"the run was interrupted {entry.begun} times while {handoff.peer} was asked")
@@ -95,11 +95,17 @@ class Desk:
             except Refused as refusal:
                 return self._end(entry, failed(f"not asked: {refusal}", begun=entry.begun > 0))
 
-    def _recall(self, handoff: Handoff) -> None:
-        """Count once what was spent on it before this process began."""
-        if handoff.id not in self._counted and handoff.reply is not None:
-            self.tree.purse.charge(handoff.reply.usage)
-        self._counted.add(handoff.id)
+    def ended(self) -> dict[str, Handoff]:
+        """Every hand-off of the run that has come to its end, by its id, whoever asked."""
+        entries = [_parsed(self.store.read(name) or b"") for name in self.store.names(_LEDGERS)]
+        return {entry.handoff.id: entry.handoff for entry in entries if entry is not None and entry.ended}
+
+    def recall(self) -> None:
+        """Count what an earlier process of this run has asked and spent. To be called once, before anybody is asked."""
+        for handoff in self.ended().values():
+            if handoff.reply is not None:
+                self.tree.begun += 1
+                self.tree.purse.charge(handoff.reply.usage, self._settings(handoff.peer).max_cost)
 
     # --- one hand-off ---------------------------------------------------------------------------------------------
 
@@ -118,10 +124,12 @@ class Desk:
             entry.begun += 1
             self._keep(entry)
             self.listen("handoff", id=handoff.id, peer=peer.name, state="asked", transport=transport.name)
-            ask = Ask(entry.handoff, peer, text, (*chain, peer.name), self.root, settings.timeout, share)
+            ask = Ask(entry.handoff, peer, text, (*chain, peer.name), self.root, settings.timeout, share, self)
             reply = await self._ask(transport, ask)
-            if not isinstance(transport, Local):  # a local peer's calls have drawn on the purse themselves
-                share.charge(reply.usage)
+            if isinstance(transport, Local):  # its calls have drawn on the purse themselves, however it ended
+                reply = reply.model_copy(update={"usage": share.spent()})
+            else:
+                share.charge(reply.usage, self.tree.share(chain, settings.max_cost))
             return self._end(entry, reply)
 
     async def _ask(self, transport: Transport, ask: Ask) -> PeerReply:
@@ -142,15 +150,14 @@ class Desk:
             except Exception as error:  # a peer is foreign: its faults end its own hand-off and nothing else
                 return failed(f"{transport.name}: {type(error).__name__}: {error}"[:500])
             else:
-                return self._received(ask, written.text, written.usage)
+                return self._received(ask, written.text)
             await asyncio.sleep(wait)
             wait *= 2
         raise AssertionError("the last try returns")
 
-    def _received(self, ask: Ask, text: str, counted: Usage | None) -> PeerReply:
+    def _received(self, ask: Ask, text: str) -> PeerReply:
         self.store.write(f"handoffs/{ask.handoff.id}.reply.txt", text[:MAX_REPLY].encode("utf-8", "replace"))
-        reply = parse_reply(text)
-        return reply if counted is None else reply.model_copy(update={"usage": counted})
+        return parse_reply(text)
 
     # --- the files ------------------------------------------------------------------------------------------------
 
@@ -184,7 +191,6 @@ class Desk:
         state = reply.state if reply is not None else HandoffState.QUEUED
         entry.handoff = entry.handoff.model_copy(update={"state": state, "reply": reply})
         entry.ended = True
-        self._counted.add(entry.handoff.id)
         self._keep(entry)
         error = {"error": reply.error} if reply is not None and reply.error else {}
         self.listen("handoff", id=entry.handoff.id, peer=entry.handoff.peer, state=state.value, **error)
@@ -196,6 +202,14 @@ class Desk:
 
 def _ledger(handoff: Handoff) -> str:
     return f"handoffs/{handoff.id}.json"
+
+
+def _parsed(data: bytes) -> Entry | None:
+    """The ledger, or None where it cannot be read: `hand` says so as soon as that hand-off is asked for."""
+    try:
+        return Entry.model_validate_json(data)
+    except ValidationError:
+        return None
 
 
 async def _within(work: Coroutine[Any, Any, Written], seconds: float) -> Written:

@@ -37,8 +37,12 @@ class Purse(Protocol):
         """A share in US dollars, held back from all others until the end. Raises Refused when so much is not left."""
         ...
 
-    def charge(self, usage: Usage) -> None:
-        """Count what a peer outside of this process says it spent."""
+    def charge(self, usage: Usage, unknown: float) -> None:
+        """Count what a peer outside of this process says it spent; a cost that it does not say weighs `unknown`."""
+        ...
+
+    def spent(self) -> Usage:
+        """What the owner of this purse has spent in this process, without those that it asked."""
         ...
 
 
@@ -48,8 +52,12 @@ class Unlimited:
     def reserve(self, name: str, max_cost: float) -> AbstractContextManager[Purse]:
         return nullcontext(self)
 
-    def charge(self, usage: Usage) -> None:
+    def charge(self, usage: Usage, unknown: float) -> None:
         """Nothing to keep: the usage stands in the reply."""
+
+    def spent(self) -> Usage:
+        """Nobody has counted."""
+        return Usage(cost_usd="unpriced")
 
 
 def chain_from(environ: Mapping[str, str] = os.environ) -> Chain:

@@ -19,13 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from ml_engineer.agent.runs import Event, Run
 from ml_engineer.agent.survey import Survey, SurveyError
-from ml_engineer.interfaces.model import ModelChoice, records_folder
+from ml_engineer.interfaces.model import ModelChoice, asks_peers, records_folder, settings_refused
 from ml_engineer.interfaces.options import ALL_STEPS, Refusal
 
 if TYPE_CHECKING:
-    from ml_engineer.agent.budget import Budget
     from ml_engineer.agent.client import Settings
-    from ml_engineer.agent.handoffs import Peers
     from ml_engineer.agent.workflow import Context
     from ml_engineer.report.schema import Report
 
@@ -101,6 +99,7 @@ async def _on_disk(meta: dict[str, Any], resume: Run | None, survey: Survey | No
 
 async def _work(run: Run, survey: Survey) -> Report:
     from ml_engineer.agent.budget import Budget
+    from ml_engineer.agent.handoffs import open_peers
     from ml_engineer.agent.workflow import Context, review
 
     context = Context(
@@ -118,7 +117,9 @@ async def _work(run: Run, survey: Survey) -> Report:
         return await _with_model(context, settings, choice)
     if not choice.offline:
         raise Refusal(f"run {run.id} was begun with the model {choice.model}, and now there is no key for one")
-    context.peers = _peers(run, context.root, Budget(choice.caps()))
+    with settings_refused(run):
+        budget = Budget(choice.caps())
+        context.peers = open_peers(run, context.root, context.root.name, ask=asks_peers(run), budget=budget)
     return await review(context)
 
 
@@ -137,21 +138,12 @@ async def _with_model(context: Context, settings: Settings, choice: ModelChoice)
         with records_folder(run) as folder:
             caps, notify = choice.caps(), logged(run.event)
             async with open_review(client, run, context.root, folder, caps=caps, notify=notify) as steps:
-                context.agent, context.peers = steps, _peers(run, context.root, steps.budget)
+                with settings_refused(run):
+                    context.peers = steps.open_peers(context.root.name, ask=asks_peers(run))
+                context.agent = steps
                 return await review(context)
     finally:
         await client.close()
-
-
-def _peers(run: Run, root: Path, budget: Budget) -> Peers:
-    """Who can be asked, within the budget of the run. With --offline nobody is: their briefs are queued."""
-    from ml_engineer.agent.handoffs import open_peers
-    from ml_engineer.delegation.settings import DelegationError
-
-    try:
-        return open_peers(run, root, root.name, ask=run.meta.get("ask_peers", False), budget=budget)
-    except DelegationError as error:
-        raise Refusal(f"{error}; then go on with: ml-engineer runs resume {run.id}") from error
 
 
 def _is_state_trouble(error: Exception) -> bool:

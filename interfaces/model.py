@@ -80,6 +80,22 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def asks_peers(run: Run) -> bool:
+    """Whether peers are asked in this run. With --offline nobody is: their briefs are queued."""
+    return bool(run.meta.get("ask_peers", False))
+
+
+@contextlib.contextmanager
+def settings_refused(run: Run) -> Iterator[None]:
+    """Around what reads the settings of delegation: where they are wrong, a Refusal says which."""
+    from ml_engineer.delegation.settings import DelegationError
+
+    try:
+        yield
+    except DelegationError as error:
+        raise Refusal(f"{error}; then go on with: ml-engineer runs resume {run.id}") from error
+
+
 @contextlib.contextmanager
 def records_folder(run: Run) -> Iterator[Path]:
     """Where a model's work is kept: the run's folder, or a temporary one for a run in memory."""

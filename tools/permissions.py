@@ -30,7 +30,10 @@ from ml_engineer.tools.shell_grammar import Command
 
 _STRICTNESS: dict[Behaviour, int] = {"allow": 0, "ask": 1, "deny": 2}
 _SINKS = frozenset({"/dev/null", "/dev/stdout", "/dev/stderr"})
-_OF_OWN_COMMANDS = frozenset({"BashOutput", "KillShell"})
+_HARMLESS = {
+    **dict.fromkeys(("BashOutput", "KillShell"), "it only concerns commands that were allowed to start"),
+    "Delegate": "it asks a peer that the user has set up, within the budget of hand-offs",
+}
 _FILE_COMMANDS = frozenset("mkdir touch cp mv".split())  # as good as an edit, when all they name is in the workspace
 _FOLDERS = 16  # that one command may change to, one after the other or not
 _EXPANDED = 10_000  # files of one pattern that are looked at
@@ -100,8 +103,8 @@ class Permissions:
         if tool in READING:
             return self._settle(self._read(str(arguments.get("file_path") or arguments.get("path") or "."), tool))
         by_rule = self._by_rule(lambda rule: rule.spec is None and rule.matches_tool(tool))
-        if by_rule is None and tool in _OF_OWN_COMMANDS:
-            return Decision("allow", "it only concerns commands that were allowed to start")
+        if by_rule is None and tool in _HARMLESS:
+            return Decision("allow", _HARMLESS[tool])
         return self._settle(by_rule or Decision("ask", f"no rule speaks of the tool {tool}"))
 
     def _settle(self, decision: Decision) -> Decision:

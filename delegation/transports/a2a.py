@@ -9,29 +9,17 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Generator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ml_engineer.delegation.transports.base import (
-    GRACE,
-    Ask,
-    Declined,
-    TransportError,
-    Written,
-    as_transport_error,
-    capped,
-    refuse_encoded,
-    token,
-)
+from ml_engineer.delegation.transports.base import Ask, Declined, TransportError, Written
+from ml_engineer.delegation.transports.http import GRACE, as_transport_error, open_http, token
 
 if TYPE_CHECKING:
-    import httpx
     from a2a.client import Client
 
 POLL = 1.0  # seconds between looks at a task whose server does not stream
-_BUSY = (429, 503)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,50 +35,17 @@ class A2A:
             raise TransportError(
                 "the A2A client is not installed: pip install 'ml-engineer[a2a]'", begun=False
             ) from error
+        import httpx
+
         try:
-            async with _http_client(self.url, token(self.token_env), ask.timeout + GRACE) as http:
+            async with open_http(httpx, self.url, token(self.token_env), ask.timeout + GRACE) as http:
                 config = ClientConfig(httpx_client=http, supported_protocol_bindings=["JSONRPC", "HTTP+JSON"])
                 client = await create_client(self.url, client_config=config)
                 return Written(await _converse(client, ask))
         except (Declined, TransportError):
             raise
         except Exception as error:
-            raise as_transport_error(error, _not_begun) from error
-
-
-def _http_client(url: str, secret: str | None, timeout: float) -> httpx.AsyncClient:
-    import httpx
-
-    class Capped(httpx.AsyncByteStream):
-        def __init__(self, inner: httpx.AsyncByteStream) -> None:
-            self._inner = inner
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            async for chunk in capped(self._inner):
-                yield chunk
-
-        async def aclose(self) -> None:
-            await self._inner.aclose()
-
-    class ForThisHost(httpx.Auth):
-        """The card may name another host for the service; the token is not for that one."""
-
-        def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-            if secret is not None and request.url.host == httpx.URL(url).host:
-                request.headers["Authorization"] = f"Bearer {secret}"
-            yield request
-
-    async def limit(response: httpx.Response) -> None:
-        refuse_encoded(response.headers)
-        assert isinstance(response.stream, httpx.AsyncByteStream), "an async client has async streams"
-        response.stream = Capped(response.stream)
-
-    return httpx.AsyncClient(
-        auth=ForThisHost(),
-        headers={"Accept-Encoding": "identity"},
-        timeout=httpx.Timeout(timeout, connect=10.0),
-        event_hooks={"response": [limit]},
-    )
+            raise as_transport_error(error) from error
 
 
 async def _converse(client: Client, ask: Ask) -> str:
@@ -169,12 +124,3 @@ def _text(carriers: list[Any]) -> str:
         if isinstance(one, dict) and "answer" in one:
             return json.dumps(one)
     return "".join([*get_text_parts(parts), *map(json.dumps, data)])
-
-
-def _not_begun(error: BaseException) -> bool:
-    """Nothing was received at the other side, or it says itself that it did nothing yet."""
-    import httpx
-
-    if isinstance(error, httpx.HTTPStatusError):
-        return error.response.status_code in _BUSY
-    return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)

@@ -11,7 +11,7 @@ from ml_engineer.delegation.transports.base import Ask, Written
 class RunPeer(Protocol):
     """Runs an agent with the peer's prompt, its subset of the tools and a context of its own, on `ask.brief`.
 
-    Every call of a model must draw on `ask.purse`. What it hands on itself goes through `Desk.hand` with `ask.chain`.
+    Every call of a model must draw on `ask.purse`: what that says was spent is what the hand-off has cost.
     """
 
     async def __call__(self, ask: Ask) -> Written: ...

@@ -1,4 +1,4 @@
-"""`mcp`: a tool of a Model Context Protocol server, by URL or by the command that starts it. Needs `ml-engineer[mcp]`.
+"""`mcp`: a tool of a Model Context Protocol server, by URL or by the command that starts it.
 
 The brief is one argument of the tool. A structured result that is a reply is taken as it is, else the text is.
 """
@@ -6,24 +6,12 @@ The brief is one argument of the tool. A structured result that is a reply is ta
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ml_engineer.delegation.transports.base import (
-    GRACE,
-    Ask,
-    TransportError,
-    Written,
-    as_transport_error,
-    capped,
-    refuse_encoded,
-    token,
-)
-
-if TYPE_CHECKING:
-    import httpx2
+from ml_engineer.delegation.transports.base import Ask, TransportError, Written
+from ml_engineer.delegation.transports.http import GRACE, as_transport_error, open_http, token
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,27 +24,24 @@ class MCP:
     name: str = "mcp"
 
     async def ask(self, ask: Ask) -> Written:
-        try:
-            from mcp import Client
-        except ImportError as error:
-            raise TransportError(
-                "the MCP client is not installed: pip install 'ml-engineer[mcp]'", begun=False
-            ) from error
+        from mcp import Client
+
         try:
             async with AsyncExitStack() as stack:
                 target = await self._target(stack, ask)
                 client = await stack.enter_async_context(Client(target, read_timeout_seconds=ask.timeout + GRACE))
                 result = await client.call_tool(self.tool, {self.argument: ask.brief})
         except Exception as error:
-            raise as_transport_error(error, _not_begun) from error
+            raise as_transport_error(error) from error
         return Written(self._text(result))
 
     async def _target(self, stack: AsyncExitStack, ask: Ask) -> Any:
         secret = token(self.token_env)
         if self.url is not None:
+            import httpx2
             from mcp.client.streamable_http import streamable_http_client
 
-            http = await stack.enter_async_context(_http_client(secret, ask.timeout + GRACE))
+            http = await stack.enter_async_context(open_http(httpx2, self.url, secret, ask.timeout + GRACE))
             return streamable_http_client(self.url, http_client=http)
         from mcp.client.stdio import StdioServerParameters
 
@@ -71,35 +56,3 @@ class MCP:
         if isinstance(structured, dict) and "answer" in structured:
             return json.dumps(structured)
         return text
-
-
-def _http_client(secret: str | None, timeout: float) -> httpx2.AsyncClient:
-    import httpx2
-
-    class Capped(httpx2.AsyncByteStream):
-        def __init__(self, inner: httpx2.AsyncByteStream) -> None:
-            self._inner = inner
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            async for chunk in capped(self._inner):
-                yield chunk
-
-        async def aclose(self) -> None:
-            await self._inner.aclose()
-
-    async def limit(response: httpx2.Response) -> None:
-        refuse_encoded(response.headers)
-        assert isinstance(response.stream, httpx2.AsyncByteStream), "an async client has async streams"
-        response.stream = Capped(response.stream)
-
-    headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {secret}"} if secret else {})
-    return httpx2.AsyncClient(
-        headers=headers, timeout=httpx2.Timeout(timeout, connect=10.0), event_hooks={"response": [limit]}
-    )
-
-
-def _not_begun(error: BaseException) -> bool:
-    """Nobody was there to take the call."""
-    import httpx2
-
-    return isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)

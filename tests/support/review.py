@@ -86,19 +86,29 @@ def steps_script(by_step: dict[int, list[Any]] | None = None, *, latency: float 
 
 
 def review(
-    url: str, root: Path, folder: Path, *, caps: Caps | None = None, notify: Listener = silent, **options: Any
+    url: str,
+    root: Path,
+    folder: Path,
+    *,
+    caps: Caps | None = None,
+    notify: Listener = silent,
+    peers: bool = False,
+    model: str = "scripted",
+    **options: Any,
 ) -> Report:
-    """A whole review with a model, in this process."""
+    """A whole review with a model, in this process. With `peers` they are asked, as agents of this process."""
 
     async def survey() -> Assessment:
         return assess(root)
 
     async def go() -> Report:
-        client = client_for(url)
+        client = client_for(url, model=model)
         run = Run.in_memory({"mode": "review", "steps": list(range(1, 11)), "known": [], "baseline": None})
         context = workflow.Context(run=run, root=root, survey=survey, **options)
         try:
-            async with open_review(client, run, root, folder, caps=caps or Caps(), notify=notify) as context.agent:
+            async with open_review(client, run, root, folder, caps=caps or Caps(), notify=notify) as steps:
+                context.agent = steps
+                context.peers = steps.open_peers(root.name, ask=True) if peers else None
                 return await workflow.review(context)
         finally:
             await client.close()

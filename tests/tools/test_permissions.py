@@ -269,8 +269,13 @@ def test_outputs_and_background_commands_of_the_run_can_be_reached(workspace: Pa
 
 
 def test_unknown_tools_are_asked_for_unless_a_rule_names_them(workspace: Path) -> None:
-    assert Permissions(Mode.FULL, workspace).decide("Delegate", {}).behaviour == "ask"
-    assert Permissions.load(Mode.ASK, workspace, {"allow": ["Delegate"]}).decide("Delegate", {}).behaviour == "allow"
+    assert Permissions(Mode.FULL, workspace).decide("Deploy", {}).behaviour == "ask"
+    assert Permissions.load(Mode.ASK, workspace, {"allow": ["Deploy"]}).decide("Deploy", {}).behaviour == "allow"
+
+
+def test_peers_may_be_asked_unless_a_rule_says_otherwise(workspace: Path) -> None:
+    assert Permissions(Mode.READ_ONLY, workspace, headless=True).decide("Delegate", {}).behaviour == "allow"
+    assert Permissions.load(Mode.FULL, workspace, {"deny": ["Delegate"]}).decide("Delegate", {}).behaviour == "deny"
 
 
 @pytest.mark.parametrize(
