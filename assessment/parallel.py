@@ -35,13 +35,30 @@ def shared_out(function: Callable[[Sequence[_Item]], _Result], items: Sequence[_
         yield function(items)
         return
     shares = [items[start::count] for start in range(count)]
-    pipes = [_start(function, share) for share in shares]
-    for share, (pid, pipe) in zip(shares, pipes, strict=True):
-        with os.fdopen(pipe, "rb") as stream:
-            data = stream.read()
-        os.waitpid(pid, 0)
-        whole = data.endswith(_WHOLE)  # our own child wrote it: a pickle from nowhere else
-        yield pickle.loads(data.removesuffix(_WHOLE)) if whole else function(share)
+    children = [_start(function, share) for share in shares]
+    for share, child in zip(shares, children, strict=True):
+        yield _result(function, share, *child)
+
+
+def beside(
+    function: Callable[[Sequence[_Item]], _Result], here: Sequence[_Item], there: Sequence[_Item]
+) -> tuple[_Result, _Result]:
+    """`function` over `here` in this process and, at the same time where that is safe, over `there` in a child."""
+    if not workers():
+        return function(here), function(there)
+    child = _start(function, there)
+    result = function(here)
+    return result, _result(function, there, *child)
+
+
+def _result(function: Callable[[Sequence[_Item]], _Result], share: Sequence[_Item], pid: int, pipe: int) -> _Result:
+    """What the child has made of its share, or this process where the child was lost."""
+    with os.fdopen(pipe, "rb") as stream:
+        data = stream.read()
+    os.waitpid(pid, 0)
+    whole = data.endswith(_WHOLE)  # our own child wrote it: a pickle from nowhere else
+    result: _Result = pickle.loads(data.removesuffix(_WHOLE)) if whole else function(share)
+    return result
 
 
 def _start(function: Callable[[Sequence[_Item]], _Result], share: Sequence[_Item]) -> tuple[int, int]:

@@ -1,0 +1,73 @@
+"""Work in forked children: the same results, whatever becomes of a child."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ml_engineer.assessment import engine, parallel
+from ml_engineer.assessment.engine import run_rules
+from ml_engineer.assessment.repo import Repo
+from ml_engineer.assessment.rule import all_rules
+
+CHURN = Path(__file__).resolve().parents[2] / "examples" / "churn"
+
+
+@pytest.fixture
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "workers", lambda: 2)
+    monkeypatch.setattr(engine, "workers", lambda: 2)
+
+
+def doubled(items: Sequence[int]) -> tuple[int, list[int]]:
+    return os.getpid(), [2 * item for item in items]
+
+
+def test_one_share_is_worked_on_in_a_child(two_cores: None) -> None:
+    (here, first), (there, second) = parallel.beside(doubled, [1, 2], [3])
+    assert (first, second) == ([2, 4], [6])
+    assert here == os.getpid() != there
+
+
+def test_a_lost_child_costs_nothing_but_time(two_cores: None) -> None:
+    parent = os.getpid()
+
+    def work(items: Sequence[int]) -> tuple[int, list[int]]:
+        if os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return doubled(items)
+
+    assert parallel.beside(work, [1], [2, 3]) == ((parent, [2]), (parent, [4, 6]))
+
+
+def test_nothing_is_forked_beside_a_thread() -> None:
+    wait = threading.Event()
+    thread = threading.Thread(target=wait.wait)
+    thread.start()
+    try:
+        assert parallel.beside(doubled, [1], [2]) == ((os.getpid(), [2]), (os.getpid(), [4]))
+    finally:
+        wait.set()
+        thread.join(30)
+
+
+def test_rules_find_the_same_side_by_side(two_cores: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(repo: Repo) -> list[engine.Hit]:
+        raise ValueError("no such thing")
+
+    rules = [replace(rule, check=broken) if rule.key == "MLE0101" else rule for rule in all_rules()]
+    here: list[str] = []
+    run_one = engine._run
+    monkeypatch.setattr(engine, "_run", lambda repo, rule: (here.append(rule.key), run_one(repo, rule))[1])
+    split = run_rules(Repo.open(CHURN), rules)
+    assert 0 < len(here) < len(rules)
+    monkeypatch.setattr(engine, "workers", lambda: 0)
+    assert split == run_rules(Repo.open(CHURN), rules)
+    assert [outcome.rule for outcome in split] == rules
+    assert [outcome.error for outcome in split if outcome.error] == ["ValueError: no such thing"]
