@@ -52,6 +52,9 @@ _FIXED = {
     "http.lowSpeedLimit": "1000",
     "http.lowSpeedTime": "60",
 }
+# What an older server says to a commit that no branch or tag names.
+_UNNAMED = re.compile(r"not our ref|unadvertised object|does not allow request", re.I)
+_TOO_LARGE = re.compile(r"died of signal 25|file too large|file size limit", re.I)  # 25: a file has reached its limit
 # What git says when trying again may help: the network, or the server's bad moment.
 _PASSING = re.compile(
     r"could not resolve|timed? ?out|connection (was )?(reset|refused|closed)|early eof|hung up|50[0234]|429|"
@@ -162,8 +165,8 @@ def _fetch(source: Source, revision: str, work: Path) -> None:
     how = ["--depth=1", "--no-tags", "--no-recurse-submodules", f"--filter=blob:limit={BLOB_LIMIT}", "--quiet"]
     try:
         _git(work, "fetch", *how, "origin", revision)
-    except FetchError:
-        if source.revision is not None and _FULL.match(source.revision):
+    except FetchError as error:
+        if not _UNNAMED.search(str(error)) or (source.revision is not None and _FULL.match(source.revision)):
             raise
         _git(work, "fetch", *how, "origin", source.revision or "HEAD")  # an older server gives only what has a name
     got = _git(work, "rev-parse", "--verify", "FETCH_HEAD^{commit}").strip()
@@ -221,11 +224,12 @@ def _git(folder: Path, *arguments: str, stdin: str = "") -> str:
 
 
 def _words(error: git.GitCommandError) -> str:
-    if error.status in (-25, 153):  # SIGXFSZ: a file has reached the limit
-        return "the repository is larger than allowed; raise --max-repository, or give a smaller one"
     said = error.stderr.partition("stderr: ")[2].strip().strip("'") or str(error)
+    if error.status in (-25, 153) or _TOO_LARGE.search(said):
+        return "the repository is larger than allowed; raise --max-repository, or give a smaller one"
     lines = [line.removeprefix("fatal: ").removeprefix("error: ") for line in said.splitlines() if line.strip()]
-    return re.sub(r"//[^/@\s]*@", "//", " ".join(lines))[:500]
+    kept = [line for line in lines if not line.startswith("warning: ")] or lines
+    return re.sub(r"//[^/@\s]*@", "//", " ".join(kept))[:500]
 
 
 # --- the cache --------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import gc
 import tempfile
 from pathlib import Path
 
-import ml_engineer.interfaces.warm  # noqa: F401
+import ml_engineer.interfaces.pool  # noqa: F401
 from ml_engineer.interfaces.batch import unit
 from ml_engineer.interfaces.batch.clone import Cache
 from ml_engineer.interfaces.batch.sources import Source
