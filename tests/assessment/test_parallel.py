@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from ml_engineer.assessment import engine, parallel
-from ml_engineer.assessment.engine import run_rules
+from ml_engineer.assessment.engine import Outcome, run_rules
 from ml_engineer.assessment.repo import Repo
-from ml_engineer.assessment.rule import all_rules
+from ml_engineer.assessment.rule import Hit, Rule, all_rules
 
 CHURN = Path(__file__).resolve().parents[2] / "examples" / "churn"
 
@@ -58,13 +58,18 @@ def test_nothing_is_forked_beside_a_thread() -> None:
 
 
 def test_rules_find_the_same_side_by_side(two_cores: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(repo: Repo) -> list[engine.Hit]:
+    def broken(repo: Repo) -> list[Hit]:
         raise ValueError("no such thing")
 
     rules = [replace(rule, check=broken) if rule.key == "MLE0101" else rule for rule in all_rules()]
     here: list[str] = []
     run_one = engine._run
-    monkeypatch.setattr(engine, "_run", lambda repo, rule: (here.append(rule.key), run_one(repo, rule))[1])
+
+    def noted(repo: Repo, rule: Rule) -> Outcome:
+        here.append(rule.key)
+        return run_one(repo, rule)
+
+    monkeypatch.setattr(engine, "_run", noted)
     split = run_rules(Repo.open(CHURN), rules)
     assert 0 < len(here) < len(rules)
     monkeypatch.setattr(engine, "workers", lambda: 0)
