@@ -1,8 +1,8 @@
 """The tools of a conversation: the repository's, measuring, and `UpdatePlan`, a plan that ticks off as work goes on.
 
-    tools = ChatTools(repository, on_plan, more=(delegate,))
+    tools = ChatTools(repository, on_plan, delegating)
 
-What a tool gives goes to the model as quoted material. `more` are tools beside the repository's, such as Delegate.
+What a tool gives goes to the model as quoted material. Where peers can be reached there is `Delegate` as well.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ml_engineer.agent.calls import Call, Gate, Outcome, Tools
+from ml_engineer.agent.calls import Call, Gate, Outcome
+from ml_engineer.agent.delegating import DELEGATE, Delegating
 from ml_engineer.agent.finish import as_quoted
 from ml_engineer.agent.log import Record
 from ml_engineer.agent.session_log import ITEM_STATES, PlanItem
@@ -20,6 +21,7 @@ from ml_engineer.agent.toolbox import RepositoryTools
 UPDATE_PLAN = "UpdatePlan"
 MAX_ITEMS = 30
 _MAX_TEXT = 200
+_HARMLESS = (UPDATE_PLAN, DELEGATE)  # they change nothing in the repository
 _MARKS = {"pending": "[ ]", "active": "[>]", "done": "[x]", "failed": "[!]"}
 
 _DEFINITION: dict[str, Any] = {
@@ -60,31 +62,25 @@ class ChatTools:
 
     repository: RepositoryTools
     on_plan: Callable[[list[PlanItem]], None]
-    more: Sequence[Tools] = ()
+    delegating: Delegating | None = None
     _definitions: list[dict[str, Any]] = field(init=False)
-    _others: dict[str, Tools] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._definitions = [*self.repository.definitions(), _DEFINITION]
-        self._others = {}
-        for tools in self.more:
-            self._definitions += tools.definitions()
-            self._others |= {one["name"]: tools for one in tools.definitions()}
+        asking = self.delegating.definitions() if self.delegating is not None else []
+        self._definitions = [*self.repository.definitions(), _DEFINITION, *asking]
 
     def definitions(self) -> list[dict[str, Any]]:
         return self._definitions
 
-    def _of(self, call: Call) -> Tools:
-        return self._others.get(call.name, self.repository)
-
     def is_read_only(self, call: Call) -> bool:
-        return call.name == UPDATE_PLAN or self._of(call).is_read_only(call)
+        return call.name in _HARMLESS or self.repository.is_read_only(call)
 
     async def run(self, call: Call) -> Outcome:
         if call.name == UPDATE_PLAN:
             return self._update(call)
-        outcome = await self._of(call).run(call)
-        return as_quoted(call, outcome) if call.name not in self._others else outcome
+        if call.name == DELEGATE and self.delegating is not None:
+            return await self.delegating.run(call)
+        return as_quoted(call, await self.repository.run(call))
 
     def _update(self, call: Call) -> Outcome:
         try:
@@ -96,11 +92,11 @@ class ChatTools:
         return Outcome(f"The plan is shown; {left} of {len(items)} parts are left.")
 
     def mark(self, call: Call) -> Record:
-        return self._of(call).mark(call)
+        return self.repository.mark(call)
 
     async def settle(self, call: Call, mark: Record) -> Outcome | None:
-        outcome = await self._of(call).settle(call, mark)
-        return None if outcome is None or call.name in self._others else as_quoted(call, outcome)
+        outcome = await self.repository.settle(call, mark)
+        return None if outcome is None else as_quoted(call, outcome)
 
 
 def _read(given: dict[str, Any]) -> list[PlanItem]:
@@ -122,9 +118,9 @@ def _read(given: dict[str, Any]) -> list[PlanItem]:
 
 @dataclass(frozen=True)
 class ChatGate:
-    """The permissions; showing a plan needs none."""
+    """The permissions. Showing a plan needs none; asking a peer is bounded by its budget and by the user's settings."""
 
     permissions: Gate
 
     async def refuses(self, call: Call) -> str | None:
-        return None if call.name == UPDATE_PLAN else await self.permissions.refuses(call)
+        return None if call.name in _HARMLESS else await self.permissions.refuses(call)

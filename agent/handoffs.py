@@ -24,7 +24,7 @@ from ml_engineer.agent.prices import is_priced
 from ml_engineer.agent.runs import Run
 from ml_engineer.agent.secrets import Secrets
 from ml_engineer.delegation.connect import connect
-from ml_engineer.delegation.desk import Desk
+from ml_engineer.delegation.desk import Desk, Entry
 from ml_engineer.delegation.graph import hand_all
 from ml_engineer.delegation.limits import Chain, Refused, Tree, chain_from
 from ml_engineer.delegation.peers import load_peers, user_folders
@@ -33,6 +33,7 @@ from ml_engineer.delegation.settings import Settings, read_settings
 from ml_engineer.delegation.transports.local import RunPeer
 from ml_engineer.report.evidence import EvidenceChecker
 from ml_engineer.report.schema import Claim, ClaimState, Finding, Handoff, Quote, Severity, StepRecord, Usage
+from ml_engineer.report.text import one_line
 
 OPEN = (ClaimState.ABSENT, ClaimState.UNKNOWN)  # fields that a peer's answer may fill
 TOKENS_PER_DOLLAR = 200_000  # what a share in dollars comes to where the model's price is not known
@@ -196,3 +197,14 @@ def _without(claim: Claim, secrets: Secrets) -> Claim:
         one.model_copy(update={"quote": secrets.cut(one)}) if isinstance(one, Quote) else one for one in claim.evidence
     ]
     return claim.model_copy(update={"text": secrets.hide(claim.text), "evidence": cut})
+
+
+def lines_of(folder: Path) -> list[str]:
+    """Every hand-off of the run in `folder` in a line, from the desk's own files: id, peer, state, question."""
+    found = []
+    for path in sorted((folder / "handoffs").glob("*.json")):
+        entry = Entry.model_validate_json(path.read_bytes())
+        one = entry.handoff
+        state = one.state.value if entry.ended else "under way"
+        found.append(f"{one.id} to {one.peer} ({state}): {one_line(one.question)}")
+    return found

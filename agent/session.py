@@ -13,28 +13,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ml_engineer.agent import history
 from ml_engineer.agent.budget import Budget, Caps
-from ml_engineer.agent.calls import Call
+from ml_engineer.agent.calls import Call, Gate
 from ml_engineer.agent.chat_tools import ChatGate, ChatTools
 from ml_engineer.agent.client import Client, ConfigError, Settings, find_settings, import_sdk, open_client
 from ml_engineer.agent.compaction import Carried, compact, full_text
+from ml_engineer.agent.delegating import Delegating
 from ml_engineer.agent.grants import kinds
+from ml_engineer.agent.handoffs import Peers, lines_of, open_peers
 from ml_engineer.agent.history import Undone
+from ml_engineer.agent.kept_survey import KeptSurvey
 from ml_engineer.agent.ledger import Ledger
 from ml_engineer.agent.listener import Listener, logged, silent
-from ml_engineer.agent.log import Record
+from ml_engineer.agent.local_peer import LocalPeer
 from ml_engineer.agent.measuring import MeasuringGate
 from ml_engineer.agent.mentions import expand, shorten
 from ml_engineer.agent.profiles import ANTHROPIC
 from ml_engineer.agent.prompts import render
+from ml_engineer.agent.replay import Said, replay
 from ml_engineer.agent.runs import Run
 from ml_engineer.agent.session_log import NAME, Kept, PlanItem, SessionLog
 from ml_engineer.agent.steps import ALL_TOOLS, profile
@@ -42,10 +45,14 @@ from ml_engineer.agent.survey import Survey, SurveyError
 from ml_engineer.agent.toolbox import Ask, PermissionGate, RepositoryTools, nobody
 from ml_engineer.agent.toolloop import Ending, ToolLoop, Why
 from ml_engineer.agent.transcript import Block, Message, Transcript
-from ml_engineer.report.schema import STEP_NAMES
+from ml_engineer.delegation.settings import DelegationError
+from ml_engineer.delegation.transports.base import Ask as AskPeer
+from ml_engineer.delegation.transports.base import Written
+from ml_engineer.report.schema import STEP_NAMES, Handoff
 from ml_engineer.report.text import one_line
 from ml_engineer.tools import rules
-from ml_engineer.tools.change import Written, change_file
+from ml_engineer.tools.change import Written as Changed
+from ml_engineer.tools.change import change_file
 from ml_engineer.tools.context import Context, open_context
 from ml_engineer.tools.launch import Launcher, LaunchError, PlainLauncher
 from ml_engineer.tools.ledger import Ledger as SeenFiles
@@ -68,14 +75,6 @@ class SessionError(Exception):
     """What was asked of the session cannot be done now. The message says why, and what to do."""
 
 
-@dataclass(frozen=True)
-class Said:
-    """A piece of a conversation that is shown again. `who`: user, agent, or tool with its name and input as text."""
-
-    who: Literal["user", "agent", "tool"]
-    text: str
-
-
 @dataclass
 class Session:
     """See the module; made by `open_session`. `sandbox` is None where commands cannot be confined at all."""
@@ -91,7 +90,7 @@ class Session:
     budget: Budget
     ask: Ask
     window: int | None
-    survey: Survey
+    survey: KeptSurvey
     listener: Listener
     busy: bool = field(default=False, init=False)
 
@@ -100,7 +99,7 @@ class Session:
         self._agent = self.budget.child("ml-engineer")
         self._client: Client | None = None
         self._loop: ToolLoop | None = None
-        self._surveying: asyncio.Task[Assessment] | None = None
+        self._peers: Peers | None = None
         self._told = False  # whether what is being said has the repository's profile
         self._partial: list[str] = []  # of the answer that is being written
         self._logged = logged(self.run.event)
@@ -144,11 +143,8 @@ class Session:
         return Tokens.of(self._transcript.turns[-1]["usage"]).total if self._transcript.turns else 0
 
     def replay(self) -> Iterator[Said]:
-        """All that was said, compactions notwithstanding, for whoever shows the conversation again."""
-        for number in range(1, self.log.talk + 1):
-            path = self._path_of(number)
-            for line in path.read_bytes().split(b"\n")[:-1] if path.exists() else ():
-                yield from _said(json.loads(line), self.log)
+        """All that was said, for whoever shows the conversation again."""
+        return replay([self._path_of(number) for number in range(1, self.log.talk + 1)], self.log)
 
     def notify(self, kind: str, /, **data: Any) -> None:
         if kind == "text":
@@ -202,24 +198,33 @@ class Session:
     async def _open_loop(self) -> ToolLoop:
         """The loop over the current transcript. Raises ConfigError where the model's settings cannot be used."""
         assert self.settings is not None, "asked for only with a model"
-        if self._client is None:
-            await asyncio.to_thread(import_sdk)  # it takes long, and the terminal has to stay awake
-            self._client = open_client(self.settings)
+        await self._open_client()
+        assert self._client is not None, "just opened"
         if self._loop is None:
-            repository = RepositoryTools(self.context, ALL_TOOLS)
+            delegating = await self._delegating()
+            asks = bool(delegating and delegating.definitions())
             self._loop = ToolLoop(
                 self._client,
                 self._transcript,
-                ChatTools(repository, self._take_plan),
-                system=[render("chat.md.j2", names=STEP_NAMES, peers=False)],
+                ChatTools(RepositoryTools(self.context, ALL_TOOLS), self._take_plan, delegating),
+                system=[render("chat.md.j2", names=STEP_NAMES, peers=asks)],
                 budget=self._agent,
                 ledger=self._ledger,
-                gate=ChatGate(MeasuringGate(_Gate(self))),
+                gate=self._gate(),
                 notify=self.notify,
                 room=None if self.window is None else int(self.window * FILLED),
                 counted=True,
             )
         return self._loop
+
+    async def _open_client(self) -> None:
+        """Raises ConfigError."""
+        if self._client is None and self.settings is not None:
+            await asyncio.to_thread(import_sdk)  # it takes long, and the terminal has to stay awake
+            self._client = open_client(self.settings)
+
+    def _gate(self) -> Gate:
+        return ChatGate(MeasuringGate(_Gate(self)))
 
     async def _opening(self) -> list[Block]:
         """What this transcript has to have before the user's words: what was carried over, and the profile."""
@@ -260,37 +265,17 @@ class Session:
 
     async def assessment(self) -> Assessment:
         """The survey of the repository, made once and kept in the run. Raises SurveyError."""
-        return await asyncio.shield(self.start_survey())
-
-    def start_survey(self) -> asyncio.Task[Assessment]:
-        """Begin it, if it was not begun yet."""
-        if self._surveying is None:
-            self._surveying = asyncio.create_task(self._assess())
-            self._surveying.add_done_callback(lambda task: task.cancelled() or task.exception())
-        return self._surveying
-
-    async def _assess(self) -> Assessment:
-        from ml_engineer.assessment.record import Assessment
-
-        kept = self.run.read("survey.json")
-        if kept is not None:
-            return Assessment.model_validate_json(kept)
-        found = await self.survey()
-        self.run.write("survey.json", found.model_dump_json().encode())
-        return found
+        return await self.survey()
 
     async def _profile(self) -> str | None:
         """The repository's profile, if it is there by now; only the first turn waits for it, and not for long."""
-        task = self.start_survey()
         first = sum(1 for _ in self.log.requests()) <= 1
-        await asyncio.wait({task}, timeout=SURVEY_PATIENCE if first else 0)
-        if not task.done():
-            return None
         try:
-            return profile(task.result())
+            found = await self.survey.within(SURVEY_PATIENCE if first else 0)
         except SurveyError as error:
             self.notify("problem", text=f"{error}; the model works without the engine's findings")
             return None
+        return None if found is None else profile(found)
 
     def undo(self, *, force: bool = False) -> Undone | None:
         """Take back the changes of the last turn that still stands; None where there is nothing left.
@@ -307,7 +292,7 @@ class Session:
         """What is different from before the conversation, as a unified diff. Raises ToolError for a path outside."""
         return history.diff(self.context.checkpoints, self.context.workspace, path)
 
-    async def change(self, title: str, path: str, compute: Callable[[bytes | None], bytes]) -> Written:
+    async def change(self, title: str, path: str, compute: Callable[[bytes | None], bytes]) -> Changed:
         """A change that the user makes through us: by the same permission and checkpoint as the agent's.
 
         Raises SessionError where it is refused, ToolError where it cannot be made.
@@ -361,6 +346,51 @@ class Session:
         self.log.keep(Kept(title, text))
         self.log.note(f"[{title}]\n{text}")
 
+    # --- peers ----------------------------------------------------------------------------------------------------
+
+    async def peers(self) -> Peers:
+        """Who can be asked in this conversation, in this process where there is a model. Raises DelegationError, or
+        ConfigError where the model's settings cannot be used."""
+        await self._open_client()
+        if self._peers is None:
+            self._peers = open_peers(
+                self.run,
+                self.root,
+                self.root.name,
+                ask=bool(self.run.meta.get("ask_peers", True)),
+                local=self._ask_locally if self._client is not None else None,
+                budget=self.budget,
+                model=self.settings.model if self.settings is not None else None,
+            )
+        return self._peers
+
+    async def _ask_locally(self, ask: AskPeer) -> Written:
+        """Made for each question: the model may have been changed meanwhile."""
+        assert self._client is not None, "peers are local only with a model"
+        peer = LocalPeer(self._client, self.folder, self.context, self._gate(), self._ledger, self.notify)
+        return await peer(ask)
+
+    async def _delegating(self) -> Delegating | None:
+        try:
+            peers = await self.peers()
+        except DelegationError as error:
+            self.notify("problem", text=f"no peer can be asked: {error}")
+            return None
+        return Delegating(peers.desk, peers.chain)
+
+    async def delegate(self, handoff: Handoff) -> Handoff:
+        """Ask a peer what the user wants to know; the model is told of the answer. Raises as `peers` does."""
+        peers = await self.peers()
+        done = await peers.desk.hand(handoff, peers.chain)
+        if done.reply is not None:
+            text = f"{handoff.question}\n\n{done.reply.answer or done.reply.error or ''}"
+            self.keep(f"The user asked {done.peer} ({done.id}, {done.state.value})", text)
+        return done
+
+    def handoffs(self) -> list[str]:
+        """Every hand-off of the conversation in a line: id, peer, state, question."""
+        return lines_of(self.folder)
+
     # --- compaction -----------------------------------------------------------------------------------------------
 
     async def compact(self) -> str:
@@ -379,7 +409,7 @@ class Session:
 
     async def _compact(self) -> str:
         full = self.context.spills.save("conversation", full_text(self.messages))
-        carried = Carried(self._limits(), list(self._handoffs()))
+        carried = Carried(self._limits(), self.handoffs())
         budget = self.budget.child("compaction")
         text = await compact(self._client, self._transcript, self.log, carried, full, budget)
         self.log.start_talk(text)
@@ -394,21 +424,10 @@ class Session:
         given = {"cost in US dollars": caps.cost, "tokens": caps.tokens, "turns": caps.turns, "seconds": caps.seconds}
         return [*lines, *(f"at most {value} {what}" for what, value in given.items() if value is not None)]
 
-    def _handoffs(self) -> Iterator[str]:
-        """Every hand-off of the run, from the desk's own files: those that are under way must not be forgotten."""
-        for path in sorted((self.folder / "handoffs").glob("*.json")):
-            entry = json.loads(path.read_bytes())
-            handoff = entry["handoff"]
-            state = handoff["state"] if entry["ended"] else "under way"
-            yield f"{handoff['id']} to {handoff['peer']} ({state}): {one_line(handoff['question'])}"
-
     # --- the end --------------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        if self._surveying is not None:
-            self._surveying.cancel()
-            await asyncio.wait({self._surveying})
-        self.survey.cancel()
+        await self.survey.close()
         if self._client is not None:
             await self._client.close()
         await self.log.synced()
@@ -470,12 +489,12 @@ async def open_session(
             confined: Launcher = sandbox or PlainLauncher()
             async with open_context(root, folder, launcher=confined) as context:
                 session = Session(
-                    run, root, folder, settings, context, permissions, sandbox, log, Budget(caps), ask, window, found,
-                    notify,
+                    run, root, folder, settings, context, permissions, sandbox, log, Budget(caps), ask, window,
+                    KeptSurvey(run, found), notify,
                 )  # fmt: skip
                 try:
                     if settings is not None:
-                        session.start_survey()
+                        session.survey.start()
                     yield session
                 finally:
                     await session.close()
@@ -506,18 +525,6 @@ def _kept_in(run: Run) -> Iterator[Path]:
 
 def _texts(texts: Sequence[str]) -> list[Block]:
     return [{"type": "text", "text": text} for text in texts]
-
-
-def _said(record: Record, log: SessionLog) -> Iterator[Said]:
-    message = record.get("message", {})
-    if "turn" in record:
-        yield Said("user", log.turns[record["turn"] - 1].words)
-    elif message.get("role") == "assistant":
-        for block in message["content"]:
-            if block["type"] == "text":
-                yield Said("agent", block["text"])
-            elif block["type"] == "tool_use":
-                yield Said("tool", f"{block['name']} {one_line(str(block['input']))}")
 
 
 def _is_full(ending: Ending) -> bool:

@@ -40,10 +40,10 @@ def peers(graph: bool, why: str | None, folders: tuple[Path, ...]) -> None:
         settings = read_settings(config_path())
     except DelegationError as error:
         raise Refusal(str(error)) from error
-    click.echo(_listed(directory, settings), nl=False)
+    click.echo(listed(directory, settings), nl=False)
 
 
-def _listed(directory: Directory, settings: Settings) -> str:
+def listed(directory: Directory, settings: Settings) -> str:
     order = [*PEERS, *sorted(set(directory.peers) - set(PEERS))]
     lines = [_line(directory.peers[name], settings.peers.get(name)) for name in order]
     lines += [f"[peers.{name}] has settings and no definition" for name in sorted(set(settings.peers) - set(order))]

@@ -24,6 +24,8 @@ class Progress:
             self._timer = threading.Timer(DELAY_SECONDS, self._show)
             self._timer.daemon = True
             self._timer.start()
+        elif event["type"] == "sandbox":
+            self.say(event["banner"])
         elif event["type"] == "node":
             self._text = str(event["node"]).replace("_", " ")
             with self._lock:

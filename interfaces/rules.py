@@ -18,17 +18,18 @@ STEPS = (
 @click.option("--markdown", is_flag=True, help="As a Markdown document (docs/rules.md).")
 def rules(rule_id: str | None, markdown: bool) -> None:
     """List the rules, or explain the rule ID (for example MLE0501)."""
-    found = load()
     if rule_id is not None:
-        click.echo("\n".join(explain(rule) for rule in _by_id(found, rule_id)), nl=False)
+        click.echo("\n".join(explain(rule) for rule in find(rule_id)), nl=False)
     elif markdown:
-        click.echo(document(found), nl=False)
+        click.echo(document(load()), nl=False)
     else:
-        for rule in found:
+        for rule in load():
             click.echo(f"{rule.key:30}  {rule.severity:8}  {rule.name:28}  {rule.title}")
 
 
-def _by_id(found: list[RuleInfo], rule_id: str) -> list[RuleInfo]:
+def find(rule_id: str) -> list[RuleInfo]:
+    """The rules of this id, key or name. Raises UsageError with those near it."""
+    found = load()
     wanted = rule_id.upper()
     rules = [rule for rule in found if wanted in (rule.id, rule.key.upper(), rule.name.upper())]
     if rules:

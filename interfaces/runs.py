@@ -101,7 +101,7 @@ def apply(run_id: str, patch: bool) -> None:
     run = store.Run.open(run_id)
     if run.state != "finished":
         raise Refusal(f"run {run.id} is {run.state}; go on with: ml-engineer runs resume {run.id}")
-    worktree = _worktree(run)
+    worktree = worktree_of(run)
     if worktree is None:
         raise Refusal(f"run {run.id} is a {run.meta['mode']}: it has changed nothing")
     from ml_engineer.tools.worktree import WorktreeError
@@ -116,7 +116,7 @@ def apply(run_id: str, patch: bool) -> None:
         raise Refusal(f"{error}; `ml-engineer runs apply {run.id} --patch` prints the changes") from error
 
 
-def _worktree(run: store.Run) -> Worktree | None:
+def worktree_of(run: store.Run) -> Worktree | None:
     """The working copy of an implementation; None for a run that has none."""
     if run.folder is None or not (run.folder / "worktree.json").exists():
         return None
@@ -135,7 +135,7 @@ def discard(run_id: str) -> None:
     run = store.Run.open(run_id)
     if run.state == "running":
         raise Refusal(f"run {run.id} is being worked on; stop it first")
-    worktree = _worktree(run)
+    worktree = worktree_of(run)
     if worktree is not None:
         worktree.discard()
     store.discard(run)
