@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from ml_engineer.agent.client import Settings
     from ml_engineer.agent.session import Session
     from ml_engineer.agent.survey import Survey
-    from ml_engineer.interfaces.terminal.commands_base import Command
     from ml_engineer.interfaces.terminal.permission import Asker
     from ml_engineer.interfaces.terminal.story import Story
 
@@ -64,7 +63,6 @@ class App:
         self._asker: Asker | None = None
         self._story: Story | None = None
         self._status: list[str] = []
-        self._commands: dict[str, Command] = {}
         self.console: Front = self._lines() if not start.device.drawn else self._screen()
         self.console.interrupt = self._interrupt
 
@@ -79,7 +77,7 @@ class App:
         from ml_engineer.interfaces.terminal.screen import Screen
 
         self._paths = Paths(self.root)
-        completer = ChatCompleter(lambda: [(one.name, one.help) for one in self._commands.values()], self._paths)
+        completer = ChatCompleter(_completions, self._paths)
         screen = Screen(self._start.device, open_history(home()), completer)
         screen.status = lambda: self._status
         screen.cycle_mode = self._cycle_mode
@@ -134,15 +132,10 @@ class App:
         if not message.startswith("/"):
             await self.say(message)
             return
-        name, _, words = message[1:].partition(" ")
-        if name == "unfold":
-            self.console.unfold(int(words) if words.strip().isdecimal() else None)
-            return
-        await asyncio.to_thread(self._load_commands)
-        command = self._commands.get(name.strip())
-        if command is None:
-            raise Refusal(_unknown(name, list(self._commands)))
-        await command.run(self, words.strip())
+        await asyncio.to_thread(_import_commands)
+        from ml_engineer.interfaces.terminal.commands import dispatch
+
+        await dispatch(self, message)
 
     def _tell_error(self, error: BaseException) -> None:
         from ml_engineer.interfaces.main import keep_traceback
@@ -211,13 +204,19 @@ class App:
 
     def _begin(self, run_id: str | None) -> asyncio.Future[Session]:
         self._opening = asyncio.ensure_future(self._open(run_id))
-        self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())
+        self._opening.add_done_callback(self._opened)
         return self._opening
+
+    def _opened(self, opening: asyncio.Future[Session]) -> None:
+        """Say at once why there is no conversation, where nobody waits for it yet."""
+        if not opening.cancelled() and (error := opening.exception()) is not None and self._work is None:
+            self._tell_error(error)
+            self._status = ["the conversation could not be opened"]
+            self.console.refresh()
 
     async def _open(self, run_id: str | None) -> Session:
         """Open the conversation of a run, or a new one."""
         await asyncio.to_thread(_import_all)
-        await asyncio.to_thread(self._load_commands)
         from ml_engineer.agent.session import open_session
         from ml_engineer.interfaces.terminal.permission import Asker
         from ml_engineer.interfaces.terminal.story import Story
@@ -309,6 +308,11 @@ class App:
         if session is None:
             self._status = [settings.model if settings else "no model", "getting ready"]
             return
+        self._status = self._status_of(session)
+        self.console.refresh()
+
+    @staticmethod
+    def _status_of(session: Session) -> list[str]:
         usage = session.budget.usage()
         level = session.permissions.level
         parts = [session.settings.model if session.settings else "no model", f"mode {session.mode.value}"]
@@ -320,7 +324,7 @@ class App:
         states = [item.state for item in session.plan]
         if "active" in states:
             parts.append(f"step {states.index('active') + 1} of {len(states)}")
-        self._status = parts
+        return parts
 
     def _cycle_mode(self) -> None:
         if self._session is None:
@@ -331,12 +335,6 @@ class App:
         following = _MODES[(_MODES.index(mode) + 1) % len(_MODES)] if mode in _MODES else _MODES[0]
         self._session.set_mode(Mode(following))
         self._tell_status()
-
-    def _load_commands(self) -> None:
-        if not self._commands:
-            from ml_engineer.interfaces.terminal.commands import COMMANDS
-
-            self._commands = COMMANDS
 
 
 def _told_as_they_are() -> tuple[type[BaseException], ...]:
@@ -349,20 +347,22 @@ def _told_as_they_are() -> tuple[type[BaseException], ...]:
     return (RunError, OSError, SessionError, SurveyError, LogError, JournalError)
 
 
+def _import_commands() -> None:
+    import ml_engineer.interfaces.terminal.commands  # noqa: F401 - to have it
+
+
+def _completions() -> list[tuple[str, str]]:
+    from ml_engineer.interfaces.terminal.commands import completions
+
+    return completions()
+
+
 def _import_all() -> None:
     """What the conversation needs, in a thread: the prompt is there meanwhile."""
+    _import_commands()
     import ml_engineer.agent.session
     import ml_engineer.interfaces.terminal.blocks
     import ml_engineer.interfaces.terminal.story  # noqa: F401 - to have them
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(name, known, 1)
-    return f"there is no command /{one_line(name)}" + (
-        f"; did you mean /{close[0]}?" if close else "; /help lists them"
-    )
 
 
 async def converse(start: Start) -> None:

@@ -171,6 +171,10 @@ class Front(Console, Protocol):
         """What the user said, as part of the talk."""
         ...
 
+    def refresh(self) -> None:
+        """What the status line says has changed."""
+        ...
+
     def settle(self) -> None:
         """The work on a message is over."""
         ...

@@ -135,6 +135,9 @@ class Lines(Printing):
     def show_message(self, typed: str) -> None:
         self.say(f"you: {typed}")
 
+    def refresh(self) -> None:
+        """There is no status line."""
+
     def settle(self) -> None:
         """Nothing is redrawn that would have to be taken away."""
 

@@ -313,6 +313,9 @@ class Screen(Printing):
         self.plan, self._plan_changed = list(items), True
         self.app.invalidate()
 
+    def refresh(self) -> None:
+        self.app.invalidate()
+
     def settle(self) -> None:
         self.stream_end()
         self.activity("")
@@ -343,6 +346,9 @@ class Screen(Printing):
         return self._asked - self._last_key > _GRACE or time.monotonic() - self._asked > _GRACE
 
     async def _ask_panel(self, panel: Any) -> Any:
+        """Ask, once everything is on the screen that the question is about."""
+        while self._work:
+            await asyncio.sleep(_PAUSE)
         self.panel, self._asked = panel, time.monotonic()
         self.app.layout.focus(self._parts.panel)
         self.app.invalidate()

@@ -103,8 +103,8 @@ class Story:
         self._line(running.asked, came, number, is_error=is_error)
         if running.preview is not None and running.preview.kind == "diff" and not is_error:
             self._change(id, running.preview)
-        elif name == "Bash":
-            self._last_lines(str(facts.get("output", text)))
+        elif name == "Bash" and "output" in facts:
+            self._last_lines(str(facts["output"]))
         if not is_error and name in ("Edit", "MultiEdit", "Write", "Bash"):
             self._changed()
         self._console.activity("Working")
