@@ -113,9 +113,7 @@ class Heard:
 def message(content: str | dict[str, Any], task: Heard | None = None) -> SendMessageRequest:
     part = new_text_part(content) if isinstance(content, str) else new_data_part(content)
     about = {"task_id": task.task_id, "context_id": task.context_id} if task is not None else {}
-    return SendMessageRequest(
-        message=Message(role=Role.ROLE_USER, message_id=str(uuid.uuid4()), parts=[part], **about)
-    )
+    return SendMessageRequest(message=Message(role=Role.ROLE_USER, message_id=str(uuid.uuid4()), parts=[part], **about))
 
 
 async def send(

@@ -38,7 +38,9 @@ async def card_of(url: str) -> AgentCard:
 
 def test_the_card_names_the_skills_and_where_they_are(a2a: HttpServer) -> None:
     card = asyncio.run(card_of(a2a.url))
-    assert [skill.id for skill in card.skills] == ["review", "route", *STEP_SKILLS], "a read-only server changes nothing"
+    assert [skill.id for skill in card.skills] == ["review", "route", *STEP_SKILLS], (
+        "a read-only server changes nothing"
+    )
     assert card.capabilities.streaming
     assert {one.protocol_binding: one.url for one in card.supported_interfaces} == {
         "JSONRPC": f"{a2a.url}/a2a",
@@ -55,7 +57,9 @@ def test_a_review_streams_its_steps_and_leaves_the_sealed_report(a2a: HttpServer
 
     heard = asyncio.run(session())
     assert (heard.states[0], heard.states[1], heard.state) == ("submitted", "working", "completed")
-    assert [line for line in heard.said if line.startswith("Step 5 of 10")] == ["Step 5 of 10 is done: Model Deployment."]
+    assert [line for line in heard.said if line.startswith("Step 5 of 10")] == [
+        "Step 5 of 10 is done: Model Deployment."
+    ]
     assert heard.said.index("The repository is read.") < heard.said.index("The evidence is checked.")
     assert heard.said[-1].startswith("prototype: ")
     report = heard.report
