@@ -71,9 +71,9 @@ def store_assessment(key: str, data: bytes) -> None:
 
 
 def load_facts(wanted: Mapping[str, str]) -> dict[str, Facts]:
-    """Known facts by path, for files given as path -> SHA-256."""
+    """Known facts by path, for files given as path -> what their content is known by."""
     found: dict[str, bytes] = {}
-    keys = list({_fact_key(sha) for sha in wanted.values()})
+    keys = list({_fact_key(content) for content in wanted.values()})
     with _database() as database:
         if database is None:
             return {}
@@ -83,8 +83,8 @@ def load_facts(wanted: Mapping[str, str]) -> dict[str, Facts]:
             with contextlib.suppress(sqlite3.Error):
                 found.update(database.execute(f"SELECT key, data FROM facts WHERE key IN ({marks})", part))
     known: dict[str, Facts] = {}
-    for path, sha in wanted.items():
-        data = found.get(_fact_key(sha))
+    for path, content in wanted.items():
+        data = found.get(_fact_key(content))
         facts = _decode(data) if data is not None else None
         if facts is not None:
             known[path] = facts
@@ -92,11 +92,11 @@ def load_facts(wanted: Mapping[str, str]) -> dict[str, Facts]:
 
 
 def store_facts(facts: Mapping[str, Facts]) -> None:
-    """Keep facts by the SHA-256 of the file they were taken of."""
+    """Keep facts by what the content of the file they were taken of is known by."""
     with _database() as database:
         if database is None:
             return
-        rows = [(_fact_key(sha), _encode(item)) for sha, item in facts.items()]
+        rows = [(_fact_key(content), _encode(item)) for content, item in facts.items()]
         with contextlib.suppress(sqlite3.Error), database:
             database.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", rows)
             (count,) = database.execute("SELECT count(*) FROM facts").fetchone()
@@ -107,8 +107,8 @@ def store_facts(facts: Mapping[str, Facts]) -> None:
                 )
 
 
-def _fact_key(sha: str) -> str:
-    return f"{sha[:40]}{engine_digest()[:8]}"
+def _fact_key(content: str) -> str:
+    return f"{content} {engine_digest()[:8]}"
 
 
 @contextlib.contextmanager

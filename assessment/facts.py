@@ -1,20 +1,21 @@
 """What every Python file is asked: does it parse, and what does it import.
 
-These facts are all that most files of a large tree are needed for, so they are taken in one pass over the statements,
-in child processes where there are many files, and kept by content hash (`cache`). The tree itself is dropped at once:
-ten thousand trees do not fit into memory.
+These facts are all that most files of a large tree are needed for, so there they are taken without a syntax tree
+(`headers`), in child processes, and kept by content hash (`cache`). Tests are only asked what they import.
 """
 
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ml_engineer.assessment import cache
+from ml_engineer.assessment import cache, headers
 from ml_engineer.assessment.files import File
 from ml_engineer.assessment.parallel import shared_out
 from ml_engineer.assessment.source import ParseError, Source, parse
+from ml_engineer.report.decoding import decode
 
 PARALLEL_FROM_BYTES = 3_000_000  # below this a child process costs more than it saves
 
@@ -40,52 +41,80 @@ class Facts:
     imports: tuple[Imported, ...]
     errors: tuple[ParseError, ...]
 
+    @property
+    def tops(self) -> set[str]:
+        """Top-level packages that are imported absolutely."""
+        return {item.target.split(".", 1)[0] for item in self.imports if not item.level}
+
 
 def of_files(files: Iterable[File]) -> dict[str, Facts]:
-    """Facts of many files, by path: from the cache where their bytes are known, else parsed."""
-    wanted = list(files)
-    known = cache.load_facts({file.path: file.sha256 for file in wanted})
-    missing = [file for file in wanted if file.path not in known]
-    fresh = dict(_parse_all(missing))
+    """Facts of many files, by path: from the cache where their bytes are known."""
+    wanted = {file.path: file for file in files}
+    keys = {path: _key(file) for path, file in wanted.items()}
+    known = cache.load_facts(keys)
+    fresh = dict(_take_all([file for path, file in wanted.items() if path not in known]))
     if fresh:
-        cache.store_facts({file.sha256: fresh[file.path] for file in missing})
+        cache.store_facts({keys[path]: facts for path, facts in fresh.items()})
     return known | fresh
 
 
 def of_source(source: Source) -> Facts:
     """Facts of a parsed file."""
-    return Facts(tuple(_imports(source.tree)), tuple(source.errors))
+    return Facts(tuple(_imported(_statements(source.tree))), tuple(source.errors))
 
 
-def _parse_all(files: list[File]) -> Iterator[tuple[str, Facts]]:
+def _key(file: File) -> str:
+    return f"{file.sha256[:40]}{'' if _is_checked(file) else ' unchecked'}"
+
+
+def _is_checked(file: File) -> bool:
+    """Whether it matters that the file parses."""
+    return "test" not in file.roles
+
+
+def _take_all(files: list[File]) -> Iterator[tuple[str, Facts]]:
     if sum(file.size for file in files) < PARALLEL_FROM_BYTES:
-        yield from _parse(files)
+        yield from _take(files)
         return
     ordered = sorted(files, key=lambda file: file.size)  # dealt out in turn, the shares take about equally long
-    for part in shared_out(_parse, ordered):
+    for part in shared_out(_take, ordered):
         yield from part
 
 
-def _parse(files: Sequence[File]) -> list[tuple[str, Facts]]:
-    return [(file.path, of_source(parse(file))) for file in files]
+def _take(files: Sequence[File]) -> list[tuple[str, Facts]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return [(file.path, _of_file(file)) for file in files]
 
 
-def _imports(tree: ast.Module) -> Iterator[Imported]:
-    """Imports at any depth of statements; expressions hold none and are not entered."""
-    stack: list[ast.stmt] = list(reversed(tree.body))
-    while stack:
-        node = stack.pop()
+def _of_file(file: File) -> Facts:
+    if file.suffix == ".py":
+        statements = headers.imports_of(decode(file.data), checked=_is_checked(file))
+        if statements is not None:
+            return Facts(tuple(_imported(statements)), ())
+    return of_source(parse(file))
+
+
+def _imported(statements: Iterable[ast.Import | ast.ImportFrom]) -> Iterator[Imported]:
+    for node in statements:
         if isinstance(node, ast.Import):
             yield from (Imported(alias.name, 0, node.lineno) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             base = node.module or ""
             for alias in node.names:
                 target = base if alias.name == "*" else f"{base}.{alias.name}".lstrip(".")
                 yield Imported(target, node.level, node.lineno)
-        else:
+
+
+def _statements(tree: ast.Module) -> list[ast.Import | ast.ImportFrom]:
+    """Import statements by line, at any depth of statements; expressions hold none and are not entered."""
+    found: list[ast.Import | ast.ImportFrom] = []
+    stack: list[ast.AST] = list(tree.body)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found.append(node)
+        elif isinstance(node, ast.stmt | ast.ExceptHandler | ast.match_case):
             for block in ("body", "orelse", "finalbody", "handlers", "cases"):
-                for child in reversed(getattr(node, block, ())):
-                    if isinstance(child, ast.stmt):
-                        stack.append(child)
-                    elif isinstance(child, ast.ExceptHandler | ast.match_case):
-                        stack.extend(reversed(child.body))
+                stack.extend(getattr(node, block, ()))
+    return sorted(found, key=lambda node: (node.lineno, node.col_offset))

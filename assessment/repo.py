@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ml_engineer.assessment import files as listing
-from ml_engineer.assessment.facts import Facts, of_files
+from ml_engineer.assessment.facts import Facts, of_files, of_source
 from ml_engineer.assessment.files import File, Listing
 from ml_engineer.assessment.git import GitFacts, blob_id
 from ml_engineer.assessment.module import Call, Function, Module
@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.workflows import Workflow
 
 MAX_SEARCHED_FILES = 12
+SMALL_TREE_BYTES = 1_000_000  # of Python: rules ask for most of these trees anyway
 LARGE_TREE = 250  # Python files; few prototypes have as many, a library or a monorepo has
 LARGE_LIBRARY = 400  # modules with a machine-learning import
-_PROGRAM = re.compile(
-    rb"__main__|@\w+\.(?:route|get|post|command)\(|add_argument\(|\bFlask\(|\bFastAPI\(|handler\(event"
-)
+_PROGRAM_WORDS = (b"__main__", b"add_argument(", b"Flask(", b"FastAPI(", b"handler(event")
+_COMMAND = re.compile(rb"@\w+\.(?:route|get|post|command)\(")
 _RELEVANT = frozenset(
     "torch tensorflow keras sklearn xgboost lightgbm catboost jax transformers flask fastapi bentoml litserve kserve "
     "streamlit gradio mlflow wandb joblib pickle pandas pyspark airflow prefect dagster lightning pytorch_lightning "
@@ -128,12 +128,11 @@ class Repo:
         relevant = [
             module
             for module in self.all_modules
-            if "test" not in module.file.roles
-            and any(item.top in _RELEVANT for item in self.facts[module.path].imports)
+            if "test" not in module.file.roles and not _RELEVANT.isdisjoint(self.facts[module.path].tops)
         ]
         if len(relevant) <= LARGE_LIBRARY:
             return relevant
-        return [m for m in relevant if m.is_notebook or _PROGRAM.search(m.file.data)]
+        return [m for m in relevant if m.is_notebook or _is_program(m.file.data)]
 
     @cached_property
     def by_dotted(self) -> dict[str, Module]:
@@ -171,7 +170,9 @@ class Repo:
 
     @cached_property
     def facts(self) -> dict[str, Facts]:
-        """What every module imports and where it does not parse, by path."""
+        """What every module imports and where it does not parse, by path; in a small tree the modules are parsed."""
+        if sum(module.file.size for module in self.all_modules) <= SMALL_TREE_BYTES:
+            return {module.path: of_source(module.source) for module in self.all_modules}
         return of_files(module.file for module in self.all_modules)
 
     @cached_property
@@ -415,6 +416,10 @@ class Definitions(Mapping[str, _T]):
 
     def __len__(self) -> int:
         return sum(len(self._of(module)) for module in self._modules.values())
+
+
+def _is_program(data: bytes) -> bool:
+    return any(word in data for word in _PROGRAM_WORDS) or _COMMAND.search(data) is not None
 
 
 def _bases(package: str) -> list[str]:
