@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import io
 import sys
@@ -92,6 +93,8 @@ def main() -> None:
     except Exception as error:
         click.echo(_visible(f"ml-engineer failed: {type(error).__name__}: {error}\n{keep_traceback(error)}"), err=True)
         sys.exit(2)
+    finally:
+        gc.freeze()  # the process ends: looking for garbage among all classes would take a tenth of a review
 
 
 def _visible(message: str) -> str:

@@ -79,9 +79,15 @@ def conduct(meta: dict[str, Any], resume: Run | None) -> Report:
     """Do the job as `meta` says, in sight of whoever waits at the terminal."""
     survey = Survey.start(Path(meta["target"])) if resume is None or resume.read("survey.json") is None else None
     progress = Progress()
+    done: list[Report] = []
+
+    async def work() -> None:  # gives nothing back: asyncio takes its handler of Ctrl-C down by way of its task's repr
+        done.append(await review_job(meta, resume=resume, survey=survey, listen=progress.event))
+
     gc.disable()  # imports make thousands of classes and no garbage; a run with a model collects again
     try:
-        return asyncio.run(review_job(meta, resume=resume, survey=survey, listen=progress.event))
+        asyncio.run(work())
+        return done[0]
     finally:
         gc.enable()
         progress.stop()
