@@ -4,8 +4,8 @@
         done = await pool.review(meta, listen)
 
 One process imports everything and stays warm (multiprocessing's forkserver, `interfaces.warm`); each job is a fork of
-it in a process group of its own, which is killed when the job is cancelled or out of time; the job itself is also killed
-when this process dies. Job and parent speak in JSON over a pipe: events, then the result or what went wrong.
+it in a process group of its own, which is killed when the job is cancelled or out of time; the job itself is killed
+when this process dies, too. Job and parent speak in JSON over a pipe: events, then the result or what went wrong.
 
 At most `workers` jobs are at work at once, the others wait for their turn.
 """
@@ -161,10 +161,12 @@ class _Job:
         """End the child and all it started. Safe to call at any time and again."""
         self._killed.set()
         process = self._process
-        if process is not None:
-            with contextlib.suppress(ValueError, ProcessLookupError, PermissionError):  # closed, or gone
-                if process.pid is not None:
+        with contextlib.suppress(ValueError, ProcessLookupError):  # the process is closed, or gone
+            if process is not None and process.pid is not None:
+                try:
                     os.killpg(process.pid, signal.SIGKILL)
+                except ProcessLookupError:  # it has no group of its own yet
+                    os.kill(process.pid, signal.SIGKILL)
 
 
 def _ending(code: int | None) -> str:
@@ -180,6 +182,9 @@ def _ending(code: int | None) -> str:
 def _child(writer: Connection, work: Work, given: dict[str, Any], memory: int | None) -> None:
     """Do the work, tell the parent, and be gone with it when it dies."""
     os.setpgid(0, 0)
+    # What is inherited keeps the process that we are forked from alive when the parent is gone, and us with it.
+    os.closerange(3, writer.fileno())
+    os.closerange(writer.fileno() + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.dup2(2, 1)  # the parent's standard output may be a protocol's wire

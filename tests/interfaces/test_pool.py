@@ -25,7 +25,7 @@ DEADLINE = 60.0
 
 def fine(given: Given, send: Any) -> Given:
     send({"type": "working", "pid": os.getpid()})
-    print("this is no part of anybody's protocol")
+    sys.stdout.write("this is no part of anybody's protocol\n")
     return {"twice": given["number"] * 2}
 
 
@@ -125,7 +125,8 @@ def test_a_cancelled_job_is_gone_with_all_it_started_and_its_turn_is_free() -> N
 
 def test_a_job_dies_with_the_process_that_waits_for_it() -> None:
     script = (
-        "import asyncio, json\nfrom tests.interfaces.test_pool import hang\nfrom ml_engineer.interfaces.pool import Pool\n"
+        "import asyncio, json\nfrom tests.interfaces.test_pool import hang\n"
+        "from ml_engineer.interfaces.pool import Pool\n"
         "async def main():\n    async with Pool() as pool:\n"
         "        await pool.run(hang, {}, lambda event: print(json.dumps(event['pids']), flush=True))\n"
         "if __name__ == '__main__':\n    asyncio.run(main())\n"
@@ -150,5 +151,5 @@ def test_a_review_in_a_child_is_the_review(tmp_path: Path, monkeypatch: pytest.M
     report = json.loads(done.report)
     assert report["run"]["id"] == done.run_id
     assert report["findings"]
-    assert [event["node"] for event in events if event["type"] == "node"][0] == "survey"
+    assert next(event["node"] for event in events if event["type"] == "node") == "survey"
     assert done.folder is not None and (done.folder / "report.json").is_file()
