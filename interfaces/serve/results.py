@@ -21,7 +21,7 @@ from ml_engineer.report.schema import (
     Severity,
 )
 from ml_engineer.report.summary import rank, spent, summarise
-from ml_engineer.report.text import where
+from ml_engineer.report.text import plural, where
 
 _MAX_PLACES = 5  # places of one finding in an answer; the report has all
 _OPEN = (ClaimState.ABSENT, ClaimState.UNKNOWN)
@@ -278,7 +278,7 @@ class Implemented(Result):
         branch = next((n.removeprefix("branch: ") for n in report.run.notes if n.startswith("branch: ")), None)
         ended = [
             f"{record.step} {record.name}: {record.state.value}"
-            + (f", {len(record.changes)} files" if record.changes else "")
+            + (f", {plural(len(record.changes), 'file')}" if record.changes else "")
             + (f" ({record.reason})" if record.reason else "")
             for record in report.steps
             if record.changes or record.reason

@@ -25,7 +25,15 @@ from ml_engineer.interfaces.options import ALL_STEPS, Refusal
 from ml_engineer.interfaces.serve.aside import aside, ask_at
 from ml_engineer.interfaces.serve.common import Policy, Refused, Roots
 from ml_engineer.interfaces.serve.results import Answer, HandoffItem, Measured, Routes, RuleItem, RuleList, RunItem
-from ml_engineer.report.schema import STEP_NAMES, Report
+from ml_engineer.report.schema import (
+    PIPELINE_COLUMNS,
+    SECTION_FIELDS,
+    STEP_NAMES,
+    Claim,
+    Report,
+    Severity,
+    pipeline_claim_name,
+)
 from ml_engineer.report.summary import spent
 from ml_engineer.tools.permissions import Mode
 
@@ -165,7 +173,6 @@ class Service:
         from ml_engineer.agent.client import config_path
         from ml_engineer.delegation.routing import route
         from ml_engineer.delegation.settings import DelegationError, read_settings
-        from ml_engineer.report.schema import Severity
 
         report = await self.report(run_id) if run_id is not None else None
         try:
@@ -173,7 +180,7 @@ class Service:
         except DelegationError as error:
             raise Refused(str(error)) from error
         findings = report.findings if report is not None else []
-        claims = {name: claim for step in report.steps for name, claim in step.claims.items()} if report else {}
+        claims = _fields(report) if report is not None else {}
         handoffs = await asyncio.to_thread(route, findings, claims, task, threshold)
         named = report.run.id if report is not None else None
         return Routes(task=task, run_id=named, handoffs=[HandoffItem.of(one) for one in handoffs])
@@ -235,7 +242,6 @@ class Service:
 
     async def _ask(self, root: Path, question: str, caller: Caller, home: asyncio.AbstractEventLoop) -> Answer:
         from ml_engineer.agent.session import open_session
-
         from ml_engineer.agent.toolbox import nobody
 
         choice = self.choice
@@ -305,6 +311,16 @@ class Service:
         if folder is None:
             raise Refused(result.text)
         return Measured(text=result.text, data=result.data, folder=str(folder))
+
+
+def _fields(report: Report) -> dict[str, Claim]:
+    """The report's fields by name, the cells of its table too."""
+    sections = report.sections
+    found = {name: claim for section in SECTION_FIELDS for name, claim in getattr(sections, section).items()}
+    for row in sections.training_pipeline:
+        for column, claim in zip(PIPELINE_COLUMNS, (row.tool, row.automation, row.monitoring), strict=True):
+            found[pipeline_claim_name(row.stage, column)] = claim
+    return found
 
 
 @dataclass(frozen=True)
