@@ -14,7 +14,7 @@ import click
 
 from ml_engineer.agent.runs import Run
 from ml_engineer.assessment.target import TargetError, open_target
-from ml_engineer.interfaces.model import ModelChoice, model_options
+from ml_engineer.interfaces.model import ModelChoice, model_options, settings_refused
 from ml_engineer.interfaces.options import Refusal
 from ml_engineer.interfaces.progress import Progress
 from ml_engineer.interfaces.stream import StreamJson
@@ -216,6 +216,7 @@ async def _open_job(
     assert run.folder is not None, "an implementation is kept on disk"
     folder, target = run.folder, Path(run.meta["target"])
     sandbox = _sandbox(worktree.folder, folder / "sandbox", attended=person is not None)
+    run.event("sandbox", banner=sandbox.banner())
     outputs = folder / "outputs"
     mode = Mode(run.meta["permission"])
     permissions = Permissions(mode, worktree.folder.resolve(), level=sandbox.level, readable=(outputs,))
@@ -233,6 +234,8 @@ async def _open_job(
             stream.session, stream.model = run.id, client.settings.model
             stream.init(cwd=str(target), tools=list(ALL_TOOLS), mode=mode.value)
         try:
+            with settings_refused(run):
+                peers = steps.open_peers(target.name, ask=True)
             yield Job(
                 run=run,
                 root=target,
@@ -240,6 +243,7 @@ async def _open_job(
                 task=run.meta["task"],
                 worktree=worktree,
                 steps_agent=steps,
+                peers=peers,
                 permissions=permissions,
                 gate=gate,
                 approve=person.approves if person is not None else _approved_beforehand,
@@ -258,7 +262,6 @@ def _sandbox(folder: Path, scratch: Path, *, attended: bool) -> Sandbox:
         raise Refusal(str(error)) from error
     if sandbox.level is Level.OFF and not attended:
         raise Refusal(f"commands cannot be confined here, and nobody can be asked about each. {sandbox.promise.remedy}")
-    click.echo(sandbox.banner(), err=True)
     return sandbox
 
 

@@ -31,6 +31,7 @@ from tests.support.script import Agent, Script, Turn, call
 
 PROGRAM = str(Path(sysconfig.get_path("scripts")) / "ml-engineer")
 Serve = Callable[..., MessagesServer]
+PEER = "You work beside an ML engineer"  # how the system prompt of a peer begins
 OFF = {"step": 5, "title": "Turn the debugger off", "changes": "app.py", "checks": ["! grep -q debug=True app.py"]}
 EDIT = {"file_path": "app.py", "old_string": ", debug=True", "new_string": ""}
 CLAIM = {"field": "API Endpoints", "state": "implemented", "text": "POST /predict without a debugger.",
@@ -40,7 +41,8 @@ CLAIM = {"field": "API Endpoints", "state": "implemented", "text": "POST /predic
 def script(steps: list[dict[str, Any]], turns: dict[int, list[Any]], *plans: dict[str, Any]) -> Script:
     plan = {"summary": "What was asked for.", "steps": steps}
     planning = Agent([Turn.read([call("propose_plan", **one)]) for one in (*plans, plan)], "# Plan the work")
-    return Script([planning, *(Agent([Turn.read(t) for t in own], f"# Your step: {n} ") for n, own in turns.items())])
+    peers = Agent([Turn.read([call("answer", answer="Roll it out to one host first.")])], PEER)
+    return Script([planning, peers, *(Agent([Turn.read(t) for t in own], f"# Your step: {n} ") for n, own in turns.items())])
 
 
 def git(target: Path, *arguments: str) -> str:
@@ -224,7 +226,10 @@ def test_a_run_that_the_server_stopped_is_resumed_from_the_command_line(
     monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
     runs.main(["resume", run_id, "--format", "json"], standalone_mode=False)
     report = Report.model_validate_json(capsys.readouterr().out)
-    assert (report.steps[4].state, report.usage.turns, len(server.requests)) == (StepState.DONE, 4, 2)
+    own = [one for one in server.requests if PEER not in str(one.body["system"])]
+    assert (report.steps[4].state, report.steps[4].usage.turns, len(own)) == (StepState.DONE, 3, 2)
+    assert report.usage.turns == 4 + len(report.handoffs), "planning, the step, and a turn of each peer"
+    assert {one.state.value for one in report.handoffs} == {"answered"}
     assert git(target, "log", "--format=%s", f"main..ml-engineer/{run_id}").splitlines() == ["Turn the debugger off"]
 
 

@@ -56,11 +56,15 @@ SCRIPT = Script(
             ],
             "# Your step: 8",
         ),
+        Agent(
+            [Turn.read([call("Read", file_path="train.py")]), Turn.read([call("answer", answer="It is as it is.")])],
+            "You work beside an ML engineer",
+        ),
     ]
 )
 
 
-# "some": every sixth moment around an event. "events": all of them. "all": around each write and git command as well.
+# "some": about ten moments around events. "events": all of them. "all": around each write and git command as well.
 MOMENTS = os.environ.get("ML_ENGINEER_TEST_MOMENTS", "some")
 
 Do = Callable[..., dict[str, Any]]
@@ -110,6 +114,8 @@ def outcome(folder: Path) -> dict[str, Any]:
     report["repository"] |= {"revision": "", "path": ""}
     report["digest"] = ""
     report["usage"] = report["usage"]["turns"]
+    for handoff in report["handoffs"]:
+        handoff["reply"]["usage"] = handoff["reply"]["usage"]["turns"]
     for step in report["steps"]:
         step["usage"] = step["usage"]["turns"]
         step["changes"] = [change["path"] for change in step["changes"]]
@@ -130,8 +136,9 @@ def test_a_run_killed_at_any_moment_comes_to_the_same(do: Do, tmp_path: Path) ->
     expected = outcome(whole)
     assert expected["effects"] == "once\n"
     assert "ci.yml" in expected["rejected"]
+    assert expected["report"].count('"answer": "It is as it is."') > 2
     assert expected["left"] == ""
-    for stop_at in range(1, ended["moments"] + 1, 6 if MOMENTS == "some" else 1):
+    for stop_at in range(1, ended["moments"] + 1, ended["moments"] // 10 if MOMENTS == "some" else 1):
         folder = prepare(tmp_path / f"moment-{stop_at}")
         assert do(folder, stop_at)["exit"] == -signal.SIGKILL, f"moment {stop_at}"
         assert do(folder)["exit"] == 0, f"moment {stop_at}"
