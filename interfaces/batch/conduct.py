@@ -66,7 +66,7 @@ class _Queue:
 
 
 async def conduct(index: Index, outputs: Outputs, engine: Engine, plan: Plan, watch: Watch) -> None:
-    """Work until nothing is waiting. A job that is cancelled is put back. OSError where the folder cannot be written."""
+    """Work until nothing is waiting. A job that is cancelled is put back. OSError: the folder cannot be written."""
     queue = _Queue(deque(index.waiting()))
     try:
         async with asyncio.TaskGroup() as group:

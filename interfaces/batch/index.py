@@ -124,6 +124,10 @@ class Index:
     def put_back(self, folder: str) -> None:
         self._set(folder, "state = 'waiting'")
 
+    def lost(self, folder: str) -> None:
+        """Its report is gone: it is reviewed again, though it has not changed."""
+        self._set(folder, "state = 'waiting', fingerprint = NULL")
+
     def finished(self) -> Iterator[tuple[str, int]]:
         """Folder and size of report.json of what is done."""
         yield from self._db.execute("SELECT folder, size FROM repositories WHERE state = 'done' AND listed").fetchall()

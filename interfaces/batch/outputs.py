@@ -70,7 +70,7 @@ class Outputs:
                 shutil.rmtree(path)
         for folder, size in done.items():
             if self.size(folder) != size:
-                index.put_back(folder)
+                index.lost(folder)
         for folder in index.cut_off():
             index.put_back(folder)
 

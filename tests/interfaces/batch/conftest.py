@@ -8,12 +8,15 @@ import subprocess
 import sysconfig
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
+
+from ml_engineer.interfaces.batch.command import batch as command
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "ml-engineer"
-Result = subprocess.CompletedProcess[str]
 Batch = Callable[..., Result]
 WAIT = 120.0
 
@@ -33,16 +36,27 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
+@pytest.fixture(scope="module")
+def warm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One warm process for all batches of a test module, of which the children get an environment without a user."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("home")
+        for name in [name for name in os.environ if name.startswith(("ANTHROPIC_", "ML_ENGINEER_"))]:
+            patch.delenv(name)
+        patch.setenv("ML_ENGINEER_HOME", str(home))
+        patch.setenv("HOME", str(home))
+        forkserver._forkserver._stop()  # type: ignore[attr-defined]  # the one of earlier tests has other modules
+        yield
+        forkserver._forkserver._stop()  # type: ignore[attr-defined]
+
+
 @pytest.fixture
-def batch(environment: dict[str, str], tmp_path: Path, out: Path) -> Batch:
-    """`batch(*words)` runs the command to its end, in `tmp_path`, into `out`."""
+def batch(warm_server: None, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> Batch:
+    """`batch(*words)` runs the command to its end, in this process and in `tmp_path`, into `out`."""
+    monkeypatch.chdir(tmp_path)
 
     def call(*words: str | Path, into: Path = out) -> Result:
-        command = [str(SCRIPT), "batch", *map(str, words), "--out", str(into)]
-        return subprocess.run(
-            command, capture_output=True, text=True, stdin=subprocess.DEVNULL, cwd=tmp_path, env=environment,
-            timeout=WAIT, check=False,
-        )  # fmt: skip
+        return CliRunner().invoke(command, [*map(str, words), "--out", str(into)])
 
     return call
 
@@ -53,11 +67,16 @@ def started(environment: dict[str, str], tmp_path: Path, out: Path) -> Iterator[
     children: list[subprocess.Popen[str]] = []
 
     def start(*words: str | Path, into: Path = out) -> subprocess.Popen[str]:
-        command = [str(SCRIPT), "batch", *map(str, words), "--out", str(into)]
         child = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, cwd=tmp_path,
-            env=environment, start_new_session=True,
-        )  # fmt: skip
+            [str(SCRIPT), "batch", *map(str, words), "--out", str(into)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            cwd=tmp_path,
+            env=environment,
+            start_new_session=True,
+        )
         children.append(child)
         return child
 

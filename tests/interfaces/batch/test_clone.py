@@ -132,7 +132,7 @@ def test_what_is_too_large_is_refused(origin: Origin, tmp_path: Path, monkeypatc
     monkeypatch.setattr(clone, "MAX_ENTRIES", 2)
     with pytest.raises(FetchError, match="files, more than 2"):
         names(url, Cache(tmp_path / "cache"))
-    left = [path for path in (tmp_path / "cache").rglob("app.py")]
+    left = list((tmp_path / "cache").rglob("app.py"))
     assert left == []
 
 
