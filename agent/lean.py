@@ -20,13 +20,17 @@ from ml_engineer.agent.later import Aside, forget
 
 # Asked for by name when langgraph.graph is imported, used by nothing that a graph does without tracing.
 _UNUSED = (
+    "langchain_core.tracers.event_stream",
     "langchain_core.tracers.langchain",
+    "langchain_core.tracers.log_stream",
+    "langchain_core.tracers.root_listeners",
     "langchain_core.tracers.schemas",
     "langchain_protocol",
     "langchain_protocol.protocol",
     "langgraph_sdk",
     "pydantic.v1",
     "requests",
+    "urllib.request",
 )
 _FAMILIES = ("langchain_core", "langchain_protocol", "langgraph", "langgraph_sdk", "langsmith", "requests")
 _TRACING = ("LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2")

@@ -93,6 +93,23 @@ print(json.dumps([
     assert (kind, instance, size, again) == (True, True, 3, True)
 
 
+def test_a_graph_streams_its_events_for_whoever_asks() -> None:
+    program = """
+run()
+from langgraph.graph import END, START, StateGraph
+graph = StateGraph(dict)
+graph.add_node("one", lambda state: {"done": True})
+graph.add_edge(START, "one")
+graph.add_edge("one", END)
+async def events():
+    return [event["event"] async for event in graph.compile().astream_events({}, version="v2")]
+print(json.dumps(asyncio.run(events())))
+"""
+    events = python(program)
+    assert events[0] == "on_chain_start"
+    assert events[-1] == "on_chain_end"
+
+
 def test_a_tracer_that_is_given_traces() -> None:
     program = """
 lean.import_langgraph()
