@@ -109,7 +109,7 @@ class App:
             "/help lists the commands, @ completes a path, Ctrl-C stops, Ctrl-D leaves.",
         ]
         if self.console.interactive:
-            self.console.write("".join(f"{self._start.device.fit(visible(line))}\n" for line in lines))
+            self.console.write("".join(f"{self._start.device.fit(visible(line))}\n" for line in [*lines, ""]))
 
     async def _do(self, message: str) -> None:
         """One message, with everything that can go wrong in it told and survived."""

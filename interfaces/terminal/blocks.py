@@ -24,7 +24,7 @@ from ml_engineer.report.visible import visible
 
 _CODE = "cyan"
 _OPENING = {"strong_open": "bold", "em_open": "italic", "s_open": "strike", "link_open": "underline"}
-_NARROW = 20  # columns a table's column needs
+_READABLE = 16  # columns in which a longer cell can still be read
 _parser = MarkdownIt("commonmark").enable("strikethrough")
 
 
@@ -146,18 +146,28 @@ class _Rows:
         self.head, self.rows = head, rows
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        columns = max([len(self.head), *(len(row) for row in self.rows)], default=0)
-        if columns * _NARROW > max(options.max_width, 2 * _NARROW):
+        widths = self._widths()
+        if sum(min(width, _READABLE) + 3 for width in widths) > options.max_width:
             yield from self._stacked()
             return
-        table = Table(
-            box=box.SIMPLE_HEAD, show_header=any(cell.plain for cell in self.head), pad_edge=False, show_edge=False
-        )
-        for at in range(columns):
-            table.add_column(self.head[at] if at < len(self.head) else "", overflow="fold")
+        headed = any(cell.plain for cell in self.head)
+        table = Table(box=box.SIMPLE_HEAD, show_header=headed, pad_edge=False, show_edge=False)
+        for at in range(len(widths)):
+            last = at == len(widths) - 1
+            most = None if last else max(_READABLE, options.max_width * 2 // 5)
+            table.add_column(self.head[at] if at < len(self.head) else "", overflow="fold", max_width=most)
         for row in self.rows:
-            table.add_row(*row[:columns])
+            table.add_row(*row)
         yield table
+
+    def _widths(self) -> list[int]:
+        """Of the longest cell of each column, in columns of the terminal."""
+        widths = [cell.cell_len for cell in self.head]
+        for row in self.rows:
+            widths += [0] * (len(row) - len(widths))
+            for at, cell in enumerate(row):
+                widths[at] = max(widths[at], cell.cell_len)
+        return widths
 
     def _stacked(self) -> Iterator[RenderableType]:
         for number, row in enumerate(self.rows):

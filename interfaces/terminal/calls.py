@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from ml_engineer.report.visible import joined, number, one_line, plural
 
 _LONGEST = 160  # characters of what is asked
+_CAME = 100  # of what came of it
+_QUOTED = re.compile(r"<quoted from=[^\n]*>\n(.*)\n</quoted>", re.DOTALL)
 
 
 def asked(name: str, call: Mapping[str, Any]) -> str:
@@ -24,6 +27,12 @@ def asked(name: str, call: Mapping[str, Any]) -> str:
             what = call.get("file_path") or call.get("path") or _first_text(call)
     line = one_line(f"{name} {what}")
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+
+
+def unquoted(text: str) -> str:
+    """What a tool said, without the marks that tell the model who wrote it."""
+    found = _QUOTED.fullmatch(text)
+    return found[1] if found else text
 
 
 def _first_text(call: Mapping[str, Any]) -> str:
@@ -44,9 +53,12 @@ def _result(name: str, data: Mapping[str, Any], text: str, is_error: bool) -> st
         code = "timed out" if data.get("timed_out") else f"exit {data['exit_code']}"
         return joined([code, plural(lines, "line") if lines else "no output"])
     if is_error:
-        return one_line(text)[:_LONGEST]
-    if name == "Read":
-        return plural(max(1, text.count("\n")), "line")
+        refused = text.startswith(f"{name} was refused")
+        return one_line(text.removeprefix(f"{name} was ").partition(". ")[0] if refused else text)[:_CAME]
+    if name == "Read" and "lines" in data:
+        return plural(int(data["lines"]), "line")
+    if name in ("Grep", "Glob") and "total" in data:
+        return plural(int(data["total"]), "line" if data.get("mode") == "content" else "file")
     if name in ("Edit", "MultiEdit") and "replacements" in data:
         return plural(int(data["replacements"]), "replacement")
     if name == "Write" and "lines" in data:

@@ -39,6 +39,7 @@ def bindings(screen: Screen) -> KeyBindings:
             screen.panel.press(event.data)
         else:
             screen.key_pressed()
+            screen.buffer.insert_text(event.data)
 
     for key, name in _NAMES.items():
 

@@ -61,7 +61,7 @@ class Asker:
     def _show(self, call: Call, decision: Decision) -> None:
         shown = preview(call.name, call.input, self.session().root)
         title = one_line(f"{call.name} {shown.path}")
-        self.console.say(f"{title} asks for permission: {one_line(decision.reason)}", "bold yellow")
+        self.console.say(f"\n{title} asks for permission: {one_line(decision.reason)}", "bold yellow")
         if shown.kind == "diff":
             self.console.diff(shown.text)
             self.shown.add(call.id)

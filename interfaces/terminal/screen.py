@@ -19,6 +19,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ PORTION = 0.012  # seconds of painting before keys have their turn
 _PAUSE = 0.004
 _FRAME = 0.05  # seconds between two looks at a growing answer
 _TICK = 0.25  # of the clock in the activity line
-_GRACE = 0.6  # seconds in which keys that were meant for the input do not answer a question
+_GRACE = 0.6  # seconds without a key after which a question that interrupted typing may be answered
 
 
 class _Note:
@@ -81,10 +82,9 @@ class Screen(Printing):
         self._answered: asyncio.Future[str | None] | None = None
         self._activity, self._since = "", 0.0
         self._last_key = 0.0
-        self._asked = 0.0
         self._work: deque[str | Block] = deque()
+        self._spaced = False  # the last line that was written is empty
         self._cutter: Cutter | None = None
-        self._streamed = False
         self.tail = ""  # painted: the part of the answer that is still growing
         self._handle: asyncio.TimerHandle | None = None
         self._next_frame = 0.0
@@ -152,7 +152,8 @@ class Screen(Printing):
         shown = [
             Text.assemble(("› " if at == 0 else "  ", "bold cyan"), (line, "bold")) for at, line in enumerate(lines)
         ]
-        self.show(Text("\n").join([Text(), *shown, Text()]))
+        self.space()
+        self.show(Text("\n").join([*shown, Text()]))
 
     def leave(self) -> None:
         """No more messages."""
@@ -191,14 +192,21 @@ class Screen(Printing):
 
     def write(self, text: str) -> None:
         self._work.append(text)
+        self._spaced = text.endswith("\n\n") or text == "\n"
         self._schedule(0)
+
+    def space(self) -> None:
+        """An empty line, unless there is one."""
+        if not self._spaced:
+            self.write("\n")
 
     def stream(self, piece: str) -> None:
         """A piece of an answer in Markdown."""
         from ml_engineer.interfaces.terminal.markdown import Cutter
 
         if self._cutter is None:
-            self._cutter, self._streamed = Cutter(), False
+            self._cutter = Cutter()
+            self.space()
         self._queue(self._cutter.feed(piece))
         self._schedule(max(0.0, self._next_frame - time.monotonic()))
 
@@ -211,6 +219,9 @@ class Screen(Printing):
         self._schedule(0)
 
     def _queue(self, blocks: list[Block]) -> None:
+        if blocks and self._spaced:  # the first one brings no empty line of its own
+            blocks[0] = replace(blocks[0], gap=False)
+        self._spaced = self._spaced and not blocks
         self._work.extend(blocks)
 
     def _schedule(self, delay: float) -> None:
@@ -271,6 +282,8 @@ class Screen(Printing):
         tail = self._cutter.tail
         if not tail:
             return ""
+        if self._spaced:
+            tail[0] = replace(tail[0], gap=False)
         lines = self.painter.paint(Group(*renderables(tail)), self.width).rstrip("\n").split("\n")
         return "\n".join(lines[-max(3, self.device.rows - 10) :])
 
@@ -323,6 +336,7 @@ class Screen(Printing):
             for state, text in self.plan:
                 self.say(f"{layout.MARKS.get(state, '○')} {one_line(text)}", layout.PLAN_STYLES.get(state, ""))
         self._plan_changed = False
+        self.space()
 
     @contextlib.contextmanager
     def busy(self, text: str) -> Iterator[_Note]:
@@ -342,14 +356,14 @@ class Screen(Printing):
 
     @property
     def may_answer(self) -> bool:
-        """Whether a key is meant for the question: one that comes while typing was meant for the input."""
-        return self._asked - self._last_key > _GRACE or time.monotonic() - self._asked > _GRACE
+        """Whether a key is meant for the question. While a message is being typed it is not, before a pause."""
+        return not self.buffer.text or time.monotonic() - self._last_key > _GRACE
 
     async def _ask_panel(self, panel: Any) -> Any:
         """Ask, once everything is on the screen that the question is about."""
         while self._work:
             await asyncio.sleep(_PAUSE)
-        self.panel, self._asked = panel, time.monotonic()
+        self.panel = panel
         self.app.layout.focus(self._parts.panel)
         self.app.invalidate()
         try:

@@ -97,7 +97,7 @@ class Story:
         if running is None:
             return
         facts = data if isinstance(data, dict) else {}
-        seconds = time.monotonic() - running.began
+        text, seconds = calls.unquoted(text), time.monotonic() - running.began
         came = calls.outcome(name, facts, text, is_error=is_error, seconds=seconds)
         number = self._console.folds.keep(Folded(running.asked, text))
         self._line(running.asked, came, number, is_error=is_error)

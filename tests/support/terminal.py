@@ -61,6 +61,16 @@ def clean_environment(home: Path, **more: str) -> dict[str, str]:
     return kept | settings | more
 
 
+class _Screen(pyte.HistoryScreen):  # type: ignore[misc]  # pyte has no types
+    """pyte's, which also knows faint text; it is drawn in grey."""
+
+    def select_graphic_rendition(self, *attributes: int) -> None:
+        faint = 2 in attributes and not {38, 48} & set(attributes)
+        super().select_graphic_rendition(*((one for one in attributes if one != 2) if faint else attributes))
+        if faint and self.cursor.attrs.fg == "default":
+            self.cursor.attrs = self.cursor.attrs._replace(fg="brightblack")
+
+
 class Terminal:
     """A process in a pty, and a thread that reads what it writes."""
 
@@ -76,7 +86,7 @@ class Terminal:
     ) -> None:
         self.raw = bytearray()
         self.read_at: list[tuple[float, int]] = []  # when how many bytes had been read
-        self._screen = pyte.HistoryScreen(columns, rows, history=20_000, ratio=0.5)
+        self._screen = _Screen(columns, rows, history=20_000, ratio=0.5)
         self._stream = pyte.Stream(self._screen)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._changed = threading.Condition()
@@ -236,7 +246,11 @@ def _set_size(descriptor: int, columns: int, rows: int) -> None:
 
 # --- a screen as SVG --------------------------------------------------------------------------------------------------
 
-_CELL, _LINE, _SIZE = 8.4, 19, 14
+_CELL, _LINE = 8.4, 19
+_LOOKS = (
+    "text{font:14px 'DejaVu Sans Mono',Menlo,Consolas,monospace;white-space:pre}"
+    ".b{font-weight:bold}.i{font-style:italic}.u{text-decoration:underline}"
+)
 _BACK, _FORE = "#1d2025", "#d7dae0"
 _PALETTE = {
     "black": "#1d2025",
@@ -265,7 +279,7 @@ def draw(rows: Sequence[Mapping[int, pyte.screens.Char]], columns: int, title: s
     box = f'viewBox="0 0 {width:g} {height}" role="img" aria-label="{html.escape(title)}"'
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {box}>',
-        "<style>text{font:14px 'DejaVu Sans Mono',Menlo,Consolas,monospace;white-space:pre}</style>",
+        f"<style>{_LOOKS}</style>",
         f'<rect width="100%" height="100%" rx="9" fill="{_BACK}"/>',
         *(f'<circle cx="{20 + 18 * at}" cy="18" r="5.5" fill="#4a505a"/>' for at in range(3)),
         f'<text x="{width / 2:g}" y="23" fill="#7f8794" text-anchor="middle">{html.escape(title)}</text>',
@@ -308,8 +322,8 @@ def _run(text: str, start: int, y: int, look: tuple[str, str, bool, bool, bool])
     if not text:
         return []
     x, width = 16 + start * _CELL, len(text) * _CELL
-    style = (' font-weight="bold"' if bold else "") + (' font-style="italic"' if italic else "")
-    style += ' text-decoration="underline"' if underlined else ""
+    classes = " ".join(name for name, on in (("b", bold), ("i", italic), ("u", underlined)) if on)
+    style = f' class="{classes}"' if classes else ""
     drawn = [f'<rect x="{x:g}" y="{y - 14}" width="{width:g}" height="{_LINE}" fill="{back}"/>'] if back else []
     length = f' textLength="{width:g}" lengthAdjust="spacingAndGlyphs"' if len(text) > 1 else ""
     return [*drawn, f'<text x="{x:g}" y="{y}" fill="{fore}"{style}{length}>{html.escape(text)}</text>']
