@@ -135,6 +135,7 @@ class _Job:
             if self._killed.is_set():
                 self.kill()
             result = self._last(reader, listen)
+        self.kill()  # what a job has started does not outlive it, also where it crashed
         process.join()
         code = process.exitcode
         process.close()
