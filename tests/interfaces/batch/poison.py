@@ -89,7 +89,7 @@ def make_poison(root: Path) -> list[Path]:
     crowd = repository("crowd")
     for folder in range(20):
         (crowd / f"d{folder}").mkdir()
-        for number in range(500):
+        for number in range(200):
             (crowd / f"d{folder}" / f"{number}.csv").touch()
     history = repository("history")
     _git(history, "init", "-q", "-b", "main")
