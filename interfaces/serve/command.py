@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import importlib.util
 from collections.abc import Callable
@@ -122,4 +123,6 @@ async def _until_ended(protocol: str, roots: Any, policy: Any, choice: ModelChoi
 
     server = importlib.import_module(f"ml_engineer.interfaces.serve.{protocol}")
     async with Pool(WORKERS, memory=MEMORY, seconds=SECONDS) as pool:
+        gc.collect()
+        gc.freeze()  # what is imported is never garbage: to look at it again and again holds up the loop, for 60 ms
         await server.serve(Service(roots, policy, choice, pool), address)
