@@ -6,7 +6,7 @@ outcomes = await runner.run_all(calls, malformed)      in the order of the calls
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from ml_engineer.agent.calls import Call, Gate, Outcome, Tools
@@ -29,6 +29,7 @@ class Runner:
     gate: Gate
     ledger: Ledger
     notify: Listener
+    _ended: dict[str, Outcome] = field(default_factory=dict)  # of the answer at work, until all of it is done
 
     async def run_all(self, calls: list[Call], malformed: dict[str, str]) -> list[Outcome]:
         """Neighbours that only read run side by side, all others one after the other."""
@@ -38,10 +39,14 @@ class Runner:
                 outcomes += await asyncio.gather(*(self._run(call, malformed) for call in group))
             else:
                 outcomes += [await self._run(call, malformed) for call in group]
+        self._ended.clear()
         return outcomes
 
     def interrupted(self, call: Call) -> Outcome:
         """What to say of a call that the user cut short: what it gave, if it came so far. Nothing is run."""
+        ended = self._ended.pop(call.key, None)
+        if ended is not None:
+            return ended
         done = self.ledger.result(call.key)
         if done is not None:
             return Outcome.of(done)
@@ -54,6 +59,7 @@ class Runner:
         else:
             refusal = None if self.ledger.begun(call.key) else await self.gate.refuses(call)
             outcome = Outcome(refusal, is_error=True) if refusal is not None else await self._do(call)
+        self._ended[call.key] = outcome
         self.notify("tool_end", agent=self.transcript.name, id=call.id, name=call.name, **outcome.record())
         return outcome
 

@@ -141,14 +141,14 @@ def _faulty(fault: Fault, turn: Turn, blocks: list[Block], body: Request) -> Ans
         events = [*events[:middle], f"event: error\ndata: {error}\n\n".encode()]
     else:
         part = b"".join(events[: _cut_at(fault.kind, events)])
-        stall = fault.seconds if fault.kind == "stall" else 0.0
+        stall = fault.seconds if fault.kind.startswith("stall") else 0.0
         return Answer(200, part, "text/event-stream", cut=True, stall=stall)
     return Answer(200, b"".join(events), "text/event-stream")
 
 
 def _cut_at(kind: str, events: list[bytes]) -> int:
     """How many events are sent before the connection drops."""
-    marks = {"cut_tool_json": b"input_json_delta", "cut_text": b"text_delta"}
+    marks = {"cut_tool_json": b"input_json_delta", "cut_text": b"text_delta", "stall_text": b"text_delta"}
     if kind in marks:
         places = [at for at, event in enumerate(events) if marks[kind] in event]
         return places[len(places) // 2] + 1 if places else len(events) // 2

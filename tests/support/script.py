@@ -33,7 +33,8 @@ Block = dict[str, Any]
 Request = dict[str, Any]
 
 FAULTS = frozenset(
-    "error_event cut_text cut_tool_json cut_after_call truncate malformed stall empty not_json disconnect".split()
+    "error_event cut_text cut_tool_json cut_after_call truncate malformed stall stall_text empty not_json "
+    "disconnect".split()
 )
 _PLACEHOLDER = re.compile(r"<<(.+?)>>")
 
@@ -55,7 +56,7 @@ class Fault:
 
     @classmethod
     def read(cls, raw: Any) -> Fault:
-        """From `529`, `"cut_text"`, `{status: 429, retry_after: 2}` or `{stall: 0.5}`."""
+        """From `529`, `"cut_text"`, `{status: 429, retry_after: 2}`, `{stall: 0.5}` or `{stall_text: 0.5}`."""
         if isinstance(raw, Fault):
             return raw
         if isinstance(raw, int):
@@ -64,8 +65,9 @@ class Fault:
             return cls(raw)
         if isinstance(raw, dict) and "status" in raw:
             return cls("status", **raw)
-        if isinstance(raw, dict) and set(raw) == {"stall"}:
-            return cls("stall", seconds=float(raw["stall"]))
+        for kind in ("stall", "stall_text"):  # silence at once, or in the middle of the text
+            if isinstance(raw, dict) and set(raw) == {kind}:
+                return cls(kind, seconds=float(raw[kind]))
         raise ScriptError(f"unknown fault {raw!r}; known: an HTTP status, {', '.join(sorted(FAULTS))}")
 
 
