@@ -23,6 +23,7 @@ from ml_engineer.agent.lean import import_langgraph
 from ml_engineer.agent.prices import is_priced
 from ml_engineer.agent.runs import Run
 from ml_engineer.agent.secrets import Secrets
+from ml_engineer.delegation.brief import template
 from ml_engineer.delegation.connect import connect
 from ml_engineer.delegation.desk import Desk, Entry
 from ml_engineer.delegation.graph import hand_all
@@ -70,7 +71,7 @@ def caps_of(dollars: float, priced: bool) -> Caps:
 class Made(BaseModel):
     """The hand-offs of a run as the delegate node leaves them, and the report's fields that they fill."""
 
-    model_config = ConfigDict(extra="forbid", defer_build=True)
+    model_config = ConfigDict(extra="forbid")
     handoffs: list[Handoff] = []
     fields: dict[str, Claim] = {}
 
@@ -149,6 +150,11 @@ def open_peers(
     )
     desk.recall()
     return Peers(desk, settings, chain_from())
+
+
+async def get_ready() -> None:
+    """Compile the template of the briefs: beside what is waited for anyway."""
+    template()
 
 
 # --- once a run -------------------------------------------------------------------------------------------------------

@@ -4,12 +4,12 @@
 assessment as JSON through a pipe. Where forking is not safe (threads are running, as in a server) or not to be had, the
 assessment is made in a thread of this process instead.
 
-Importing this module is cheap: what assessing needs is imported where it runs.
+Importing this module is cheap, asyncio and what assessing needs are imported where they are used: the sooner the child
+is there, the more is imported beside it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
 import os
@@ -55,7 +55,15 @@ class Survey:
             os.setpgid(pid, pid)
         return cls(root, pid, reader)
 
+    def __enter__(self) -> Survey:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.cancel()
+
     async def __call__(self) -> Assessment:
+        import asyncio
+
         if self.pipe is None or self.pid is None:
             from ml_engineer.assessment.assess import assess
 
@@ -89,6 +97,8 @@ def _child(root: Path, writer: int) -> None:
     os.setpgid(0, 0)  # out of reach of the terminal's interrupt: the parent decides what that means
     try:
         gc.disable()  # it lives for one assessment
+        # Looking through all distributions for plugins takes longer than making our models, and none has a use here.
+        os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
         try:
             from ml_engineer.assessment.assess import assess
 

@@ -12,6 +12,7 @@ does no harm and a resumed run picks up what is there.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -167,7 +168,7 @@ async def _drive(app: CompiledStateGraph[State, Context, State, State], config: 
 async def survey_node(state: State, runtime: Any) -> State:
     context: Context = runtime.context
     if context.run.read("survey.json") is None:
-        assessment = await context.survey()
+        assessment, _ = await asyncio.gather(context.survey(), handoffs.get_ready())
         context._assessment = assessment
         context.run.write("survey.json", assessment.model_dump_json().encode())
     return {"stage": "surveyed"}

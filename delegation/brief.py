@@ -17,7 +17,8 @@ _PART = re.compile(r"(?:^|\s)\((\d+)\) ")
 
 
 @cache
-def _template() -> Template:
+def template() -> Template:
+    """The brief's template, compiled once."""
     environment = Environment(
         loader=PackageLoader("ml_engineer.prompts", "delegation"),
         undefined=StrictUndefined,
@@ -33,7 +34,7 @@ def render(
     handoff: Handoff, peer: Peer, *, asker: str, repository: str, timeout: float, cost: str | None, deeper: int
 ) -> str:
     """The brief. `timeout` in seconds; `cost` the most it may cost, as text; `deeper` levels the peer may ask on."""
-    return _template().render(
+    return template().render(
         handoff=handoff,
         peer=peer,
         asker=asker,

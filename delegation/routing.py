@@ -92,7 +92,7 @@ def _worth(triggers: Sequence[Trigger], threshold: Severity) -> bool:
 
 
 def _by_words(cue: Cue, task: str) -> Iterator[Trigger]:
-    for pattern in cue.words:
+    for pattern in cue.words if task else ():
         match = re.search(pattern, task, re.IGNORECASE)
         if match is not None:
             yield Trigger(f"the task says “{one_line(_around(task, match))}”", None)
@@ -174,5 +174,5 @@ def _evidence(fired: Sequence[Fired]) -> list[Evidence]:
     kept: dict[str, Evidence] = {}
     for trigger in (trigger for one in fired for trigger in one.triggers):
         for item in trigger.evidence[:MAX_PLACES]:
-            kept.setdefault(repr(item), item)
+            kept.setdefault(item.model_dump_json(), item)
     return list(kept.values())[:MAX_EVIDENCE]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import sys
 from pathlib import Path
@@ -10,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ml_engineer.agent.runs import Run
 from ml_engineer.agent.survey import Survey
 from ml_engineer.assessment.target import TargetError, open_target
-from ml_engineer.interfaces.jobs import review_job, review_meta
 from ml_engineer.interfaces.model import ModelChoice, model_options
 from ml_engineer.interfaces.options import ALL_STEPS, FORMATS, SEVERITIES, Format, Refusal, StepList
 from ml_engineer.interfaces.progress import Progress
 from ml_engineer.interfaces.render import emit
 
 if TYPE_CHECKING:
+    from ml_engineer.agent.runs import Run
     from ml_engineer.report.schema import Report
 
 
@@ -59,25 +57,33 @@ def review(
         raise Refusal(str(error)) from error
     known = _fingerprints(baseline)
     _writable(output)
-    meta = review_meta(
-        root,
-        offline=offline,
-        model=model,
-        max_cost=max_cost,
-        max_turns=max_turns,
-        steps=steps,
-        baseline=baseline,
-        known=known,
-    )
-    if ModelChoice.of(meta).offline and not offline and sys.stderr.isatty():
-        _hint("No key and no server for a model: the report is the engine's alone. `ml-engineer doctor` says more.")
-    report = conduct(meta, resume=None)
+    with Survey.start(root) as survey:  # at once: what is imported from here on is imported beside it
+        from ml_engineer.interfaces.jobs import review_meta
+
+        meta = review_meta(
+            root,
+            offline=offline,
+            model=model,
+            max_cost=max_cost,
+            max_turns=max_turns,
+            steps=steps,
+            baseline=baseline,
+            known=known,
+        )
+        if ModelChoice.of(meta).offline and not offline and sys.stderr.isatty():
+            _hint("No key and no server for a model: the report is the engine's alone. `ml-engineer doctor` says more.")
+        report = conduct(meta, survey=survey)
     finish(report, kind, output, fail_on)
 
 
-def conduct(meta: dict[str, Any], resume: Run | None) -> Report:
+def conduct(meta: dict[str, Any], *, resume: Run | None = None, survey: Survey | None = None) -> Report:
     """Do the job as `meta` says, in sight of whoever waits at the terminal."""
-    survey = Survey.start(Path(meta["target"])) if resume is None or resume.read("survey.json") is None else None
+    if survey is None and (resume is None or resume.read("survey.json") is None):
+        survey = Survey.start(Path(meta["target"]))
+    import asyncio
+
+    from ml_engineer.interfaces.jobs import review_job
+
     progress = Progress()
     done: list[Report] = []
 

@@ -18,9 +18,12 @@ SCHEMA_VERSION = "1.0"
 
 
 class Model(BaseModel):
-    """Base of all records: an unknown field is an error, so that a typo cannot pass for data."""
+    """Base of all records: an unknown field is an error, so that a typo cannot pass for data.
 
-    model_config = ConfigDict(extra="forbid", defer_build=True)
+    Each class is built where it stands: whichever uses it then need not build it again.
+    """
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class Severity(StrEnum):
