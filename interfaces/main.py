@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "rules": ("rules", "rules", "List the rules, or explain one."),
     "peers": ("peers", "peers", "List the peers that questions are handed to, or say why a run did."),
     "doctor": ("doctor", "doctor", "Say what this machine has and lacks."),
+    "export": ("export", "export", "Write this product as a plugin of another system."),
     "completion": ("completion", "completion", "Print the shell completion script."),
 }
 

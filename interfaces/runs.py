@@ -11,7 +11,6 @@ import click
 
 from ml_engineer.agent import runs as store
 from ml_engineer.interfaces.options import FORMATS, SEVERITIES, Format, Refusal
-from ml_engineer.interfaces.render import emit
 from ml_engineer.interfaces.review import conduct, finish
 
 if TYPE_CHECKING:
@@ -60,7 +59,8 @@ def show(run_id: str) -> None:
 @click.argument("run_id")
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False))
-def report(run_id: str, kind: Format, output: Path | None) -> None:
+@click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit 1 where a finding is at or above this severity.")
+def report(run_id: str, kind: Format, output: Path | None, fail_on: str | None) -> None:
     """Render the sealed report of a finished run again."""
     from ml_engineer.report.seal import ReportError, load
 
@@ -71,9 +71,10 @@ def report(run_id: str, kind: Format, output: Path | None) -> None:
             f"run {run.id} is {run.state}: it has no report yet; go on with: ml-engineer runs resume {run.id}"
         )
     try:
-        emit(load(run.folder / "report.json"), kind, output)
+        sealed = load(run.folder / "report.json")
     except ReportError as error:
         raise Refusal(str(error)) from error
+    finish(sealed, kind, output, fail_on)
 
 
 @runs.command()
