@@ -31,6 +31,7 @@ $(STAMP): requirements.lock pyproject.toml
 docs: $(STAMP)  ## renew what is generated from the code
 	$(BIN)/python -m ml_engineer.assessment.rules_index
 	$(BIN)/ml-engineer rules --markdown > docs/rules.md
+	$(BIN)/python -m ml_engineer.interfaces.schemas
 
 lock:  ## renew requirements.lock (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet --upgrade --output-file requirements.lock

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -23,10 +25,11 @@ from ml_engineer.interfaces.options import Refusal
     multiple=True,
     help="Read peers of this folder too, such as a repository's .claude/agents.",
 )
-def peers(graph: bool, why: str | None, folders: tuple[Path, ...]) -> None:
+@click.option("--json", "as_json", is_flag=True, help="The list as JSON (docs/schema/peers.json).")
+def peers(graph: bool, why: str | None, folders: tuple[Path, ...], as_json: bool) -> None:
     """List the peers that questions are handed to, with how each is reached and where it is defined."""
-    if graph and why is not None:
-        raise click.UsageError("--graph draws the routes, --why explains a run; give one of them")
+    if graph + as_json + (why is not None) > 1:
+        raise click.UsageError("--graph draws the routes, --why explains a run, --json lists; give one of them")
     if why is not None:
         click.echo(_explain(why), nl=False)
         return
@@ -40,7 +43,26 @@ def peers(graph: bool, why: str | None, folders: tuple[Path, ...]) -> None:
         settings = read_settings(config_path())
     except DelegationError as error:
         raise Refusal(str(error)) from error
-    click.echo(listed(directory, settings), nl=False)
+    if as_json:
+        click.echo(json.dumps(records(directory, settings), indent=1, ensure_ascii=False))
+    else:
+        click.echo(listed(directory, settings), nl=False)
+
+
+def records(directory: Directory, settings: Settings) -> dict[str, Any]:
+    """The list for other programs: peers, limits, and what is wrong."""
+    entries = [
+        {
+            "name": name,
+            "summary": directory.peers[name].summary,
+            "reached_by": _way(directory.peers[name], settings.peers.get(name)),
+            "cues": [cue.id for cue in CUES if cue.peer == name],
+            "source": directory.peers[name].source,
+        }
+        for name in [*PEERS, *sorted(set(directory.peers) - set(PEERS))]
+    ]
+    limits = {name: getattr(settings, name) for name in ("threshold", "parallel", "depth", "hand_offs", "max_cost")}
+    return {"peers": entries, "limits": limits, "problems": list(directory.problems)}
 
 
 def listed(directory: Directory, settings: Settings) -> str:

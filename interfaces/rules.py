@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import click
 
 from ml_engineer.assessment.rules_index import RuleInfo, load
@@ -16,9 +19,13 @@ STEPS = (
 @click.command()
 @click.argument("rule_id", metavar="[ID]", required=False)
 @click.option("--markdown", is_flag=True, help="As a Markdown document (docs/rules.md).")
-def rules(rule_id: str | None, markdown: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="As JSON (docs/schema/rules.json).")
+def rules(rule_id: str | None, markdown: bool, as_json: bool) -> None:
     """List the rules, or explain the rule ID (for example MLE0501)."""
-    if rule_id is not None:
+    if as_json:
+        found = load() if rule_id is None else find(rule_id)
+        click.echo(json.dumps({"rules": [record(rule) for rule in found]}, indent=1, ensure_ascii=False))
+    elif rule_id is not None:
         click.echo("\n".join(explain(rule) for rule in find(rule_id)), nl=False)
     elif markdown:
         click.echo(document(load()), nl=False)
@@ -38,6 +45,22 @@ def find(rule_id: str) -> list[RuleInfo]:
     raise click.UsageError(
         f"there is no rule {rule_id}; near it: {', '.join(near[:8])}. `ml-engineer rules` lists all."
     )
+
+
+def record(rule: RuleInfo) -> dict[str, Any]:
+    """One rule for other programs."""
+    return {
+        "id": rule.key,
+        "name": rule.name,
+        "step": rule.step,
+        "step_name": STEPS[rule.step - 1],
+        "severity": rule.severity,
+        "title": rule.title,
+        "why": rule.why,
+        "remedy": rule.remedy,
+        "rests_on": rule.source,
+        "peers": list(rule.peers),
+    }
 
 
 def explain(rule: RuleInfo) -> str:

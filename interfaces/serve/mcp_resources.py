@@ -14,6 +14,7 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError
 
 from ml_engineer.assessment.rules_index import load as load_rules
+from ml_engineer.interfaces.rules import record
 from ml_engineer.interfaces.serve.common import Refused
 from ml_engineer.interfaces.serve.results import RuleItem, RuleList, RunList
 from ml_engineer.interfaces.serve.service import Service
@@ -46,7 +47,7 @@ def add_resources(server: MCPServer, service: Service) -> None:
     @server.resource("rules://all", mime_type="application/json", title="Rules")
     async def rules() -> str:
         """Every rule, with why it matters and what to do."""
-        return RuleList(rules=[RuleItem.of(rule) for rule in load_rules()]).model_dump_json(indent=1)
+        return RuleList(rules=[RuleItem(**record(rule)) for rule in load_rules()]).model_dump_json(indent=1)
 
     @server.resource("rule://{rule_id}", mime_type="application/json", title="Rule")
     async def rule(rule_id: str) -> str:

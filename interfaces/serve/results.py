@@ -10,13 +10,13 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ml_engineer.assessment.rules_index import RuleInfo
 from ml_engineer.report.schema import (
     SECTION_FIELDS,
     STEP_NAMES,
     ClaimState,
     Finding,
     Handoff,
+    Measurement,
     Report,
     Severity,
 )
@@ -183,21 +183,6 @@ class RuleItem(Result):
     rests_on: str
     peers: list[str]
 
-    @classmethod
-    def of(cls, rule: RuleInfo) -> RuleItem:
-        return cls(
-            id=rule.key,
-            name=rule.name,
-            step=rule.step,
-            step_name=STEP_NAMES[rule.step],
-            severity=rule.severity,
-            title=rule.title,
-            why=rule.why,
-            remedy=rule.remedy,
-            rests_on=rule.source,
-            peers=list(rule.peers),
-        )
-
 
 class RuleList(Result):
     """A rule; several where one id has parts."""
@@ -306,12 +291,23 @@ class Answer(Result):
     cost: str
 
 
-class Measured(Result):
-    """Figures, as the tool gives them; `folder` holds the records behind them."""
+class Figures(Result):
+    """What was measured. `record` and each figure's record are files below `folder`."""
 
-    text: str
-    data: dict[str, object]
-    folder: str
+    measurements: list[Measurement]
+    record: str = Field(description="the raw figures")
+    level: str = Field(description="of the sandbox in which it ran")
+    changed: list[str] = Field(description="files of the repository that it changed")
+    method: str
+    failures: dict[str, int] | None = Field(default=None, description="of a benchmark: requests that failed, by reason")
+    model: str | None = Field(default=None, description="of a model: the class that was loaded")
+    output: str | None = Field(default=None, description="of a training: the end of what it printed")
+    folder: str = Field(description="where the records are kept")
+
+
+class Measured(Result):
+    text: str = Field(description="the figures for a reader, with what not to conclude from them")
+    figures: Figures
 
 
 class RunItem(Result):

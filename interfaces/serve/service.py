@@ -16,15 +16,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from ml_engineer.agent.runs import Event, Run, RunError, list_folders
-from ml_engineer.assessment.rules_index import load as load_rules
 from ml_engineer.interfaces.implement import MODES, begin, work
 from ml_engineer.interfaces.jobs import review_meta
 from ml_engineer.interfaces.model import ModelChoice
 from ml_engineer.interfaces.options import ALL_STEPS, Refusal
+from ml_engineer.interfaces.rules import find, record
 from ml_engineer.interfaces.serve.aside import aside, ask_at
 from ml_engineer.interfaces.serve.common import Policy, Refused, Roots
-from ml_engineer.interfaces.serve.results import Answer, HandoffItem, Measured, Routes, RuleItem, RuleList, RunItem
+from ml_engineer.interfaces.serve.results import (
+    Answer,
+    Figures,
+    HandoffItem,
+    Measured,
+    Routes,
+    RuleItem,
+    RuleList,
+    RunItem,
+)
 from ml_engineer.report.schema import (
     PIPELINE_COLUMNS,
     SECTION_FIELDS,
@@ -161,12 +172,11 @@ class Service:
 
     def rule(self, name: str) -> RuleList:
         """A rule by its id or name; several where one id has parts."""
-        wanted, rules = name.strip().upper(), load_rules()
-        found = [rule for rule in rules if wanted in (rule.id, rule.key.upper(), rule.name.upper())]
-        if not found:
-            near = [rule.id for rule in rules if rule.id.startswith(wanted[:5])] or [rule.id for rule in rules[:5]]
-            raise Refused(f"there is no rule {name[:80]!r}; near it: {', '.join(dict.fromkeys(near[:8]))}")
-        return RuleList(rules=[RuleItem.of(rule) for rule in found])
+        try:
+            found = find(name.strip())
+        except click.UsageError as error:
+            raise Refused(error.message) from error
+        return RuleList(rules=[RuleItem(**record(rule)) for rule in found])
 
     async def route(self, task: str, run_id: str | None) -> Routes:
         """Which peers the task is for: by its words, and with a run by what was found there. Nobody is asked."""
@@ -310,7 +320,7 @@ class Service:
             raise Refused(error.message) from error
         if folder is None:
             raise Refused(result.text)
-        return Measured(text=result.text, data=result.data, folder=str(folder))
+        return Measured(text=result.text, figures=Figures(**result.data, folder=str(folder)))
 
 
 def _fields(report: Report) -> dict[str, Claim]:

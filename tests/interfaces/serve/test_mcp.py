@@ -12,8 +12,10 @@ import pytest
 from mcp import Client
 
 from ml_engineer.agent.runs import ID
+from ml_engineer.interfaces import schemas
 from ml_engineer.report.schema import Report
 from tests.interfaces.serve.conftest import Place
+from tests.interfaces.test_schemas import validator
 from tests.support.mcp_server import SCRIPT, HttpServer, clean_environment, http_client, stdio
 
 TOOLS = {
@@ -32,6 +34,7 @@ async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
     result = await client.call_tool(tool, arguments)
     assert not result.is_error, result.content
     assert isinstance(result.structured_content, dict)
+    validator(f"mcp-{tool}").validate(result.structured_content)
     return result.structured_content
 
 
@@ -58,7 +61,9 @@ def test_a_client_over_stdio_reviews_and_reads_on(place: Place, mode: Any) -> No
         async with Client(stdio(place.root, place.home), mode=mode) as client:
             tools = {tool.name: tool for tool in (await client.list_tools()).tools}
             assert set(tools) == TOOLS
-            assert all(tool.output_schema for tool in tools.values()), "every tool says what it gives"
+            for name, tool in tools.items():
+                assert tool.output_schema is not None, "every tool says what it gives"
+                assert set(tool.output_schema["properties"]) == set(schemas.schema(f"mcp-{name}")["properties"])
 
             result = await client.call_tool("review_repository", {"path": "prototype"}, progress_callback=progress)
             review = result.structured_content
@@ -87,8 +92,9 @@ def test_a_client_over_stdio_reviews_and_reads_on(place: Place, mode: Any) -> No
             report = Report.model_validate_json(await resource(client, f"report://{run_id}"))
             assert report.digest == review["digest"]
             assert (await resource(client, f"report://{run_id}/markdown")).startswith("## ML Production System")
-            runs = json.loads(await resource(client, "runs://all"))["runs"]
-            assert runs[0]["run_id"] == run_id
+            runs = json.loads(await resource(client, "runs://all"))
+            validator("mcp-runs").validate(runs)
+            assert runs["runs"][0]["run_id"] == run_id
 
     asyncio.run(session())
     done = [one[0] for one in heard]

@@ -18,6 +18,7 @@ from mcp import Client, MCPError
 
 from ml_engineer.agent.runs import Run, list_folders
 from tests.interfaces.serve.test_mcp import call, refusal
+from tests.interfaces.test_schemas import validator
 from tests.support.mcp_server import HttpServer, Human, http_client, http_server, until
 from tests.support.messages_server import MessagesServer
 from tests.support.review import make_prototype
@@ -130,6 +131,7 @@ def test_the_human_approves_the_plan_and_the_branch_is_made(acting: Open, mode: 
             result = await client.call_tool("implement", arguments, progress_callback=progress)
             assert not result.is_error, result.content
             assert isinstance(result.structured_content, dict)
+            validator("mcp-implement").validate(result.structured_content)
             return result.structured_content
 
     done = asyncio.run(session())
@@ -221,9 +223,9 @@ def test_a_measurement_asks_before_it_runs_the_command(acting: Open, mode: Any) 
     async def session() -> None:
         async with one.client(human, mode) as client:
             done = await call(client, "measure", path=one.target.name, training=TRAINING)
-            figures = {figure["name"]: figure["value"] for figure in done["data"]["measurements"]}
+            figures = {figure["name"]: figure["value"] for figure in done["figures"]["measurements"]}
             assert figures["training accuracy"] == 0.75
-            assert Path(done["folder"], "measurements").is_dir()
+            assert Path(done["figures"]["folder"], "measurements").is_dir()
             said = await refusal(client, "measure", path=one.target.name, training=TRAINING)
             assert "the user said no" in said
 
@@ -236,7 +238,7 @@ def test_a_measurement_in_full_asks_nobody_and_needs_one_kind(acting: Open) -> N
 
     async def session() -> None:
         async with one.client() as client:
-            assert (await call(client, "measure", path=one.target.name, training=TRAINING))["data"]
+            assert (await call(client, "measure", path=one.target.name, training=TRAINING))["figures"]
             assert "exactly one of" in await refusal(client, "measure", path=one.target.name)
             failing = {**TRAINING, "command": "exit 3"}
             assert "3" in await refusal(client, "measure", path=one.target.name, training=failing)
@@ -257,6 +259,6 @@ def test_a_question_that_is_never_answered_holds_nobody_up(acting: Open) -> None
             with pytest.raises(MCPError):
                 await forged
         async with one.client(Human([True])) as client:
-            assert (await call(client, "measure", path=one.target.name, training=TRAINING))["data"]
+            assert (await call(client, "measure", path=one.target.name, training=TRAINING))["figures"]
 
     asyncio.run(session())
