@@ -84,6 +84,11 @@ class Peers:
     settings: Settings
     chain: Chain
 
+    @property
+    def asks(self) -> bool:
+        """Whether anybody can be asked, which may cost something."""
+        return bool(self.desk.transports)
+
     async def hand_off(self, findings: Sequence[Finding], claims: Mapping[str, Claim], task: str = "") -> list[Handoff]:
         """Route, then ask in parallel or queue. What a peer does never raises."""
         import_langgraph()

@@ -36,6 +36,7 @@ from ml_engineer.report.atomic import write_atomic
 
 ID = re.compile(r"^[0-9]{8}-[0-9]{6}-[0-9a-f]{6}$")
 Event = dict[str, Any]
+REPORT = "report.json"  # of the artefacts, the one that is flushed to the disk in every run
 
 
 class RunError(Exception):
@@ -68,6 +69,7 @@ class Run:
     folder: Path | None
     meta: dict[str, Any]
     listeners: list[Callable[[Event], None]] = field(default_factory=list)
+    costly: bool = True  # its artefacts survive a loss of power; without it only the report does
     _artefacts: dict[str, bytes] = field(default_factory=dict)
     _log: IO[bytes] | None = None
     _lock: IO[bytes] | None = None
@@ -129,7 +131,7 @@ class Run:
         if self.folder is None:
             self._artefacts[name] = data
         else:
-            write_atomic(self.folder / name, data)
+            write_atomic(self.folder / name, data, lasting=self.costly or name == REPORT)
 
     def read(self, name: str) -> bytes | None:
         """An artefact, or None where there is none of this name."""
@@ -169,7 +171,7 @@ class Run:
     @property
     def state(self) -> str:
         """finished, running or interrupted."""
-        if self.folder is None or (self.folder / "report.json").exists():
+        if self.folder is None or (self.folder / REPORT).exists():
             return "finished"
         with (self.folder / "lock").open("ab") as lock:
             try:

@@ -135,6 +135,7 @@ async def review(context: Context) -> Report:
     """Run the workflow, or go on with it where the run was interrupted, and give the sealed report."""
     import_langgraph()
     run = context.run
+    run.costly = context.agent is not None or (context.peers is not None and context.peers.asks)
     config = {"configurable": {"thread_id": run.id}, "recursion_limit": RECURSION_LIMIT, **callbacks()}
     with sparing() if context.agent is None else nullcontext():
         if run.folder is None:
@@ -145,6 +146,9 @@ async def review(context: Context) -> Report:
             from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
             async with AsyncSqliteSaver.from_conn_string(str(run.folder / "graph.db")) as saver:
+                # Not each commit is flushed to the disk: what a loss of power takes from the checkpoints, the
+                # artefacts of a run that costs something still have.
+                await saver.conn.execute("PRAGMA synchronous = NORMAL")
                 await _drive(build_graph().compile(checkpointer=saver), config, context)
     data = run.read("report.json")
     assert data is not None, "the seal node leaves the report"

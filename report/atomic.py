@@ -8,8 +8,11 @@ import secrets
 from pathlib import Path
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write beside `path`, flush to disk, rename over it. On an error the old file stands, and nothing else."""
+def write_atomic(path: Path, data: bytes, *, lasting: bool = True) -> None:
+    """Write beside `path`, flush to disk, rename over it. On an error the old file stands, and nothing else.
+
+    Without `lasting` nothing is flushed: whole or not at all for every process, but perhaps not after a loss of power.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
@@ -17,13 +20,15 @@ def write_atomic(path: Path, data: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         raise
-    _sync_directory(path.parent)
+    if lasting:
+        _sync_directory(path.parent)
 
 
 def _sync_directory(directory: Path) -> None:
