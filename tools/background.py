@@ -15,12 +15,12 @@ from ml_engineer.tools.truncate import head_and_tail
 
 
 class BashOutputInput(ToolInput):
-    bash_id: str = Field(description="The id that Bash gave, such as bash_1.")
-    filter: str | None = Field(None, description="Regular expression (Python); only lines that match are shown.")
+    bash_id: str = Field(description="The id that Bash gave.")
+    filter: str | None = Field(None, description="Regular expression: only these lines; the others count as read.")
 
 
 class KillShellInput(ToolInput):
-    shell_id: str = Field(description="The id that Bash gave, such as bash_1.")
+    shell_id: str = Field(description="The id that Bash gave.")
 
 
 async def read_output(context: Context, call: BashOutputInput) -> ToolResult:
@@ -72,8 +72,7 @@ def _status(shell: Shell) -> str:
 
 BASH_OUTPUT = Tool(
     "BashOutput",
-    "Gives what a background command has written since the last time it was asked, and whether it still runs.\n"
-    "- Use it after Bash with run_in_background; filter shows only matching lines, the others count as read too.",
+    "Gives what a background command has written since the last call, and whether it still runs.",
     BashOutputInput,
     read_output,
     read_only=True,

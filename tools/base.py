@@ -37,6 +37,8 @@ class ToolResult:
 
 
 Input = TypeVar("Input", bound=ToolInput)
+_UNTOLD = frozenset("title additionalProperties minLength maxLength minItems maxItems minimum maximum".split())
+_EMPTY: tuple[object, ...] = ("", ".", [], False, 0)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,11 @@ class Tool(Generic[Input]):
 
 
 def input_schema(model: type[ToolInput]) -> dict[str, Any]:
-    """JSON schema of `model` without pydantic's noise: no titles, no `$ref`, no `null` branch for optional ones."""
+    """JSON schema of `model` as far as it tells a model something, since it is sent with every request.
+
+    Without titles, `$ref` and `null` branches, without bounds and empty defaults: what is out of bounds, or a parameter
+    that does not exist, is refused with a message when it comes.
+    """
     schema = model.model_json_schema(by_alias=True)
     definitions = schema.pop("$defs", {})
     clean = _clean(schema, definitions)
@@ -81,6 +87,6 @@ def _clean(node: Any, definitions: dict[str, Any]) -> Any:
     for key, value in node.items():
         if key == "properties":  # here a key is a parameter's name, which may well be "title"
             cleaned[key] = {name: _clean(prop, definitions) for name, prop in value.items()}
-        elif key != "title":
+        elif key not in _UNTOLD and not (key == "default" and value in _EMPTY):
             cleaned[key] = _clean(value, definitions)
     return cleaned

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from typing import Any
 
@@ -14,22 +15,17 @@ from ml_engineer.tools.context import Context
 from ml_engineer.tools.launch import LaunchError
 from ml_engineer.tools.shells import Shell
 from ml_engineer.tools.terminal import neutralise
-from ml_engineer.tools.truncate import MAX_CHARS, clip_line, head_and_tail
+from ml_engineer.tools.truncate import clip_line, head_and_tail
 
 DEFAULT_TIMEOUT_MS = 120_000
 MAX_TIMEOUT_MS = 600_000
 
-DESCRIPTION = f"""Runs a command with bash in the workspace and gives its output and exit code.
+DESCRIPTION = f"""Runs a command with bash in the workspace root, in a new shell each time: cd does not carry over.
 
-- Use it for programs: tests, builds, git, package managers, scripts. To look at files use Read, Grep, Glob and LS; to
-  change them Edit, MultiEdit and Write: they are confined, checked and can be undone file by file.
-- Each command starts in the workspace root in a new shell: `cd` and variables do not carry over. Join steps with &&.
-- Nobody answers questions: standard input is closed. Use flags such as --yes.
-- timeout is in milliseconds, {DEFAULT_TIMEOUT_MS:,} by default, at most {MAX_TIMEOUT_MS:,}. When it is reached the
-  command and all it started are ended, and the output so far is given.
-- run_in_background starts a server or a long run and returns an id at once; read it with BashOutput, end it with
-  KillShell. Whatever a foreground command leaves running with & is ended with it.
-- Output over {MAX_CHARS:,} characters is shown with its middle left out; all of it is in a file that Read can open."""
+- For programs: tests, builds, git. Files have tools of their own, whose changes can be undone.
+- Standard input is closed: use flags such as --yes.
+- When timeout ({MAX_TIMEOUT_MS:,} ms at most) is reached, the command and all it started are ended.
+- run_in_background starts a server or a long run and returns an id for BashOutput and KillShell."""
 
 # Exit codes that are an answer and not a failure, by program.
 _ANSWERS = {
@@ -44,12 +40,10 @@ _LAST_CD = re.compile(r"(?:^|[;&\n])\s*cd(?:\s+[^;&|\n]*)?\s*$")
 
 
 class BashInput(ToolInput):
-    command: str = Field(min_length=1, description="The command, as it would be typed at a prompt.")
-    timeout: int = Field(
-        DEFAULT_TIMEOUT_MS, ge=1, le=MAX_TIMEOUT_MS, description="Milliseconds after which it is ended."
-    )
-    description: str = Field("", description="What the command does, in five to ten words, for the user.")
-    run_in_background: bool = Field(False, description="Start it and return at once with an id for BashOutput.")
+    command: str = Field(min_length=1, description="The command.")
+    timeout: int = Field(DEFAULT_TIMEOUT_MS, ge=1, le=MAX_TIMEOUT_MS, description="Milliseconds.")
+    description: str = Field("", description="What it does, in a few words, for the user.")
+    run_in_background: bool = Field(False, description="Return at once.")
 
 
 async def run(context: Context, call: BashInput) -> ToolResult:
@@ -58,9 +52,12 @@ async def run(context: Context, call: BashInput) -> ToolResult:
         launch = context.launcher.prepare(call.command, cwd=workspace.root, network=context.network)
     except LaunchError as error:
         raise ToolError(f"The command was not run: {error}") from None
-    checkpoint, uncovered = await asyncio.to_thread(context.checkpoints.begin_command, step=context.step)
+    checkpoint, uncovered = await _keep_tree(context)
     try:
         shell = await context.shells.start(launch, call.command, background=call.run_in_background)
+    except asyncio.CancelledError:
+        context.checkpoints.finish_command(checkpoint)
+        raise
     except OSError as error:
         context.checkpoints.finish_command(checkpoint)
         raise ToolError(f"The command could not be started: {error.strerror} ({launch.argv[0]}).") from error
@@ -82,6 +79,18 @@ async def run(context: Context, call: BashInput) -> ToolResult:
     result = _result(call, shell, timed_out, changes, uncovered, notes)
     context.shells.forget(shell)
     return result
+
+
+async def _keep_tree(context: Context) -> tuple[int, list[str]]:
+    """The checkpoint before a command. One that is cancelled meanwhile is closed: left open, it would take all that the
+    user changes from now on for the command's."""
+    beginning = asyncio.ensure_future(asyncio.to_thread(context.checkpoints.begin_command, step=context.step))
+    try:
+        return await asyncio.shield(beginning)
+    except asyncio.CancelledError:
+        with contextlib.suppress(ToolError):
+            context.checkpoints.finish_command((await beginning)[0])
+        raise
 
 
 def record_changes(context: Context, shell: Shell) -> CommandChanges:

@@ -20,23 +20,20 @@ from ml_engineer.tools.write import encode
 
 DESCRIPTION = """Replaces a piece of text in a file that was read before.
 
-- old_string must be exactly the file's text, white space included, without Read's line numbers. It is never matched
-  loosely; only line endings need not be thought of: \\n stands for the file's own.
-- It must occur once: add lines around it until it does, or set replace_all.
-- Encoding, byte order mark, line endings, permissions and all other bytes stay as they are.
-- In a notebook give cell, the index that Read shows; the text is looked for in that cell's source.
-- Several changes to one file: MultiEdit. A new file: Write. The change can be undone."""
+- old_string must be exactly the file's text, white space included, without Read's line numbers; \\n stands for the
+  file's own line ending. It must occur once: add lines around it until it does, or set replace_all.
+- Several changes to one file: MultiEdit. A new file: Write."""
 
 _AROUND = 3  # lines shown before and after
 _SHOWN = 30
 
 
 class EditInput(ToolInput):
-    file_path: str = Field(min_length=1, description="Path of the file, absolute or relative to the workspace root.")
-    old_string: str = Field(description="The text to replace, exactly as it is in the file.")
-    new_string: str = Field(description="The text to put in its place; empty to delete.")
+    file_path: str = Field(min_length=1, description="Path from the workspace root.")
+    old_string: str = Field(description="The text to replace.")
+    new_string: str = Field(description="What to put in its place; empty to delete.")
     replace_all: bool = Field(False, description="Replace every occurrence.")
-    cell: int | None = Field(None, ge=0, description="In a notebook: index of the cell, from 0.")
+    cell: int | None = Field(None, ge=0, description="In a notebook: index of the cell.")
 
 
 class Change(Protocol):
@@ -152,7 +149,7 @@ def snippet(applied: Applied) -> str:
     if lines[-1] == "" and last_line + 1 < first + len(lines):
         lines.pop()  # what follows the last line end is no line
     wanted = last_line - first + _AROUND + 1
-    numbered = [f"{first + n:>6}\t{clip_line(shown(line), 300)}" for n, line in enumerate(lines[:wanted], 1)]
+    numbered = [f"{first + n}\t{clip_line(shown(line), 300)}" for n, line in enumerate(lines[:wanted], 1)]
     if len(numbered) > _SHOWN:
         middle = f"     …\t({len(numbered) - _SHOWN} lines)"
         numbered = [*numbered[: _SHOWN // 2], middle, *numbered[-_SHOWN // 2 :]]

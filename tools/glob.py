@@ -14,15 +14,12 @@ from ml_engineer.tools.workspace import Workspace
 
 CAP = 100
 
-DESCRIPTION = f"""Finds files by name pattern; the most recently changed come first.
-
-- "*.py" matches at any depth, "src/*.py" only there, "**/" any folders, {{a,b}} either; matching is case-sensitive.
-- Files that .gitignore names and those in .git are left out, hidden ones are not. The first {CAP} are given, with the
-  total. For contents use Grep, for one folder LS."""
+DESCRIPTION = f"""Finds files by name, the latest changed first, at most {CAP}. "*.py" matches at any depth, "src/*.py"
+only there, "**/" any folders, {{a,b}} either. What .gitignore names is left out."""
 
 
 class GlobInput(ToolInput):
-    pattern: str = Field(min_length=1, description='The pattern, such as "**/*.py" or "Dockerfile*".')
+    pattern: str = Field(min_length=1, description='Such as "src/**/*.py" or "Dockerfile*".')
     path: str = Field(".", description="Folder to search; the workspace root by default.")
 
 

@@ -17,30 +17,24 @@ from ml_engineer.tools.truncate import clip_line, head
 DEFAULT_HEAD_LIMIT = 250
 _MAX_LINE = 500
 
-DESCRIPTION = f"""Searches file contents with a regular expression (ripgrep's: no look-around, no back-references).
-
-- Use it instead of grep or rg in Bash. Escape what is meant literally: interface\\{{\\}}.
-- output_mode: files_with_matches (paths, the default), content (lines, with -A, -B, -C), count (matches by file).
-- glob narrows by path ("*.py" at any depth, "src/**/*.py" from path, "!*.min.js" leaves out), type by file kind.
-- A pattern is matched within lines; multiline lets it, and the dot, cross them.
-- Files in .git, those that .gitignore names, and binary ones are left out.
-- The first {DEFAULT_HEAD_LIMIT} results are given; head_limit and offset show others."""
+DESCRIPTION = """Searches file contents with a regular expression (ripgrep's: no look-around). What .gitignore names and
+binary files are left out. output_mode: files_with_matches (paths), content (lines, with -A, -B, -C), count."""
 
 
 class GrepInput(ToolInput):
     pattern: str = Field(min_length=1, description="The regular expression.")
-    path: str = Field(".", description="File or folder to search; the workspace root by default.")
-    glob: str | None = Field(None, description='Only files whose path matches, such as "*.py" or "**/*.{yml,yaml}".')
-    type: str | None = Field(None, description=f"Only files of this kind: {', '.join(TYPES)}.")
+    path: str = Field(".", description="File or folder; the workspace root by default.")
+    glob: str | None = Field(None, description='Only these files: "*.py", "src/**/*.yml"; "!*.min.js" leaves out.')
+    type: str | None = Field(None, description="Only files of this kind: py, md, yaml, js, docker, …")
     output_mode: Mode = Field("files_with_matches", description="What to give.")
-    before: int = Field(0, alias="-B", ge=0, le=50, description="Lines to show before each match (content).")
-    after: int = Field(0, alias="-A", ge=0, le=50, description="Lines to show after each match (content).")
-    around: int = Field(0, alias="-C", ge=0, le=50, description="Lines to show before and after each match (content).")
-    numbers: bool = Field(True, alias="-n", description="Show line numbers (content).")
-    ignore_case: bool = Field(False, alias="-i", description="Ignore upper and lower case.")
-    multiline: bool = Field(False, description="Let the pattern match across lines.")
-    head_limit: int = Field(DEFAULT_HEAD_LIMIT, ge=1, description="At most this many lines, files or counts.")
-    offset: int = Field(0, ge=0, description="Leave out this many first.")
+    before: int = Field(0, alias="-B", ge=0, le=50, description="Lines before each match.")
+    after: int = Field(0, alias="-A", ge=0, le=50, description="Lines after each match.")
+    around: int = Field(0, alias="-C", ge=0, le=50, description="Lines around each match.")
+    numbers: bool = Field(True, alias="-n", description="Line numbers.")
+    ignore_case: bool = Field(False, alias="-i", description="Ignore case.")
+    multiline: bool = Field(False, description="Match across lines, the dot too.")
+    head_limit: int = Field(DEFAULT_HEAD_LIMIT, ge=1, description="Results to give.")
+    offset: int = Field(0, ge=0, description="Results to leave out first.")
 
 
 async def run(context: Context, call: GrepInput) -> ToolResult:

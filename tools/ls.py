@@ -14,15 +14,12 @@ from ml_engineer.tools.terminal import neutralise
 
 MAX_ENTRIES = 1_000
 
-DESCRIPTION = f"""Lists one folder of the workspace: folders first, with a trailing slash, then files with their sizes.
-
-- Hidden and git-ignored entries are shown too; ignore leaves out names by pattern. At most {MAX_ENTRIES:,} entries.
-- To find files by name anywhere use Glob, by content Grep."""
+DESCRIPTION = """Lists one folder: folders first, then files with their sizes, hidden ones too."""
 
 
 class LSInput(ToolInput):
-    path: str = Field(".", description="The folder, absolute or relative to the workspace root.")
-    ignore: list[str] = Field([], description='Name patterns to leave out, such as "*.pyc".')
+    path: str = Field(".", description="The folder; the workspace root by default.")
+    ignore: list[str] = Field([], description='Names to leave out, such as "*.pyc".')
 
 
 async def run(context: Context, call: LSInput) -> ToolResult:

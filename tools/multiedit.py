@@ -11,23 +11,21 @@ from ml_engineer.tools.edit import Applied, apply, report, text_of
 from ml_engineer.tools.write import encode
 
 DESCRIPTION = """Makes several replacements in one file that was read before; all of them or, if one fails, none.
-
-- edits are applied in order, each to what the one before left; each follows Edit's rules (exact, once, or replace_all).
-- In a notebook each edit names its cell. The whole change can be undone at once."""
+Each edit follows Edit's rules and works on what the one before left."""
 
 
 class OneEdit(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    old_string: str = Field(description="The text to replace, exactly as it is after the edits before this one.")
-    new_string: str = Field(description="The text to put in its place; empty to delete.")
+    old_string: str = Field(description="The text to replace.")
+    new_string: str = Field(description="What to put in its place.")
     replace_all: bool = Field(False, description="Replace every occurrence.")
-    cell: int | None = Field(None, ge=0, description="In a notebook: index of the cell, from 0.")
+    cell: int | None = Field(None, ge=0, description="In a notebook: index of the cell.")
 
 
 class MultiEditInput(ToolInput):
-    file_path: str = Field(min_length=1, description="Path of the file, absolute or relative to the workspace root.")
-    edits: list[OneEdit] = Field(min_length=1, description="The replacements, in the order in which they are made.")
+    file_path: str = Field(min_length=1, description="Path from the workspace root.")
+    edits: list[OneEdit] = Field(min_length=1, description="The replacements, in order.")
 
 
 async def run(context: Context, call: MultiEditInput) -> ToolResult:

@@ -99,4 +99,4 @@ def _region(lines: list[str], at: int, count: int) -> str:
     """Lines around `at`, numbered as Read numbers them; tabs stay tabs."""
     first = max(0, at - 1)
     stop = min(len(lines), at + min(count, _SHOWN) + 1)
-    return "\n".join(f"{n + 1:>6}\t{clip_line(shown(lines[n]), 300)}" for n in range(first, stop))
+    return "\n".join(f"{n + 1}\t{clip_line(shown(lines[n]), 300)}" for n in range(first, stop))

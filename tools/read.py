@@ -10,19 +10,18 @@ from pydantic import Field
 from ml_engineer.tools import notebook
 from ml_engineer.tools.base import Tool, ToolError, ToolInput, ToolResult
 from ml_engineer.tools.context import Context
-from ml_engineer.tools.ledger import content_hash, short_hash
+from ml_engineer.tools.ledger import content_hash
 from ml_engineer.tools.textfile import decode, shown
 from ml_engineer.tools.truncate import MAX_CHARS, clip_line, head
 
 DEFAULT_LIMIT = 2_000
 _OUTPUT_SHOWN = 800  # characters of one cell's output
 
-DESCRIPTION = f"""Reads a text file of the workspace; each line comes as its number, a tab, and the line.
+DESCRIPTION = f"""Reads a text file; each line comes as its number, a tab, and the line.
 
-- Up to {DEFAULT_LIMIT:,} lines and {MAX_CHARS:,} characters; offset and limit choose a part. Long lines are clipped.
-- A file must be read before Edit, MultiEdit or Write may change it, and again when it has changed since.
-- Notebooks (.ipynb) come cell by cell, with their index for Edit's cell parameter; offset and limit count cells.
-- Several Read calls in one turn run side by side. For folders use LS, to find files Glob, to find text Grep."""
+- At most {MAX_CHARS:,} characters at once; offset and limit choose a part. Long lines are clipped.
+- A file must be read before it may be changed, and again when it has changed since.
+- Notebooks come cell by cell, with the index that Edit wants."""
 
 # What the first bytes say of a file that is no text, and what can be done with it.
 _SIGNATURES = (
@@ -45,9 +44,9 @@ _SIGNATURES = (
 
 
 class ReadInput(ToolInput):
-    file_path: str = Field(min_length=1, description="Path of the file, absolute or relative to the workspace root.")
-    offset: int = Field(1, ge=0, description="First line to show, from 1 (notebook: first cell, from 0).")
-    limit: int = Field(DEFAULT_LIMIT, ge=1, description="How many lines (or cells) to show.")
+    file_path: str = Field(min_length=1, description="Path from the workspace root.")
+    offset: int = Field(1, ge=0, description="First line, from 1 (notebook: first cell, from 0).")
+    limit: int = Field(DEFAULT_LIMIT, ge=1, description="Lines (or cells) to show.")
 
 
 async def run(context: Context, call: ReadInput) -> ToolResult:
@@ -66,22 +65,26 @@ async def run(context: Context, call: ReadInput) -> ToolResult:
     start = max(0, call.offset - 1)
     if start >= len(lines) and lines:
         raise ToolError(f"{call.file_path} has {len(lines):,} lines; offset {call.offset:,} is past its end.")
-    numbered = [
-        f"{start + n:>6}\t{clip_line(shown(line))}" for n, line in enumerate(lines[start : start + call.limit], 1)
-    ]
+    numbered = [f"{start + n}\t{clip_line(shown(line))}" for n, line in enumerate(lines[start : start + call.limit], 1)]
     kept, left_out = head(numbered)
     end = start + len(kept)
     context.ledger.shown(path, raw, start + 1, end, len(lines))
-    facts = [f"lines {start + 1:,}-{end:,} of {len(lines):,}" if lines else "empty file"]
+    facts = [_extent(start, end, len(lines))]
     facts += [file.label] if file.label else []
     facts += ["mixed line endings"] if file.mixed_newlines else ["CRLF line endings"] if file.newline == "\r\n" else []
     facts += ["no newline at the end"] if lines and not ends_with_newline else []
-    facts.append(f"sha256 {short_hash(content_hash(raw))}")
     if end < len(lines):
         facts.append(f"go on with offset {end + 1}")
     data: dict[str, Any] = {"path": path, "sha256": content_hash(raw), "lines": len(lines)}
     data |= {"first": start + 1, "last": end, "encoding": file.encoding, "truncated": left_out > 0}
     return ToolResult("\n".join([*kept, f"[{', '.join(facts)}]"]), data)
+
+
+def _extent(start: int, end: int, total: int) -> str:
+    """How much of the file is shown."""
+    if end - start < total:
+        return f"lines {start + 1:,}-{end:,} of {total:,}"
+    return "empty file" if not total else f"{total:,} line{'s' if total > 1 else ''}"
 
 
 def _cells(context: Context, call: ReadInput, path: str, raw: bytes, text: str) -> ToolResult:
@@ -94,7 +97,6 @@ def _cells(context: Context, call: ReadInput, path: str, raw: bytes, text: str) 
     end = start + len(kept)
     context.ledger.shown(path, raw, start + 1, end, len(cells))
     facts = [f"cells {start}-{end - 1} of {len(cells)}" if kept else "no cells"]
-    facts.append(f"sha256 {short_hash(content_hash(raw))}")
     if end < len(cells):
         facts.append(f"go on with offset {end}")
     data = {"path": path, "sha256": content_hash(raw), "cells": len(cells), "first": start, "last": end - 1}
@@ -104,7 +106,7 @@ def _cells(context: Context, call: ReadInput, path: str, raw: bytes, text: str) 
 def _cell_lines(cell: notebook.Cell) -> list[str]:
     lines = [f"--- cell {cell.index} ({cell.kind}) ---"]
     source = cell.source.split("\n") if cell.source else []
-    lines += [f"{number:>6}\t{clip_line(shown(line))}" for number, line in enumerate(source, 1)]
+    lines += [f"{number}\t{clip_line(shown(line))}" for number, line in enumerate(source, 1)]
     for output in cell.outputs:
         text = _output_text(output)
         if text:

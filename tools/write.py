@@ -10,16 +10,12 @@ from ml_engineer.tools.context import Context
 from ml_engineer.tools.ledger import short_hash
 from ml_engineer.tools.textfile import TextFile, decode
 
-DESCRIPTION = """Writes a whole file: makes a new one, with its folders, or replaces one.
-
-- A file that exists must have been read in full and be unchanged since. For a change of a part use Edit or MultiEdit.
-- Content is written as UTF-8 with line endings as given; a file that is replaced keeps its encoding, its byte order
-  mark, its CRLF line endings and its permissions.
-- The change can be undone. Files in .git cannot be written."""
+DESCRIPTION = """Writes a whole file, new or in place of one that was read in full; folders are made.
+For a change of a part use Edit or MultiEdit."""
 
 
 class WriteInput(ToolInput):
-    file_path: str = Field(min_length=1, description="Path of the file, absolute or relative to the workspace root.")
+    file_path: str = Field(min_length=1, description="Path from the workspace root.")
     content: str = Field(description="All of the file's new content.")
 
 

@@ -70,7 +70,7 @@ def test_from_the_first_look_to_the_last_undo(tools: Any, root: Path) -> None:
     assert "has not been read" in tools.no("Edit", file_path="churn/train.py", old_string="zeros", new_string="ones")
     text = tools.ok("Read", file_path="churn/train.py", offset=7, limit=3)
     assert text.startswith(
-        "     7\tdef train(rows):\n     8\t    weights = np.zeros(rows.shape[1])\n     9\t    return weights\n"
+        "7\tdef train(rows):\n8\t    weights = np.zeros(rows.shape[1])\n9\t    return weights\n"
     )
 
     # Edit: one exact piece; the answer shows the new lines.
@@ -81,7 +81,7 @@ def test_from_the_first_look_to_the_last_undo(tools: Any, root: Path) -> None:
         old_string="def train(rows):\n",
         new_string="def train(rows, seed=0):\n    np.random.seed(seed)\n",
     )
-    assert "     7\tdef train(rows, seed=0):\n     8\t    np.random.seed(seed)\n" in done
+    assert "7\tdef train(rows, seed=0):\n8\t    np.random.seed(seed)\n" in done
 
     # MultiEdit: several pieces of a CRLF file, all or none, and it stays a CRLF file.
     tools.ok("Read", file_path="churn/serve.py")

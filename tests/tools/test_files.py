@@ -18,19 +18,18 @@ from ml_engineer.tools.textfile import decode
 from ml_engineer.tools.workspace import TEMPORARY
 
 
-def test_read_numbers_lines_and_gives_the_hash(tools: Any, root: Path) -> None:
+def test_read_numbers_lines_and_keeps_the_hash(tools: Any, root: Path) -> None:
     (root / "a.py").write_text("one\ntwo")
     result = tools.call("Read", file_path=str(root / "a.py"))
-    digest = hashlib.sha256(b"one\ntwo").hexdigest()
-    expected = f"     1\tone\n     2\ttwo\n[lines 1-2 of 2, no newline at the end, sha256 {digest[:12]}]"
+    expected = "1\tone\n2\ttwo\n[2 lines, no newline at the end]"
     assert result.text == expected
-    assert result.data["sha256"] == digest and result.data["path"] == "a.py"
+    assert result.data["sha256"] == hashlib.sha256(b"one\ntwo").hexdigest() and result.data["path"] == "a.py"
 
 
 def test_read_goes_through_a_long_file_in_parts(tools: Any, root: Path) -> None:
     (root / "long.txt").write_text("".join(f"{n}\n" for n in range(1, 5_001)))
     text = tools.ok("Read", file_path="long.txt")
-    assert "go on with offset 2001]" in text and "  2000\t2000\n" in text and "2001\t" not in text
+    assert "go on with offset 2001]" in text and "\n2000\t2000\n" in text and "2001\t" not in text
     assert "[lines 4,999-5,000 of 5,000" in tools.ok("Read", file_path="long.txt", offset=4_999)
     tools.no("Write", file_path="long.txt", content="x")  # lines 2001-4998 were not seen
     tools.ok("Read", file_path="long.txt", offset=2_001, limit=2_000)
@@ -41,7 +40,7 @@ def test_read_goes_through_a_long_file_in_parts(tools: Any, root: Path) -> None:
 def test_read_clips_huge_lines_and_stops_at_its_size(tools: Any, root: Path) -> None:
     (root / "min.js").write_text("x" * 100_000 + "\nend\n")
     text = tools.ok("Read", file_path="min.js")
-    assert "[98,000 more characters on this line]" in text and "     2\tend" in text and len(text) < 3_000
+    assert "[98,000 more characters on this line]" in text and "2\tend" in text and len(text) < 3_000
     (root / "wide.txt").write_text(("y" * 1_500 + "\n") * 100)
     text = tools.ok("Read", file_path="wide.txt")
     assert len(text) < 31_000 and "go on with offset 20]" in text
@@ -51,12 +50,12 @@ def test_read_clips_huge_lines_and_stops_at_its_size(tools: Any, root: Path) -> 
     ("raw", "shown", "fact"),
     [
         (b"", "", "empty file"),
-        (b"a\r\nb\r\n", "     1\ta\n     2\tb\n", "CRLF line endings"),
-        (b"a\r\nb\n", "     1\ta\n     2\tb\n", "mixed line endings"),
-        (b"\xef\xbb\xbfa\n", "     1\ta\n", "UTF-8 with byte order mark"),
-        (b"caf\xe9\n", "     1\tcaf\u00e9\n", "LATIN-1"),
-        ("é".encode() + b"\xff\n", "     1\té\ufffd\n", "UTF-8 with invalid bytes"),
-        ("a\n".encode("utf-16"), "     1\ta\n", "UTF-16-LE with byte order mark"),
+        (b"a\r\nb\r\n", "1\ta\n2\tb\n", "CRLF line endings"),
+        (b"a\r\nb\n", "1\ta\n2\tb\n", "mixed line endings"),
+        (b"\xef\xbb\xbfa\n", "1\ta\n", "UTF-8 with byte order mark"),
+        (b"caf\xe9\n", "1\tcaf\u00e9\n", "LATIN-1"),
+        ("é".encode() + b"\xff\n", "1\té\ufffd\n", "UTF-8 with invalid bytes"),
+        ("a\n".encode("utf-16"), "1\ta\n", "UTF-16-LE with byte order mark"),
     ],
 )
 def test_read_says_what_kind_of_text_it_is(tools: Any, root: Path, raw: bytes, shown: str, fact: str) -> None:
@@ -139,11 +138,11 @@ def test_schemas_are_clean_and_stable() -> None:
         text = json.dumps(definition)
         assert text == json.dumps(tool.definition())
         schema = definition["input_schema"]
-        assert schema["type"] == "object" and schema["additionalProperties"] is False
-        for noise in ('"title"', "$ref", "$defs", "anyOf", "null"):
+        assert schema["type"] == "object"
+        for noise in ('"title"', "$ref", "$defs", "anyOf", "null", "additionalProperties", "minLength", "maximum"):
             assert noise not in json.dumps(schema), f"{noise} in the schema of {tool.name}"
         assert all(prop.get("description") for prop in schema["properties"].values())
-        assert 40 < len(definition["description"]) < 1_500
+        assert 40 < len(definition["description"]) < 700
     assert list(TOOLS)[:8] == ["LS", "Read", "Grep", "Glob", "Bash", "Write", "Edit", "MultiEdit"]
 
 
