@@ -1,17 +1,17 @@
-"""From the user's settings to transports: who is reached how. The protocols' libraries are imported at use."""
+"""From the user's settings to transports: who is reached how. What a transport needs is imported where it is used."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from ml_engineer.delegation.peers import Peer
 from ml_engineer.delegation.routes import PEERS
 from ml_engineer.delegation.settings import DelegationError, PeerSettings, Settings, TransportName
-from ml_engineer.delegation.transports.a2a import A2A
-from ml_engineer.delegation.transports.base import Transport
-from ml_engineer.delegation.transports.command import Command
 from ml_engineer.delegation.transports.local import Local, RunPeer
-from ml_engineer.delegation.transports.mcp import MCP
+
+if TYPE_CHECKING:
+    from ml_engineer.delegation.transports.base import Transport
 
 
 def connect(peers: Mapping[str, Peer], settings: Settings, local: RunPeer | None = None) -> dict[str, Transport]:
@@ -37,11 +37,17 @@ def _transport(settings: PeerSettings, way: TransportName, local: RunPeer | None
         case "local":
             return Local(local) if local is not None else None
         case "command":
+            from ml_engineer.delegation.transports.command import Command
+
             return Command(settings.command)
         case "a2a":
+            from ml_engineer.delegation.transports.a2a import A2A
+
             assert settings.url is not None, "the settings require it"
             return A2A(settings.url, settings.token_env)
         case "mcp":
+            from ml_engineer.delegation.transports.mcp import MCP
+
             return MCP(settings.tool, settings.argument, settings.url, settings.command, settings.token_env)
         case "queue":
             return None
