@@ -270,7 +270,9 @@ async def ask_peer(chat: Chat, session: Session, peer: str, question: str, evide
         chat.console.markdown(reply.answer)
         chat.console.say(f"Answer of {peer}; {_worth(reply)}.", "dim")
     else:
-        raise Refusal(f"{peer} gave no answer ({done.state.value}): {reply.error or reply.answer}")
+        written = session.folder / "handoffs" / f"{done.id}.reply.txt"
+        kept = f". What it wrote: {written}" if written.exists() else ""
+        raise Refusal(f"{peer} gave no answer ({done.state.value}): {reply.error or reply.answer}{kept}")
 
 
 def _worth(reply: PeerReply) -> str:

@@ -6,6 +6,7 @@ The scripted server answers; tools, permissions, checkpoints, transcript and run
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -25,6 +26,7 @@ from ml_engineer.agent.toolloop import Why
 from ml_engineer.agent.transcript import Transcript
 from ml_engineer.assessment.assess import assess
 from ml_engineer.report.schema import Handoff, HandoffState
+from ml_engineer.tools.checkpoints import Checkpoints
 from ml_engineer.tools.permissions import Decision, Mode
 from tests.support.agents import Heard
 from tests.support.conversation import APP, DEBUG_OFF, make_repository, opened, said
@@ -467,6 +469,39 @@ def test_a_turn_stopped_in_the_middle_of_a_command_keeps_what_was_done_and_close
     assert not (root / "never.txt").exists()
     roles = [message["role"] for message in server.requests[-1].body["messages"]]
     assert roles == ["user", "assistant", "user"], "results and words are one message: roles alternate"
+
+
+def test_a_turn_stopped_right_before_a_command_takes_nothing_of_the_users_for_its_own(
+    root: Path, run: Run, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve([[call("Bash", command="touch never.txt")], [text("I see.")]])
+    begun, go_on, real = threading.Event(), threading.Event(), Checkpoints.begin_command
+
+    def slow(self: Checkpoints, *, step: str = "") -> Any:
+        begun.set()
+        assert go_on.wait(30)
+        return real(self, step=step)
+
+    monkeypatch.setattr(Checkpoints, "begin_command", slow)
+
+    async def go() -> None:
+        async with opened(run, server.url, tmp_path) as session:
+            task = asyncio.create_task(session.say("Make it"))
+            await until(begun.is_set)
+            task.cancel()
+            await asyncio.sleep(0)
+            go_on.set()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            (root / "app.py").write_text("mine = True\n")
+        async with opened(again(run), server.url, tmp_path) as session:
+            assert session.diff() == ""
+            assert session.undo() is None
+            session.run.close()
+
+    asyncio.run(go())
+    assert (root / "app.py").read_text() == "mine = True\n"
+    assert not (root / "never.txt").exists()
 
 
 def test_a_turn_stopped_at_the_question_for_permission_did_nothing(
