@@ -22,6 +22,7 @@ from ml_engineer.interfaces.serve.a2a_card import REST, RPC, card
 from ml_engineer.interfaces.serve.a2a_executor import Executor
 from ml_engineer.interfaces.serve.a2a_store import BoundedTaskStore
 from ml_engineer.interfaces.serve.common import Address, serve_http
+from ml_engineer.interfaces.serve.logs import log_in_lines
 from ml_engineer.interfaces.serve.service import Service
 from ml_engineer.tools.permissions import Mode
 
@@ -31,6 +32,7 @@ MAX_TASKS = 256  # that are remembered; the oldest that have ended are forgotten
 
 async def serve(service: Service, address: Address) -> None:
     """Until interrupted; what is at work then is stopped."""
+    log_in_lines()
     await serve_http(application(service, address), address, "", public=frozenset({CARD}))
 
 

@@ -21,11 +21,10 @@ from a2a.server.tasks import TaskUpdater
 from a2a.types import Message
 
 from ml_engineer.interfaces.options import ALL_STEPS
-from ml_engineer.interfaces.serve.narrate import Narration
+from ml_engineer.interfaces.serve.narrate import Narration, headline
 from ml_engineer.interfaces.serve.service import Caller
 from ml_engineer.report import markdown
 from ml_engineer.report.schema import Report
-from ml_engineer.report.summary import readiness_line, severity_line, summarise
 
 JSON, MARKDOWN = "application/json", "text/markdown"
 PATIENCE = 3600.0  # seconds that a question waits for its answer
@@ -137,11 +136,3 @@ async def hand_over(talk: Talk, report: Report) -> None:
     await talk.updater.add_artifact([new_raw_part(sealed, JSON, "report.json")], name="report.json", last_chunk=True)
     await talk.updater.add_artifact([new_text_part(text, MARKDOWN)], name="report.md", last_chunk=True)
     await talk.updater.complete(talk.updater.new_agent_message([new_text_part(headline(report))]))
-
-
-def headline(report: Report) -> str:
-    """The outcome in a line or two."""
-    summary = summarise(report)
-    head = f"{report.repository.name}: {readiness_line(summary)}; {severity_line(summary)}. Run {report.run.id}."
-    branch = [note for note in report.run.notes if note.startswith("branch: ")]
-    return " ".join([head, *branch, *summary.gaps])

@@ -45,6 +45,7 @@ from ml_engineer.interfaces.serve.acp_session import Door, Session
 from ml_engineer.interfaces.serve.acp_stage import NAME, title
 from ml_engineer.interfaces.serve.acp_wire import Wire
 from ml_engineer.interfaces.serve.common import Refused
+from ml_engineer.interfaces.serve.logs import log_in_lines
 from ml_engineer.interfaces.serve.service import Service
 from ml_engineer.tools.permissions import Mode
 
@@ -65,6 +66,7 @@ MAX_LISTED = 100  # sessions in one answer
 
 async def serve(service: Service, address: None) -> None:
     """Until the editor closes the input; what is at work then is stopped. ACP has no address."""
+    log_in_lines()
     wire = await Wire.open()
     agent = Agent(service)
     connection = AgentSideConnection(agent, wire, listening=False)  # type: ignore[arg-type] # its optional methods

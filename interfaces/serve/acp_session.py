@@ -44,7 +44,7 @@ from ml_engineer.interfaces.serve import acp_updates as updates
 from ml_engineer.interfaces.serve.acp_prompt import buffer
 from ml_engineer.interfaces.serve.acp_stage import NAME, Stage
 from ml_engineer.interfaces.serve.common import Policy, Refused
-from ml_engineer.interfaces.serve.narrate import Narration
+from ml_engineer.interfaces.serve.narrate import Narration, brief
 from ml_engineer.interfaces.serve.order import IMPLEMENT, NO_PEER, Order
 from ml_engineer.interfaces.serve.service import Caller, Service
 from ml_engineer.report import markdown
@@ -94,6 +94,7 @@ class Session:
         self._stack = contextlib.AsyncExitStack()
         self._talk: Talk | None = None
         self._asked = 0
+        self._reports: list[Report] = []  # of which the model has not been told yet
 
     # --- turns ----------------------------------------------------------------------------------------------------
 
@@ -181,8 +182,7 @@ class Session:
         sealed = self.run.folder.parent / report.run.id / "report.json"
         link = resource_link_block("report.json", sealed.as_uri(), mime_type="application/json", title="Sealed report")
         self.stage.show(update_agent_message(link))
-        if self._talk is not None:
-            self._talk.keep(f"The user has had a review made, run {report.run.id}", text)
+        self._reports.append(report)
 
     async def _confirm(self, question: str) -> bool:
         """A yes-or-no question that belongs to no tool call, such as a plan's approval."""
@@ -214,6 +214,9 @@ class Session:
             self._talk = await self._stack.enter_async_context(
                 open_session(self.run, settings=settings, mode=self.mode, ask=self._ask, notify=self._hear, caps=caps)
             )
+        while self._reports:
+            report = self._reports.pop(0)
+            self._talk.keep(f"The user has had this made: {report.run.mode} {report.run.id}", brief(report))
         ending = await self._talk.say(text)
         self._show_usage(self._talk)
         return self._stop(ending)

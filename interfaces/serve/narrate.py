@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ml_engineer.agent.workflow import ORDERED, node_name
-from ml_engineer.report.schema import STEP_NAMES
+from ml_engineer.report.schema import STEP_NAMES, Report
+from ml_engineer.report.summary import readiness_line, severity_line, summarise
+from ml_engineer.report.text import one_line, where
 
 State = Literal["pending", "active", "done"]
 _READ, _SEAL = "Read the repository", "Check the evidence and seal the report"
@@ -57,3 +59,20 @@ class Narration:
 
 def _state(done: bool, begun: bool) -> State:
     return "done" if done else "active" if begun else "pending"
+
+
+def headline(report: Report) -> str:
+    """The outcome in a line or two."""
+    summary = summarise(report)
+    head = f"{report.repository.name}: {readiness_line(summary)}; {severity_line(summary)}. Run {report.run.id}."
+    branch = [note for note in report.run.notes if note.startswith("branch: ")]
+    return " ".join([head, *branch, *summary.gaps])
+
+
+def brief(report: Report) -> str:
+    """The outcome for a model that goes on talking: the headline, what to fix first, and where all of it is."""
+    first = [
+        f"- {one.severity.value} {one.rule}: {one_line(one.title)} ({where(one.evidence[0])})"
+        for one in summarise(report).fix_first
+    ]
+    return "\n".join([headline(report), *first, f"All of it: ml-engineer runs report {report.run.id}"])
