@@ -1,3 +1,20 @@
-"""Brings a prototype machine-learning repository to production."""
+"""Brings a prototype machine-learning repository to production.
+
+`ml_engineer_graph` is the review as a compiled LangGraph graph (`interfaces/langgraph_export.py`). LangGraph is imported
+when it is asked for, not before.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ml_engineer.interfaces.langgraph_export import ml_engineer_graph as ml_engineer_graph
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "ml_engineer_graph":
+        from ml_engineer.interfaces import langgraph_export
+
+        return langgraph_export.ml_engineer_graph
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
