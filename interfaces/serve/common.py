@@ -224,6 +224,7 @@ def _listen(address: Address) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((address.host, address.port))
+        listener.listen(128)  # before the address is said: whoever reads it may connect at once
     except (OSError, OverflowError) as error:
         listener.close()
         raise Refusal(f"--http {address.host}:{address.port}: {error}; choose another address or port") from error
