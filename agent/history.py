@@ -12,6 +12,7 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ml_engineer.agent.prompts import quoted
 from ml_engineer.agent.session_log import SessionLog
 from ml_engineer.report.text import one_line
 from ml_engineer.tools.base import ToolError
@@ -41,8 +42,8 @@ class Undone:
 
     def note(self) -> str:
         """For the model, which remembers its own version of the files."""
-        paths = ", ".join(self.restored.paths)
-        return f"[The user has taken back changes of yours: {paths} as before that turn. Read again before you edit.]"
+        paths = quoted("undo", "\n".join(self.restored.paths))
+        return f"[The user has taken back changes: these files are as before that turn. Read before you edit.]\n{paths}"
 
 
 def undo(checkpoints: Checkpoints, log: SessionLog, *, force: bool = False) -> Undone | None:

@@ -16,6 +16,8 @@ A conversation (agent.session) adds
 plan         items                                  the plan that ticks off has changed (session_log.PlanItem)
 attached     path, problem                          an @path was sent with the user's words, or why it was not
 compacted    text                                   the conversation goes on in a new transcript, which begins with this
+handoff      id, peer, state, …                     a question to a peer was asked, answered, declined, queued or failed
+peer         peer, handoff, event, data             a peer in this process is at work: an event of its own loop
 problem      text                                   something that the user should know and that stops nothing
 """
 

@@ -36,7 +36,7 @@ from ml_engineer.agent.local_peer import LocalPeer
 from ml_engineer.agent.measuring import MeasuringGate
 from ml_engineer.agent.mentions import expand, shorten
 from ml_engineer.agent.profiles import ANTHROPIC
-from ml_engineer.agent.prompts import render
+from ml_engineer.agent.prompts import quoted, render
 from ml_engineer.agent.replay import Said, replay
 from ml_engineer.agent.runs import Run
 from ml_engineer.agent.session_log import NAME, Kept, PlanItem, SessionLog
@@ -308,7 +308,7 @@ class Session:
             raw = (self.root / path).read_bytes()
             aside.ledger.shown(path, raw, 1, 1, 1)
         written = change_file(aside, "Write", path, compute, whole=True)
-        self.log.note(f"[The user has changed {written.path}: {title}]")
+        self.log.note(f"[The user has changed {one_line(written.path)}: {one_line(title)}]")
         return written
 
     # --- what the user decides ------------------------------------------------------------------------------------
@@ -344,7 +344,7 @@ class Session:
         """Something that came about beside the talk (a review's result, a peer's answer): the model is told with the
         next turn, and it survives every compaction word for word."""
         self.log.keep(Kept(title, text))
-        self.log.note(f"[{title}]\n{text}")
+        self.log.note(quoted(title, text))
 
     # --- peers ----------------------------------------------------------------------------------------------------
 
@@ -362,13 +362,22 @@ class Session:
                 budget=self.budget,
                 model=self.settings.model if self.settings is not None else None,
             )
+            self._peers.desk.listen = self._hear_of_peers
         return self._peers
+
+    def _hear_of_peers(self, kind: str, /, **data: Any) -> None:
+        self.run.event(kind, **data)
+        self.listener(kind, **data)
 
     async def _ask_locally(self, ask: AskPeer) -> Written:
         """Made for each question: the model may have been changed meanwhile."""
         assert self._client is not None, "peers are local only with a model"
-        peer = LocalPeer(self._client, self.folder, self.context, self._gate(), self._ledger, self.notify)
-        return await peer(ask)
+
+        def hear(kind: str, /, **data: Any) -> None:
+            self._logged(kind, **data)
+            self.listener("peer", peer=ask.peer.name, handoff=ask.handoff.id, event=kind, data=data)
+
+        return await LocalPeer(self._client, self.folder, self.context, self._gate(), self._ledger, hear)(ask)
 
     async def _delegating(self) -> Delegating | None:
         try:
@@ -408,6 +417,10 @@ class Session:
             self.busy = False
 
     async def _compact(self) -> str:
+        try:
+            await self._open_client()
+        except ConfigError as error:
+            self.notify("problem", text=f"the conversation is compacted without a summary: {error}")
         full = self.context.spills.save("conversation", full_text(self.messages))
         carried = Carried(self._limits(), self.handoffs())
         budget = self.budget.child("compaction")
