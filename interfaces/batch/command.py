@@ -13,7 +13,8 @@ from typing import Any
 
 import click
 
-from ml_engineer.interfaces.batch.clone import Cache
+from ml_engineer.interfaces.batch.clone import Cache, trim
+from ml_engineer.interfaces.batch.cluster import ClusterEngine, ClusterError
 from ml_engineer.interfaces.batch.conduct import Plan, conduct
 from ml_engineer.interfaces.batch.engine import WARM
 from ml_engineer.interfaces.batch.index import Index, IndexRefused
@@ -22,6 +23,7 @@ from ml_engineer.interfaces.batch.sources import SourceError, find_sources
 from ml_engineer.interfaces.batch.summary import Summary
 from ml_engineer.interfaces.batch.watch import watching
 from ml_engineer.interfaces.options import SEVERITIES, Format, Refusal
+from ml_engineer.interfaces.pool import Pool
 from ml_engineer.report.schema import Severity
 from ml_engineer.report.text import one_line, plural
 
@@ -57,6 +59,10 @@ class Bytes(click.ParamType[int]):
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Not these. May be repeated.")
 @click.option("--host", metavar="PREFIX", help="The server for a source like owner/name, e.g. https://git.example.org")
 @click.option("--formats", default=",".join(PROJECTIONS), show_default=True, help="Beside the JSON of each report.")
+@click.option("--engine", type=click.Choice(("local", "ray")), default="local", show_default=True)
+@click.option(
+    "--address", metavar="HOST:PORT", help="The head node of the Ray cluster; by default one on this machine."
+)
 @click.option("--workers", type=click.IntRange(1, 256), help="Repositories at once; by default one for each core.")
 @click.option("--timeout", type=click.FloatRange(1), default=300, show_default=True, help="Seconds for a repository.")
 @click.option("--memory", type=Bytes(), default="2G", show_default=True, help="Memory for a repository.")
@@ -78,6 +84,10 @@ def batch(sources: tuple[str, ...], out: Path, resume: bool, fail_on: str | None
         found = find_sources(sources, host=options["host"], include=options["include"], exclude=options["exclude"])
     except SourceError as error:
         raise Refusal(str(error)) from error
+    if options["engine"] == "ray" and options["workers"]:
+        raise Refusal("--workers is for --engine local; a cluster uses all its cores")
+    if options["address"] and options["engine"] != "ray":
+        raise Refusal("--address is that of a Ray cluster; add --engine ray")
     if not found and not resume:
         raise Refusal("no SOURCE is given; name repositories, or use --resume to go on with those of --out")
     if resume and not (out / "batch.db").is_file():
@@ -91,7 +101,7 @@ def batch(sources: tuple[str, ...], out: Path, resume: bool, fail_on: str | None
             if options["refresh"] or options["retry"]:
                 index.again(done=options["refresh"])
             summary = _work(index, outputs, options)
-    except IndexRefused as error:
+    except (IndexRefused, ClusterError) as error:
         raise Refusal(str(error)) from error
     except OSError as error:
         raise Refusal(f"{out} cannot be written ({error}); what was done is kept, the same command goes on") from error
@@ -118,15 +128,17 @@ def _work(index: Index, outputs: Outputs, options: dict[str, Any]) -> Summary:
 
 
 async def _run(index: Index, outputs: Outputs, plan: Plan, watch: Any, options: dict[str, Any]) -> None:
-    from ml_engineer.interfaces.pool import Pool
-
-    workers = options["workers"] or len(os.sched_getaffinity(0))
-    async with Pool(workers, memory=options["memory"], seconds=options["timeout"], warm=WARM) as pool:
-        await conduct(index, outputs, pool, plan, watch)
+    async with _engine(options) as engine:
+        await conduct(index, outputs, engine, plan, watch)
     if any(source.kind == "git" for source in index.sources()):
-        from ml_engineer.interfaces.batch.clone import trim
-
         trim(plan.cache)
+
+
+def _engine(options: dict[str, Any]) -> Pool | ClusterEngine:
+    limits = {"memory": options["memory"], "seconds": options["timeout"]}
+    if options["engine"] == "ray":
+        return ClusterEngine(options["address"], **limits)
+    return Pool(options["workers"] or len(os.sched_getaffinity(0)), **limits, warm=WARM)
 
 
 def _cache_folder() -> Path:

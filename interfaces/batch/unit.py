@@ -96,7 +96,6 @@ def review_unit(given: dict[str, Any], send: Listen) -> dict[str, Any]:
         with _found(order.source, order.cache) as target:
             if order.known == (target.fingerprint, rules_version(all_rules())):
                 return {"unchanged": True}
-            send({"stage": "reviewing"})
             report, extras = review_offline(order.source, target)
             return {"fingerprint": target.fingerprint, **product(report, order, extras)}
     except Again as error:

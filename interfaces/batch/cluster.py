@@ -1,0 +1,124 @@
+"""The engine of a Ray cluster: the same unit of work, in the same kind of child, on whatever node is free.
+
+    async with ClusterEngine("10.0.0.5:6379", memory=…, seconds=…) as engine: …
+
+Each order is a Ray task for one core. The task hands it to a pool of one on its node, so that limits, crashes and their
+names are those of this machine; Ray itself only has to bring back what a lost node had under way. ml-engineer must be
+installed on every node; a source that is a folder must be there too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+from ml_engineer.interfaces.batch.engine import WARM
+from ml_engineer.interfaces.jobs import Listen, unheard
+from ml_engineer.interfaces.pool import JobError, JobFault, Pool, Work
+
+LOST = 5  # times that a task is begun again because its node or its worker was lost
+CONNECT_SECONDS = 10.0
+AHEAD = 2  # tasks for each core that are with the cluster, so that it never waits for us
+
+
+class ClusterError(Exception):
+    """The cluster cannot be used, or is gone. The message says what to do."""
+
+
+class ClusterEngine:
+    """See the module. `address` is that of the head node; None finds a cluster on this machine, or starts one."""
+
+    def __init__(self, address: str | None, *, memory: int | None, seconds: float | None) -> None:
+        self.address, self.limits = address, (memory, seconds)
+        self.workers = 1
+        self._ray: Any = None
+        self._task: Any = None
+        self._silence = contextlib.ExitStack()
+
+    async def __aenter__(self) -> Self:
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what it will do by itself; else it warns
+        try:
+            self._ray = importlib.import_module("ray")
+        except ImportError as error:
+            raise ClusterError(f"--engine ray needs Ray: pip install 'ml-engineer[ray]' ({error})") from error
+        await self._reach()
+        # Ray prints to standard output what becomes of its nodes; it is in its own logs too.
+        nowhere = self._silence.enter_context(Path(os.devnull).open("w"))
+        self._silence.enter_context(contextlib.redirect_stdout(nowhere))
+        try:
+            await asyncio.to_thread(
+                self._ray.init,
+                address=self.address,
+                include_dashboard=None if self.address else False,
+                log_to_driver=False,
+                logging_level="ERROR",
+            )
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            self._silence.close()
+            raise self._unreachable(error) from error
+        self._task = self._ray.remote(num_cpus=1, max_retries=LOST)(on_node)
+        self.workers = max(1, int(self._ray.cluster_resources().get("CPU", 1))) * AHEAD
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        try:
+            await asyncio.to_thread(self._ray.shutdown)
+        finally:
+            self._silence.close()
+
+    async def _reach(self) -> None:
+        """Find out in seconds what Ray itself finds out in minutes: that nobody is there."""
+        host, colon, port = (self.address or "").removeprefix("ray://").rpartition(":")
+        if not colon or not port.isdecimal():
+            return
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                _, writer = await asyncio.open_connection(host, int(port))
+        except (OSError, OverflowError) as error:
+            raise self._unreachable(error) from error
+        writer.close()
+
+    def _unreachable(self, error: Exception) -> ClusterError:
+        place = self.address or "this machine"
+        return ClusterError(f"the cluster at {place} cannot be reached ({error}); check --address")
+
+    async def run(self, work: Work, given: dict[str, Any], listen: Listen = unheard) -> dict[str, Any]:
+        """As `Pool.run`; nothing is heard on the way. Raises ClusterError where the cluster is gone."""
+        task = self._task.remote(work, given, *self.limits)
+        try:
+            result: dict[str, Any] = await task
+        except asyncio.CancelledError:
+            self._ray.cancel(task, force=True)
+            raise
+        except self._ray.exceptions.RayTaskError as error:
+            raise JobError(JobFault.CRASHED, f"on its node: {error.cause}") from error
+        except (self._ray.exceptions.WorkerCrashedError, self._ray.exceptions.NodeDiedError) as error:
+            raise JobError(JobFault.CRASHED, f"its node was lost {LOST + 1} times") from error
+        except self._ray.exceptions.OutOfMemoryError as error:
+            raise JobError(JobFault.MEMORY, "its node had no more memory") from error
+        except self._ray.exceptions.RayError as error:
+            raise ClusterError(f"the cluster is gone ({error}); the same command goes on with another") from error
+        if "fault" in result:
+            raise JobError(JobFault(result["fault"]), result["message"])
+        done: dict[str, Any] = result["done"]
+        return done
+
+
+def on_node(work: Work, given: dict[str, Any], memory: int | None, seconds: float | None) -> dict[str, Any]:
+    """The Ray task: the work in a child of this node, and what became of it."""
+    # A child imports its parent's main module, which is Ray's own here: half a second for nothing.
+    sys.modules["__main__"].__file__ = None
+
+    async def run() -> dict[str, Any]:
+        async with Pool(1, memory=memory, seconds=seconds, warm=WARM) as pool:
+            return await pool.run(work, given)
+
+    try:
+        return {"done": asyncio.run(run())}
+    except JobError as error:
+        return {"fault": error.kind.value, "message": str(error)}

@@ -1,0 +1,94 @@
+"""The same batch on a cluster of two nodes, of which one dies."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.interfaces.batch.conftest import Batch, tree, wait_for
+
+pytest.importorskip("ray", reason="Ray is an extra")
+Many = Callable[[int], list[Path]]
+Start = Callable[..., subprocess.Popen[str]]
+
+# Ray's own test cluster, in a process of its own: a line from us takes the second node away.
+NODES = """\
+import sys
+from ray.cluster_utils import Cluster
+small = {"num_cpus": 1, "object_store_memory": 80_000_000}
+cluster = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
+second = cluster.add_node(**small)
+print("address", cluster.address, flush=True)
+for line in sys.stdin:
+    cluster.remove_node(second, allow_graceful=False)
+    print("removed", flush=True)
+"""
+
+
+@pytest.fixture
+def cluster(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", NODES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        text=True, env=environment,
+    )  # fmt: skip
+    yield process
+    family = [process, *psutil.Process(process.pid).children(recursive=True)]
+    for one in family:
+        try:
+            one.send_signal(signal.SIGKILL)
+        except (psutil.NoSuchProcess, ProcessLookupError):
+            continue
+    psutil.wait_procs([one for one in family if isinstance(one, psutil.Process)], timeout=30)
+    process.communicate()
+
+
+def said(process: subprocess.Popen[str], word: str) -> str:
+    """What the cluster says behind a word."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(word):
+            return line.removeprefix(word).strip()
+    raise AssertionError("the cluster has ended")
+
+
+def test_a_cluster_gives_what_this_machine_gives_though_a_node_dies(
+    cluster: subprocess.Popen[str], started: Start, batch: Batch, many: Many, tmp_path: Path, out: Path
+) -> None:
+    roots = many(16)
+    (tmp_path / "empty").mkdir()
+    address = said(cluster, "address")
+    child = started(*roots, "empty", "--engine", "ray", "--address", address)
+    wait_for(lambda: len(list(out.glob("reports/*/report.json"))) >= 2)
+    assert cluster.stdin is not None
+    cluster.stdin.write("remove\n")
+    cluster.stdin.flush()
+    said(cluster, "removed")
+    shown, errors = child.communicate(timeout=120)
+    assert child.returncode == 2, errors
+    assert shown.startswith("17 repositories: 16 reviewed, 1 failed\n"), shown
+    batch(*roots, "empty", into=tmp_path / "local")
+    assert tree(out / "reports") == tree(tmp_path / "local" / "reports")
+    for name in ("summary.json", "findings.csv"):
+        assert (out / name).read_bytes() == (tmp_path / "local" / name).read_bytes()
+
+
+def test_a_cluster_that_is_not_there_is_said(started: Start, batch: Batch, many: Many, out: Path) -> None:
+    roots = many(1)
+    child = started(*roots, "--engine", "ray", "--address", "127.0.0.1:9")
+    _, errors = child.communicate(timeout=120)
+    assert child.returncode == 2
+    assert "the cluster at 127.0.0.1:9 cannot be reached" in errors
+    assert "Traceback" not in errors
+    assert batch(*roots).exit_code == 0
+
+
+def test_options_that_do_not_fit_are_refused(batch: Batch, many: Many) -> None:
+    roots = many(1)
+    assert "--engine ray" in batch(*roots, "--address", "h:1").stderr
+    assert "--workers is for" in batch(*roots, "--engine", "ray", "--workers", "3").stderr
