@@ -9,7 +9,7 @@ cannot be resolved makes no edge.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -96,12 +96,15 @@ def closure_of(repo: Repo, entries: Iterable[Entry]) -> Closure:
     return closure
 
 
-def successors(repo: Repo, unit: Unit, *, started: bool) -> set[Unit]:
-    """Units that a unit leads to directly. `started`: the module is run as a script, so its main guard counts."""
+def successors(repo: Repo, unit: Unit, *, started: bool) -> Collection[Unit]:
+    """Units that a unit leads to directly, in the order of its text: a closure that is cut short is the same each time.
+
+    `started`: the module is run as a script, so its main guard counts.
+    """
     key = (unit, started)
-    cache: dict[tuple[Unit, bool], set[Unit]] = repo.__dict__.setdefault("_successor_cache", {})
+    cache: dict[tuple[Unit, bool], dict[Unit, None]] = repo.__dict__.setdefault("_successor_cache", {})
     if key not in cache:
-        cache[key] = set(_edges(repo, unit, started))
+        cache[key] = dict.fromkeys(_edges(repo, unit, started))
     return cache[key]
 
 
@@ -132,17 +135,23 @@ def _table_values(module: Module) -> dict[Function | None, list[ast.expr]]:
     found: dict[Function | None, list[ast.expr]] | None = module.__dict__.get("_table_values")
     if found is None:
         found = {}
-        for node in ast.walk(module.tree):
-            if isinstance(node, ast.Dict):
-                names = [value for value in node.values if isinstance(value, ast.Name | ast.Attribute)]
-                if names:
-                    found.setdefault(module.scope_of(node), []).extend(names)
+        for node in module.nodes(ast.Dict):
+            names = [value for value in node.values if isinstance(value, ast.Name | ast.Attribute)]
+            if names:
+                found.setdefault(module.scope_of(node), []).extend(names)
         module.__dict__["_table_values"] = found
     return found
 
 
 def callees(repo: Repo, name: str) -> Iterator[Function]:
-    """The functions that calling (or instantiating) a resolved name may run."""
+    """The functions that calling (or instantiating) a resolved name may run. Looked up once for a name."""
+    known: dict[str, tuple[Function, ...]] = repo.__dict__.setdefault("_callees", {})
+    if name not in known:
+        known[name] = tuple(_callees(repo, name))
+    return iter(known[name])
+
+
+def _callees(repo: Repo, name: str) -> Iterator[Function]:
     plain = name.replace("()", "")
     function = repo.functions.get(plain)
     if function is not None:

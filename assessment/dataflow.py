@@ -343,7 +343,7 @@ def writes(module: Module, name: str, scope: Function | None) -> list[Write]:
     index: dict[tuple[str, str], list[Write]] | None = module.__dict__.get("_writes")
     if index is None:
         index = defaultdict(list)
-        for node in ast.walk(module.tree):
+        for node in module.nodes(ast.Assign, ast.AugAssign, ast.Expr):
             for target, value in _written(module, node):
                 start = root(target)
                 if start is not None and start.id not in ("self", "cls"):

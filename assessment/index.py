@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.module import Module
 
 
+_Place = tuple[Function | None, str, str | None]
+
+
 @dataclass(eq=False)
 class Index:
     parents: dict[ast.AST, ast.AST] = field(default_factory=dict)
@@ -21,11 +24,11 @@ class Index:
     functions: dict[str, Function] = field(default_factory=dict)
     by_node: dict[ast.AST, Function] = field(default_factory=dict)
     classes: dict[str, ast.ClassDef] = field(default_factory=dict)
-    calls: list[ast.Call] = field(default_factory=list)
     bindings: dict[str, dict[str, list[Binding]]] = field(default_factory=lambda: defaultdict(dict))
     attributes: dict[str, dict[str, Binding]] = field(default_factory=lambda: defaultdict(dict))
     globals: list[tuple[str, list[str]]] = field(default_factory=list)  # scope, names declared global in it
     nodes: dict[type[ast.AST], list[ast.AST]] = field(default_factory=lambda: defaultdict(list))
+    scopes: dict[ast.AST, Function | None] = field(default_factory=dict)  # statement -> the function that holds it
 
 
 # Fields that hold plain values or markers such as Load and Add: half of a tree, of which nobody asks for the parent.
@@ -51,52 +54,67 @@ _CHILD_FIELDS = _ChildFields()
 def build(module: Module) -> Index:
     """Walk the tree without recursion, so that deeply nested source is no danger."""
     index = Index()
-    # (node, qualified name of the scope, class that the scope belongs to directly)
-    stack: list[tuple[ast.AST, str, str | None]] = [(module.tree, "", None)]
+    parents, nodes, scopes = index.parents, index.nodes, index.scopes
+    # Each node with where it stands: the function that holds it, its qualified name, the class whose body it is in.
+    stack: list[tuple[ast.AST, _Place]] = [(module.tree, (None, "", None))]
     while stack:
-        node, scope, owner = stack.pop()
-        child_scope, child_owner = scope, owner
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            prefix = owner or scope
-            qualname = f"{prefix}.{node.name}" if prefix else node.name
-            function = Function(module, node, qualname, owner)
-            index.functions[qualname] = index.by_node[node] = function
-            if owner is None:
-                _bind(index, scope, node.name, Binding(_start(node), None, target=f"{module.dotted}.{qualname}"))
-            _bind_parameters(index, function)
-            child_scope, child_owner = qualname, None
-        elif isinstance(node, ast.ClassDef):
-            name = f"{owner or scope}.{node.name}" if owner or scope else node.name
-            index.classes[name] = node
-            _bind(index, scope, node.name, Binding(_start(node), None, target=f"{module.dotted}.{name}"))
-            child_owner = name
-        else:
-            _index_node(index, module, node, scope, owner)
+        node, place = stack.pop()
         kind = type(node)
-        index.nodes[kind].append(node)
+        nodes[kind].append(node)
+        if kind in _STATEMENTS:
+            scopes[node] = place[0]
+        enter = _ENTERED.get(kind)
+        if enter is not None:
+            place = enter(index, module, node, place)
         for name in _CHILD_FIELDS[kind]:
             value = getattr(node, name, None)
-            if isinstance(value, list):
+            if value.__class__ is list:
                 for child in value:
                     if child.__class__ is not str and child is not None:
-                        index.parents[child] = node
-                        stack.append((child, child_scope, child_owner))
+                        parents[child] = node
+                        stack.append((child, place))
             elif value is not None:
-                index.parents[value] = node
-                stack.append((value, child_scope, child_owner))
+                parents[value] = node
+                stack.append((value, place))
     for scope, names_declared in index.globals:
         for name in names_declared:
             index.bindings[""].setdefault(name, []).extend(index.bindings[scope].pop(name, []))
     for names in index.bindings.values():
         for bindings in names.values():
-            bindings.sort(key=lambda b: b.position)
+            if len(bindings) > 1:
+                bindings.sort(key=lambda b: b.position)
     return index
+
+
+def _enter_function(index: Index, module: Module, node: ast.AST, place: _Place) -> _Place:
+    assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    _, scope, owner = place
+    prefix = owner or scope
+    qualname = f"{prefix}.{node.name}" if prefix else node.name
+    function = Function(module, node, qualname, owner)
+    index.functions[qualname] = index.by_node[node] = function
+    if owner is None:
+        _bind(index, scope, node.name, Binding(_start(node), None, target=f"{module.dotted}.{qualname}"))
+    _bind_parameters(index, function)
+    return function, qualname, None
+
+
+def _enter_class(index: Index, module: Module, node: ast.AST, place: _Place) -> _Place:
+    assert isinstance(node, ast.ClassDef)
+    function, scope, owner = place
+    name = f"{owner or scope}.{node.name}" if owner or scope else node.name
+    index.classes[name] = node
+    _bind(index, scope, node.name, Binding(_start(node), None, target=f"{module.dotted}.{name}"))
+    return function, scope, name
+
+
+def _enter_other(index: Index, module: Module, node: ast.AST, place: _Place) -> _Place:
+    _index_node(index, module, node, place[1], place[2])
+    return place
 
 
 def _index_node(index: Index, module: Module, node: ast.AST, scope: str, owner: str | None) -> None:
     match node:
-        case ast.Call():
-            index.calls.append(node)
         case ast.Import() | ast.ImportFrom():
             _bind_import(index, module, node, scope)
         case ast.Assign():
@@ -215,3 +233,16 @@ def _start(node: ast.AST) -> tuple[int, int]:
 
 def _end(node: ast.AST) -> tuple[int, int]:
     return getattr(node, "end_lineno", 0) or 0, getattr(node, "end_col_offset", 0) or 0
+
+
+_STATEMENTS = frozenset(kind for kind in vars(ast).values() if isinstance(kind, type) and issubclass(kind, ast.stmt))
+_ENTERED: dict[type[ast.AST], Callable[[Index, Module, ast.AST, _Place], _Place]] = {
+    ast.FunctionDef: _enter_function,
+    ast.AsyncFunctionDef: _enter_function,
+    ast.ClassDef: _enter_class,
+    **dict.fromkeys(
+        (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.For, ast.AsyncFor, ast.comprehension,
+         ast.With, ast.AsyncWith, ast.Global, ast.ExceptHandler),
+        _enter_other,
+    ),
+}  # fmt: skip

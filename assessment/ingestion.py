@@ -132,7 +132,7 @@ def _checks(module: Module) -> bool:
 
 
 def _checks_by_hand(module: Module) -> bool:
-    for node in ast.walk(module.tree):
+    for node in module.nodes(ast.Assert, ast.If, ast.Call, ast.FunctionDef, ast.keyword):
         match node:
             case ast.Assert(test=test) if _CHECKS_DATA.search(ast.unparse(test)):
                 return True

@@ -145,7 +145,9 @@ def words(module: Module) -> frozenset[str]:
     found: frozenset[str] | None = module.__dict__.get("_words")
     if found is None:
         names: set[str] = set()
-        for node in ast.walk(module.tree):
+        for node in module.nodes(
+            ast.Name, ast.Attribute, ast.arg, ast.keyword, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef
+        ):
             match node:
                 case ast.Name():
                     names.add(node.id)

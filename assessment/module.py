@@ -82,8 +82,7 @@ class Module:
     @cached_property
     def calls(self) -> list[Call]:
         """Every call, in source order."""
-        found = (Call(self, node, self.resolve(node.func), self.scope_of(node)) for node in self._index.calls)
-        return sorted(found, key=lambda call: (call.node.lineno, call.node.col_offset))
+        return [self.call_of(node) for node in self.nodes(ast.Call)]
 
     @cached_property
     def calls_by_scope(self) -> dict[Function | None, list[Call]]:
@@ -106,12 +105,18 @@ class Module:
         return grouped
 
     def nodes(self, *kinds: type[_Node]) -> list[_Node]:
-        """Every node of these kinds, in source order: from the index, without walking the tree again."""
-        found = [node for kind in kinds for node in self._index.nodes.get(kind, ())]
-        return sorted(found, key=lambda node: (getattr(node, "lineno", 0), getattr(node, "col_offset", 0)))  # type: ignore[arg-type]
+        """Every node of these kinds, in source order, without another walk of the tree. Not to be changed."""
+        found = self._ordered.get(kinds)
+        if found is None:
+            found = self._ordered[kinds] = sorted((n for k in kinds for n in self._index.nodes.get(k, ())), key=_place)
+        return found  # type: ignore[return-value]
+
+    @cached_property
+    def _ordered(self) -> dict[tuple[type[ast.AST], ...], list[ast.AST]]:
+        return {}
 
     def call_of(self, node: ast.Call) -> Call:
-        """The indexed call of a node."""
+        """The call that a node is."""
         return Call(self, node, self.resolve(node.func), self.scope_of(node))
 
     def site(self, node: ast.AST | int, *, note: str | None = None) -> Site:
@@ -143,10 +148,13 @@ class Module:
 
     def scope_of(self, node: ast.AST) -> Function | None:
         """The function that holds a node (for a function's own node: the one around it)."""
-        for ancestor in self.ancestors(node):
-            function = self._index.by_node.get(ancestor)
-            if function is not None:
-                return function
+        index = self._index
+        current: ast.AST | None = node
+        while current is not None:
+            if current in index.scopes:
+                inside = index.by_node.get(current) if current is not node else None
+                return inside or index.scopes[current]
+            current = index.parents.get(current)
         return None
 
     def statement_of(self, node: ast.AST) -> ast.stmt:
@@ -174,7 +182,16 @@ class Module:
 
         Names that are defined in the repository come out as `path.of.module.name`, wherever they were imported.
         """
-        return self.link(self, self._resolve(node, [_MAX_RESOLVE]))
+        if node is None:
+            return "?"
+        known = self._resolved.get(node)
+        if known is None:
+            known = self._resolved[node] = self.link(self, self._resolve(node, [_MAX_RESOLVE]))
+        return known
+
+    @cached_property
+    def _resolved(self) -> dict[ast.expr, str]:
+        return {}
 
     def raw(self, node: ast.expr | None) -> str:
         """As `resolve`, without following names into other modules."""
@@ -297,6 +314,10 @@ class Module:
                 return None
             scope = self.scope_of(scope.node)
             inner = False
+
+
+def _place(node: ast.AST) -> tuple[int, int]:
+    return getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
 
 
 class _Unknown:

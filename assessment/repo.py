@@ -52,6 +52,7 @@ _RELEVANT = frozenset(
     "streamlit gradio mlflow wandb joblib pickle pandas pyspark airflow prefect dagster lightning pytorch_lightning "
     "onnxruntime fastai statsmodels".split()
 )
+_HEAD = re.compile(r"[\w.]+")
 _T = TypeVar("_T")
 
 
@@ -189,10 +190,14 @@ class Repo:
 
     def local(self, module: Module, name: str) -> tuple[Module, str] | None:
         """The module of this repository that a dotted name, as written in `module`, leads to, and the rest of it."""
-        if name.split(".", 1)[0] not in self._local_names:
+        first = name.split(".", 1)[0]
+        if first not in self._local_names:
             return None
-        installed = self._subprojects.get(name.split(".", 1)[0])
+        installed = self._subprojects.get(first)
         for base in [*_bases(module.package), *([installed] if installed is not None else ())]:
+            whole = f"{base}.{first}" if base else first
+            if whole not in self._packages:
+                continue
             parts = f"{base}.{name}".lstrip(".").split(".")
             for length in range(len(parts), base.count(".") + 1 if base else 0, -1):
                 found = self.by_dotted.get(".".join(parts[:length]))
@@ -225,10 +230,31 @@ class Repo:
         """Every part of a module's dotted name: what the first part of a local name can be."""
         return frozenset(part for module in self.all_modules for part in module.dotted.split("."))
 
+    @cached_property
+    def _packages(self) -> frozenset[str]:
+        """Every dotted name of a module and of what it lies in."""
+        found: set[str] = set()
+        for dotted in self.by_dotted:
+            while dotted and dotted not in found:
+                found.add(dotted)
+                dotted = dotted.rpartition(".")[0]
+        return frozenset(found)
+
     def _link(self, module: Module, name: str) -> str:
+        """Where a name as written in `module` is defined in this repository; kept, for names return again and again."""
+        linked = self._linked.get((module, name))
+        if linked is None:
+            linked = self._linked[module, name] = self._follow(module, name)
+        return linked
+
+    @cached_property
+    def _linked(self) -> dict[tuple[Module, str], str]:
+        return {}
+
+    def _follow(self, module: Module, name: str) -> str:
         """Rewrite a name as written in `module` to where it is defined in this repository, through re-exports."""
         for _ in range(8):
-            head = re.match(r"[\w.]+", name)
+            head = _HEAD.match(name)
             if head is None:
                 return name
             found = self.local(module, head[0])
@@ -399,16 +425,26 @@ class Definitions(Mapping[str, _T]):
             self._known[module] = self._defined(module)
         return self._known[module]
 
-    def __getitem__(self, dotted: str) -> _T:
+    def _holder(self, dotted: str) -> tuple[Module, str] | None:
+        """The module that defines a name, and the name inside it."""
         head, _, rest = dotted.rpartition(".")
         while True:
             module = self._modules.get(head)
             if module is not None and rest in self._of(module):
-                return self._of(module)[rest]
+                return module, rest
             if not head:
-                raise KeyError(dotted)
+                return None
             head, _, last = head.rpartition(".")
             rest = f"{last}.{rest}"
+
+    def __getitem__(self, dotted: str) -> _T:
+        found = self._holder(dotted)
+        if found is None:
+            raise KeyError(dotted)
+        return self._of(found[0])[found[1]]
+
+    def __contains__(self, dotted: object) -> bool:
+        return isinstance(dotted, str) and self._holder(dotted) is not None
 
     def __iter__(self) -> Iterator[str]:
         for dotted, module in self._modules.items():

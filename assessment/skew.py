@@ -96,7 +96,7 @@ def _file_names(closure: Closure) -> set[str]:
     for module in closure.modules:
         names: set[str] | None = module.__dict__.get("_artefact_names")
         if names is None:
-            texts = (n.value for n in ast.walk(module.tree) if isinstance(n, ast.Constant) and isinstance(n.value, str))
+            texts = (n.value for n in module.nodes(ast.Constant) if isinstance(n.value, str))
             names = {
                 text.replace("\\", "/").rpartition("/")[2]
                 for text in texts
@@ -122,9 +122,17 @@ def _configured(repo: Repo) -> set[str]:
 
 
 def prepared(repo: Repo, entry: Entry) -> Preparation:
-    """What is done to the data before the entry's model is fitted (for a training) or asked."""
+    """What is done to the data before the entry's model is fitted (for a training) or asked. Computed once."""
+    known: dict[Entry, Preparation] = repo.__dict__.setdefault("_prepared", {})
+    if entry not in known:
+        known[entry] = _prepared(repo, entry)
+    return known[entry]
+
+
+def _prepared(repo: Repo, entry: Entry) -> Preparation:
     closure = entry_closure(repo, entry)
     found = Preparation()
+    pictures = repo.uses("torchvision")
     for module in sorted(closure.modules, key=lambda m: (not _is_heart(m, entry), m.path)):
         for call in module.calls:
             if not closure.covers(module, call.node):
@@ -137,7 +145,8 @@ def prepared(repo: Repo, entry: Entry) -> Preparation:
                 _collect(repo, call.module, given, set(), found)
                 found.sites.append(call.site())
             _rescaling(call, found)
-            _pipelines(repo, call, found)
+            if pictures:
+                _pipelines(repo, call, found)
     return found
 
 

@@ -114,8 +114,8 @@ def _by_hand(module: Module) -> Iterator[Split]:
     """Two complementary parts of one value: x[:n] and x[n:], x[mask] and x[~mask], a sample and the rest."""
     firsts: dict[tuple[str, str, str], list[ast.Subscript]] = {}
     seconds: list[tuple[tuple[str, str, str], ast.Subscript]] = []
-    for node in ast.walk(module.tree):
-        if not isinstance(node, ast.Subscript) or not isinstance(node.ctx, ast.Load):
+    for node in module.nodes(ast.Subscript):
+        if not isinstance(node.ctx, ast.Load):
             continue
         scope = module.scope_of(node)
         where = (scope.qualname if scope else "", ast.dump(_frame(node.value)))

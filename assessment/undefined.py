@@ -195,9 +195,8 @@ def _makes_names(module: Module) -> bool:
             if "sys.modules" in ast.unparse(call.node.args[0]) or "builtins" in ast.unparse(call.node.args[0]):
                 return True
     return any(
-        isinstance(node, ast.Assign)
-        and any(isinstance(t, ast.Subscript) and _is_namespace(t.value) for t in node.targets)
-        for node in ast.walk(module.tree)
+        any(isinstance(t, ast.Subscript) and _is_namespace(t.value) for t in node.targets)
+        for node in module.nodes(ast.Assign)
     ) or any("builtins" in item.target for item in module.imports)
 
 

@@ -109,8 +109,8 @@ def _kept_states(repo: Repo) -> dict[str, str]:
         for module in repo.modules:
             if ".state." not in module.file.text or "test" in module.file.roles:
                 continue
-            for node in ast.walk(module.tree):
-                if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
+            for node in module.nodes(ast.Assign):
+                if isinstance(node.targets[0], ast.Attribute):
                     owner = node.targets[0].value
                     if isinstance(owner, ast.Attribute) and owner.attr == "state":
                         found.setdefault(node.targets[0].attr, module.resolve(node.value))

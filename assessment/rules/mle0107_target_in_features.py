@@ -61,7 +61,7 @@ def _chosen_later(call: Call) -> bool:
     statement = module.statement_of(call.node)
     targets = statement.targets if isinstance(statement, ast.Assign) else []
     halves = {n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)}
-    for node in ast.walk(module.tree):
+    for node in module.nodes(ast.Call, ast.Subscript, ast.Delete):
         if getattr(node, "lineno", 0) <= call.node.lineno:
             continue
         match node:

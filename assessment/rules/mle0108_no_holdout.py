@@ -130,10 +130,9 @@ def _holds_out(repo: Repo, closure: Closure) -> bool:
 def _names_held_out(module: Module) -> bool:
     """Whether a string names a held-out part: `data/test.csv`, `test`, `validation`."""
     return any(
-        isinstance(node, ast.Constant)
-        and isinstance(node.value, str)
+        isinstance(node.value, str)
         and re.search(r"(^|[/_\-.])(test|val|valid|validation|dev)([/_\-.]|$)", node.value[:200], re.I)
-        for node in ast.walk(module.tree)
+        for node in module.nodes(ast.Constant)
     )
 
 

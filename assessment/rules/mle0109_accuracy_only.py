@@ -65,9 +65,6 @@ def _cue(module: Module) -> bool:
     if _RARE.search(module.path) or any(_RARE.search(word) for word in words(module)):
         return True
     return any(
-        isinstance(node, ast.Constant)
-        and isinstance(node.value, str)
-        and len(node.value) < 60
-        and _RARE.search(node.value)
-        for node in ast.walk(module.tree)
+        isinstance(node.value, str) and len(node.value) < 60 and _RARE.search(node.value)
+        for node in module.nodes(ast.Constant)
     )

@@ -31,8 +31,8 @@ def check(repo: Repo) -> Iterator[Hit]:
         if "test" in module.file.roles or not _mentions_nan(module):
             continue
         sites: list[Site] = []
-        for node in ast.walk(module.tree):
-            if isinstance(node, ast.Compare) and all(isinstance(op, ast.Eq | ast.NotEq) for op in node.ops):
+        for node in module.nodes(ast.Compare):
+            if all(isinstance(op, ast.Eq | ast.NotEq) for op in node.ops):
                 if any(_is_nan(module, side) for side in [node.left, *node.comparators]):
                     sites.append(module.site(node))
         if sites:

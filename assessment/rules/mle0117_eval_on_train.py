@@ -66,9 +66,7 @@ def _leaves_test_half(repo: Repo, module: Module) -> bool:
                 return False
             names = {n.id for n in ast.walk(statement.targets[0]) if isinstance(n, ast.Name)}
             held |= {n for n in names if half_by_name(ast.Name(n)) in ("test", "valid")}
-    reads = [
-        n for n in ast.walk(module.tree) if isinstance(n, ast.Name) and n.id in held and isinstance(n.ctx, ast.Load)
-    ]
+    reads = [n for n in module.nodes(ast.Name) if n.id in held and isinstance(n.ctx, ast.Load)]
     return bool(held) and all(_is_look(module, node) for node in reads)
 
 
@@ -101,7 +99,7 @@ def _same_loader(module: Module) -> Iterator[Hit]:
     if not any(word in data for word in (b"Data", b"Folder", b"Loader", b"read_csv", b"from_directory")):
         return
     made: dict[tuple[object, str], list[tuple[str, ast.Call]]] = {}
-    for node in ast.walk(module.tree):
+    for node in module.nodes(ast.Assign):
         match node:
             case ast.Assign(targets=[ast.Name() as target], value=ast.Call() as call):
                 role = half_by_name(target)

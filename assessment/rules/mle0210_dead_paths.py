@@ -47,8 +47,9 @@ def check(repo: Repo) -> Iterator[Hit]:
 def _dead_branches(module: Module) -> Iterator[Site]:
     if not re.search(r"\b(if|while)\s*\(?\s*(False|0)\b", module.file.text):
         return
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.If | ast.While) and isinstance(node.test, ast.Constant) and not node.test.value:
+    branches: list[ast.If | ast.While] = [*module.nodes(ast.If), *module.nodes(ast.While)]
+    for node in branches:
+        if isinstance(node.test, ast.Constant) and not node.test.value:
             yield module.site(node.lineno)
 
 

@@ -40,8 +40,8 @@ def check(repo: Repo) -> Iterator[Hit]:
             continue
         found = [
             node
-            for node in ast.walk(module.tree)
-            if isinstance(node, ast.Constant) and _is_personal(repo, node) and _reaches_call(repo, module, node)
+            for node in module.nodes(ast.Constant)
+            if _is_personal(repo, node) and _reaches_call(repo, module, node)
         ]
         if found:
             found.sort(key=lambda node: (node.lineno, node.col_offset))

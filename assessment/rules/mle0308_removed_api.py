@@ -102,8 +102,8 @@ def _uses(repo: Repo, module: Module) -> Iterator[tuple[Removed, ast.AST]]:
         if entry is not None and not item.guarded:
             named = next((a for a in item.node.names if entry.name.endswith(a.name.rpartition(".")[2])), item.node)
             yield entry, named
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.Attribute) and node.attr in removed.LAST_PARTS and _is_plain(node):
+    for node in module.nodes(ast.Attribute):
+        if node.attr in removed.LAST_PARTS and _is_plain(node):
             entry = removed.BY_NAME.get(module.raw(node))
             if entry is not None and not _guarded(module, node):
                 yield entry, node

@@ -65,8 +65,8 @@ def check(repo: Repo) -> Iterator[Hit]:
             continue
         cases = [
             case
-            for node in ast.walk(module.tree)
-            if isinstance(node, ast.Try) and closure.covers(module, node)
+            for node in module.nodes(ast.Try)
+            if closure.covers(module, node)
             for handler in node.handlers
             if (case := _judge(module, node, handler, module.scope_of(node) in requests)) is not None
         ]

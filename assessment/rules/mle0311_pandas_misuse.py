@@ -83,12 +83,10 @@ def is_frame(name: str) -> bool:
 
 
 def _chained(module: Module) -> Iterator[Site]:
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.Assign | ast.AugAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            for target in targets:
-                if isinstance(target, ast.Subscript) and _selects_copy(module, target.value):
-                    yield module.site(node)
+    written = [(node, target) for node in module.nodes(ast.Assign) for target in node.targets]
+    for node, target in [*written, *((node, node.target) for node in module.nodes(ast.AugAssign))]:
+        if isinstance(target, ast.Subscript) and _selects_copy(module, target.value):
+            yield module.site(node)
 
 
 def _selects_copy(module: Module, node: ast.expr) -> bool:

@@ -65,9 +65,7 @@ def _validation_loops(repo: Repo, module: Module) -> Iterator[ast.For]:
     from ml_engineer.assessment.loops import region
     from ml_engineer.assessment.splits import half_by_name
 
-    for node in ast.walk(module.tree):
-        if not isinstance(node, ast.For):
-            continue
+    for node in module.nodes(ast.For):
         names = [n for n in ast.walk(node.iter) if isinstance(n, ast.Name | ast.Attribute)]
         if not any(half_by_name(n) in ("test", "valid") for n in names):
             continue

@@ -70,5 +70,5 @@ def _retries(module: Module) -> bool:
     return any(
         (isinstance(node, ast.keyword) and node.arg == "retries")
         or (isinstance(node, ast.Constant) and node.value == "retries")
-        for node in ast.walk(module.tree)
+        for node in module.nodes(ast.keyword, ast.Constant)
     )

@@ -99,7 +99,7 @@ def _unlisted_params(repo: Repo, folder: str, stage: Node, command: Node) -> Ite
         if module is None or "params.yaml" not in module.file.text:
             continue
         read: set[str] = set()
-        for node in ast.walk(module.tree):
+        for node in module.nodes(ast.Subscript):
             match node:
                 case ast.Subscript(value=value, slice=ast.Constant(value=str() as name)) if _is_params(module, value):
                     read.add(name)

@@ -91,12 +91,8 @@ def _written(repo: Repo, read: Call, name: str) -> bool:
     for module in repo.modules:
         if module.is_notebook is False and name not in module.file.text and stem not in module.file.text:
             continue
-        for node in ast.walk(module.tree):
-            if (
-                isinstance(node, ast.Constant)
-                and isinstance(node.value, str)
-                and (name in node.value or node.value == stem)
-            ):
+        for node in module.nodes(ast.Constant):
+            if isinstance(node.value, str) and (name in node.value or node.value == stem):
                 if not any(node is inner for inner in ast.walk(read.node)) and not _is_read(module.parent(node)):
                     return True
     return False

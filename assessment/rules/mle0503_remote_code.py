@@ -63,12 +63,11 @@ def _hits(sites: list[Site], title: str) -> Iterator[Hit]:
 def _in_dicts(module: Module) -> list[Site]:
     """Options kept in a dict: {"trust_remote_code": True}."""
     found = []
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.Dict):
-            for key, value in zip(node.keys, node.values, strict=True):
-                named = isinstance(key, ast.Constant) and key.value == "trust_remote_code"
-                if named and isinstance(value, ast.Constant) and value.value is True:
-                    found.append(module.site(value))
+    for node in module.nodes(ast.Dict):
+        for key, value in zip(node.keys, node.values, strict=True):
+            named = isinstance(key, ast.Constant) and key.value == "trust_remote_code"
+            if named and isinstance(value, ast.Constant) and value.value is True:
+                found.append(module.site(value))
     return found
 
 

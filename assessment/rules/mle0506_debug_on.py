@@ -94,8 +94,8 @@ def _is_server(repo: Repo, call: Call) -> bool:
 def _assigned(module: Module) -> list[Site]:
     """`app.debug = True`, `app.config["DEBUG"] = True`, and DEBUG in Django's settings."""
     found = []
-    for node in ast.walk(module.tree) if "debug" in module.file.text.lower() else ():
-        if not isinstance(node, ast.Assign) or not (isinstance(node.value, ast.Constant) and node.value.value is True):
+    for node in module.nodes(ast.Assign) if "debug" in module.file.text.lower() else ():
+        if not (isinstance(node.value, ast.Constant) and node.value.value is True):
             continue
         for target in node.targets:
             text = ast.unparse(target)

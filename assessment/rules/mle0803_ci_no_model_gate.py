@@ -81,7 +81,7 @@ def _tests_train(repo: Repo) -> bool:
         calls = (call for m in closure.modules for call in m.calls if is_training_call(call))
         if any(closure.covers(call.module, call.node) for call in calls):
             return True
-        if any(isinstance(node, ast.Constant) and _runs_training(repo, node.value) for node in ast.walk(module.tree)):
+        if any(_runs_training(repo, node.value) for node in module.nodes(ast.Constant)):
             return True
     return False
 
