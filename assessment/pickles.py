@@ -17,6 +17,7 @@ MAX_OPCODES = 2_000_000
 MAX_STACK = 500_000
 MAX_KEPT = 256  # characters of a text, or items of a tuple or dict, that are kept
 MAX_LINE = 100_000
+CHUNK = 8_192  # bytes taken from the stream at once
 MAX_NESTING = 20  # object arrays inside object arrays
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 VERSION_KEYS = {"_sklearn_version": "scikit-learn", "pytorch-lightning_version": "pytorch-lightning"}
@@ -88,25 +89,43 @@ def walk(stream: Stream) -> Found:
 
 
 class _Reader:
+    """Bytes of a stream from its start, taken from it in chunks: most opcodes are one byte long."""
+
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._ahead = b""
-        self.position = 0
+        self._at = 0  # where in `_ahead` the next byte is
+        self._before = 0  # bytes that came before `_ahead`
+
+    @property
+    def position(self) -> int:
+        return self._before + self._at
 
     def read(self, size: int) -> bytes:
         """Exactly `size` bytes."""
-        data = self._ahead[:size]
-        self._ahead = self._ahead[size:]
-        while len(data) < size:
+        end = self._at + size
+        if end > len(self._ahead):
+            self._fetch(end)
+        data = self._ahead[self._at : end]
+        self._at = end
+        return data
+
+    def _fetch(self, end: int) -> None:
+        """Make `_ahead` at least as long as `end`, without what was read of it."""
+        self._before += self._at
+        wanted = end - self._at
+        parts, known = [self._ahead[self._at :]], len(self._ahead) - self._at
+        self._ahead, self._at = b"", 0
+        while known < wanted:
             try:
-                more = self._stream.read(min(size - len(data), 1 << 20))
+                more = self._stream.read(min(max(wanted - known, CHUNK), 1 << 20))
             except (OSError, EOFError, ValueError) as error:
                 raise _Broken(f"the data cannot be read: {error}") from None
             if not more:
                 raise _Broken("it ends in the middle")
-            data += more
-        self.position += size
-        return data
+            parts.append(more)
+            known += len(more)
+        self._ahead = b"".join(parts)
 
     def skip(self, size: int) -> None:
         """Pass over bytes without keeping them."""
@@ -122,12 +141,14 @@ class _Reader:
         return line[:-1]
 
     def peek(self) -> bytes:
-        if not self._ahead:
+        """The next byte, or none at the end."""
+        if self._at == len(self._ahead):
+            self._before += self._at
             try:
-                self._ahead = self._stream.read(1)
+                self._ahead, self._at = self._stream.read(CHUNK), 0
             except (OSError, EOFError, ValueError):
-                return b""
-        return self._ahead[:1]
+                self._ahead, self._at = b"", 0
+        return self._ahead[self._at : self._at + 1]
 
 
 class _Machine:
@@ -185,7 +206,11 @@ class _Machine:
 
     def _step(self, op: pickletools.OpcodeInfo, value: object) -> None:
         stack, name = self.stack, op.name
-        if name == "MARK":
+        if name in ("BINGET", "LONG_BINGET", "GET"):  # the commonest first
+            stack.append(self.memo.get(value) if isinstance(value, int) else None)
+        elif name in ("MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT"):
+            self._remember(len(self.memo) if name == "MEMOIZE" else value)
+        elif name == "MARK":
             stack.append(_MARK)
         elif name in _TEXTS:
             stack.append(value if isinstance(value, str) and len(value) <= MAX_KEPT else None)
@@ -193,10 +218,6 @@ class _Machine:
             stack.append(value)
         elif name in ("NEWTRUE", "NEWFALSE"):
             stack.append(name == "NEWTRUE")
-        elif name in ("BINPUT", "LONG_BINPUT", "PUT", "MEMOIZE"):
-            self._remember(len(self.memo) if name == "MEMOIZE" else value)
-        elif name in ("BINGET", "LONG_BINGET", "GET"):
-            stack.append(self.memo.get(value) if isinstance(value, int) else None)
         elif name in ("GLOBAL", "STACK_GLOBAL", "INST"):
             self._global(name, value)
         elif name in ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_TUPLE"):
