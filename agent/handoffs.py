@@ -26,7 +26,7 @@ from ml_engineer.agent.secrets import Secrets
 from ml_engineer.delegation.brief import template
 from ml_engineer.delegation.connect import connect
 from ml_engineer.delegation.desk import Desk, Entry
-from ml_engineer.delegation.graph import hand_all
+from ml_engineer.delegation.graph import build_graph, hand_all
 from ml_engineer.delegation.limits import Chain, Refused, Tree, chain_from
 from ml_engineer.delegation.peers import load_peers, user_folders
 from ml_engineer.delegation.routing import route
@@ -158,8 +158,10 @@ def open_peers(
 
 
 async def get_ready() -> None:
-    """Compile the template of the briefs: beside what is waited for anyway."""
+    """Compile the template of the briefs and the routing graph: beside what is waited for anyway."""
+    import_langgraph()
     template()
+    build_graph()
 
 
 # --- once a run -------------------------------------------------------------------------------------------------------

@@ -148,7 +148,7 @@ async def review(context: Context) -> Report:
             async with AsyncSqliteSaver.from_conn_string(str(run.folder / "graph.db")) as saver:
                 # Not each commit is flushed to the disk: what a loss of power takes from the checkpoints, the
                 # artefacts of a run that costs something still have.
-                await saver.conn.execute("PRAGMA synchronous = NORMAL")
+                await saver.conn.execute(f"PRAGMA synchronous = {'NORMAL' if run.costly else 'OFF'}")
                 await _drive(build_graph().compile(checkpointer=saver), config, context)
     data = run.read("report.json")
     assert data is not None, "the seal node leaves the report"

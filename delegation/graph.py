@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Annotated, Any, TypedDict, cast
 
 from ml_engineer.delegation.desk import Desk
@@ -46,10 +47,14 @@ class Work:
 
 
 def build_graph(peers: Iterable[str] = PEERS) -> Any:
-    """The compiled graph with a node for each of `peers`."""
+    """The compiled graph with a node for each of `peers`. It holds nothing of a run and is made once."""
+    return _graph(tuple(peers))
+
+
+@cache
+def _graph(names: tuple[str, ...]) -> Any:
     from langgraph.graph import END, START, StateGraph
 
-    names = list(peers)
     graph = StateGraph(State, context_schema=Work)
     graph.add_node("route", _route)
     graph.add_node("collect", _collect)

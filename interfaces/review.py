@@ -95,6 +95,7 @@ def conduct(meta: dict[str, Any], *, resume: Run | None = None, survey: Survey |
         asyncio.run(work())
         return done[0]
     finally:
+        gc.freeze()  # the process is about to end: nothing in it is worth a first look now
         gc.enable()
         progress.stop()
         if survey is not None:
