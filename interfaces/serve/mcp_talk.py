@@ -94,11 +94,11 @@ class Talks:
             talk.begin(operation, can_ask=_can_ask(ctx))
         try:
             return await self._follow(ctx, talk)
-        except asyncio.CancelledError:
-            await _stop(talk)
-            raise
         except Refused as refused:
             raise ToolError(str(refused)) from refused
+        except BaseException:  # cancelled, or the connection is gone
+            await _stop(talk)
+            raise
 
     async def close(self) -> None:
         """Stop all that waits."""
@@ -116,8 +116,7 @@ class Talks:
             elif is_version_at_least(ctx.protocol_version or "", _QUESTIONS_ARE_ANSWERS):
                 return self._wait(talk, said)
             else:
-                outcome = await ctx.elicit(said.text, Approval)
-                said.settle(outcome.action == "accept" and outcome.data.allow)
+                said.settle(await _answer(ctx, said.text))
 
     def _wait(self, talk: _Talk[Any], question: _Question) -> InputRequiredResult:
         """Leave the work waiting, and give its question to the client."""
@@ -145,6 +144,16 @@ class Talks:
             and (answer.content or {}).get("allow") is True
         )  # fmt: skip
         return talk
+
+
+async def _answer(ctx: Context, question: str) -> bool:
+    """The answer of a client that is asked in the middle of its call."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            outcome = await ctx.elicit(question, Approval)
+    except TimeoutError:
+        return False
+    return outcome.action == "accept" and outcome.data.allow
 
 
 def _can_ask(ctx: Context) -> bool:
