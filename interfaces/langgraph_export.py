@@ -20,13 +20,13 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Any, NotRequired
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
-from pydantic import Field
+from pydantic import BaseModel, Field
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from ml_engineer.interfaces.jobs import review_meta
@@ -46,14 +46,12 @@ class ReviewError(Exception):
     """There is no review. The message says why, and what to do."""
 
 
-class ReviewRequest(TypedDict):
+class ReviewRequest(BaseModel):
     """What is reviewed, and how."""
 
-    path: Annotated[str, Field(description="The repository's folder, absolute or relative to the first allowed one.")]
-    steps: NotRequired[Annotated[list[int], Field(description="Only these steps, numbers from 1 to 10.")]]
-    use_model: NotRequired[
-        Annotated[bool, Field(description="Add a model's judgement; without it no key and no network is needed.")]
-    ]
+    path: str = Field(description="The repository's folder, absolute or relative to the first allowed one.")
+    steps: list[int] = Field([], description="Only these steps, numbers from 1 to 10; all by default.")
+    use_model: bool = Field(False, description="Add a model's judgement; without it no key and no network is needed.")
 
 
 class Fix(TypedDict):
@@ -79,14 +77,16 @@ class ReviewAnswer(TypedDict):
     peers: list[str]
 
 
-class ReviewState(ReviewRequest, ReviewAnswer):
-    pass
+class ReviewState(ReviewAnswer, total=False):
+    path: str
+    steps: list[int]
+    use_model: bool
 
 
 def build() -> CompiledStateGraph[ReviewState, None, ReviewRequest, ReviewAnswer]:
     """One node, with and without an event loop."""
     graph = StateGraph(ReviewState, input_schema=ReviewRequest, output_schema=ReviewAnswer)
-    graph.add_node("review", RunnableLambda(_review, afunc=_areview))
+    graph.add_node("review", RunnableLambda(_review, afunc=_areview), input_schema=ReviewRequest)
     graph.add_edge(START, "review")
     graph.add_edge("review", END)
     return graph.compile(name="ml_engineer")
@@ -105,12 +105,12 @@ async def _areview(request: ReviewRequest, config: RunnableConfig) -> ReviewAnsw
 
 def _meta(request: ReviewRequest, config: RunnableConfig) -> dict[str, Any]:
     roots = config.get("configurable", {}).get(ROOTS) or []
-    steps = frozenset(request.get("steps") or ALL_STEPS)
+    steps = frozenset(request.steps or ALL_STEPS)
     if not steps <= ALL_STEPS:
         raise ReviewError(f"steps are {sorted(steps)}; give numbers from 1 to 10")
     try:
-        root = Roots.open([Path(root) for root in roots]).resolve(request["path"])
-        return review_meta(root, offline=not request.get("use_model", False), steps=steps)
+        root = Roots.open([Path(root) for root in roots]).resolve(request.path)
+        return review_meta(root, offline=not request.use_model, steps=steps)
     except Refusal as error:
         raise ReviewError(error.message) from error
     except Refused as error:

@@ -1,7 +1,7 @@
 """Brings a prototype machine-learning repository to production.
 
-`ml_engineer_graph` is the review as a compiled LangGraph graph (`interfaces/langgraph_export.py`). LangGraph is imported
-when it is asked for, not before.
+`ml_engineer_graph` is the review as a compiled LangGraph graph (`interfaces/langgraph_export.py`). LangGraph is
+imported when the graph is asked for, not before.
 """
 
 from typing import TYPE_CHECKING, Any
