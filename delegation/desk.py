@@ -104,8 +104,9 @@ class Desk:
         """Count what an earlier process of this run has asked and spent. To be called once, before anybody is asked."""
         for handoff in self.ended().values():
             if handoff.reply is not None:
+                ours = isinstance(self.transports.get(handoff.peer), Local)  # its tokens were counted, priced or not
                 self.tree.begun += 1
-                self.tree.purse.charge(handoff.reply.usage, self._settings(handoff.peer).max_cost)
+                self.tree.purse.charge(handoff.reply.usage, 0.0 if ours else self._settings(handoff.peer).max_cost)
 
     # --- one hand-off ---------------------------------------------------------------------------------------------
 

@@ -1,9 +1,10 @@
-"""A process that carries out implementations for the kill tests, in a fork of itself per job.
+"""A process that carries out implementations and reviews for the kill tests, in a fork of itself per job.
 
-It reads jobs from stdin, a line of JSON each: {"home", "target", "url", "stop_at", "every"}. The fork begins an
-implementation in `home`, or goes on with the one that is there, and kills itself with SIGKILL at moment `stop_at`:
+It reads jobs from stdin, a line of JSON each: {"home", "target", "url", "mode", "stop_at", "stop_on", "every"}. The
+fork begins a run in `home`, or goes on with the one that is there, and kills itself with SIGKILL at moment `stop_at`:
 right before or right after an event is written, and with `every` also an artefact, a record of a conversation or of
-the ledger, or a command of git. A line says how the fork ended and how many moments there were.
+the ledger, or a command of git. With `stop_on` it does so right after the first event with these fields. A line says
+how the fork ended and how many moments there were.
 
 Two things that no kill can spoil are not done afresh in each fork: assessing a tree that was assessed before, and
 proving the sandbox.
@@ -11,6 +12,7 @@ proving the sandbox.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -27,6 +29,7 @@ from ml_engineer.agent.lean import import_langgraph
 from ml_engineer.assessment import assess as _assess  # noqa: F401 (imported before the forks)
 from ml_engineer.assessment.record import Assessment
 from ml_engineer.interfaces import implement
+from ml_engineer.interfaces.jobs import review_job, review_meta
 from ml_engineer.interfaces.model import ModelChoice
 from ml_engineer.tools import sandbox
 from ml_engineer.tools.worktree import Worktree
@@ -38,13 +41,14 @@ EVERY = ((runs.Run, "write"), (log.Log, "append"), (branch, "run_git"))
 class Moments:
     """Counts moments, and kills this process at the one that is named."""
 
-    def __init__(self, stop_at: int) -> None:
+    def __init__(self, stop_at: int, stop_on: dict[str, Any]) -> None:
         self.stop_at = stop_at
+        self.stop_on = stop_on
         self.count = 0
 
-    def pass_by(self) -> None:
+    def pass_by(self, said: dict[str, Any]) -> None:
         self.count += 1
-        if self.count == self.stop_at:
+        if self.count == self.stop_at or (self.stop_on and self.stop_on.items() <= said.items()):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -53,9 +57,9 @@ def watch(owner: Any, name: str, moments: Moments) -> None:
     real: Callable[..., Any] = getattr(owner, name)
 
     def watched(*arguments: Any, **options: Any) -> Any:
-        moments.pass_by()
+        moments.pass_by({})
         result = real(*arguments, **options)
-        moments.pass_by()
+        moments.pass_by(options)
         return result
 
     setattr(owner, name, watched)
@@ -81,11 +85,15 @@ def remember_assessments(folder: Path) -> None:
 def work(job: dict[str, Any]) -> None:
     os.environ |= {"ML_ENGINEER_HOME": job["home"], "ANTHROPIC_BASE_URL": job["url"]}
     os.setpgid(0, 0)
-    moments = Moments(job["stop_at"])
+    moments = Moments(job["stop_at"], job.get("stop_on", {}))
     for owner, name in ALWAYS + (EVERY if job["every"] else ()):
         watch(owner, name, moments)
     folders = runs.list_folders()
-    if folders:
+    if job.get("mode") == "review":
+        earlier = runs.Run.open(folders[0].name, work=True) if folders else None
+        meta = review_meta(Path(job["target"]), offline=False, model="scripted") if earlier is None else earlier.meta
+        asyncio.run(review_job(meta, resume=earlier))
+    elif folders:
         implement.conduct(runs.Run.open(folders[0].name, work=True), None, attended=False)
     else:
         implement._start(Path(job["target"]), "Make it safe", "full", ModelChoice(model="scripted"), None)
