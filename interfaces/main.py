@@ -9,8 +9,6 @@ import gc
 import importlib
 import io
 import sys
-import tempfile
-import traceback
 
 import click
 
@@ -107,6 +105,9 @@ def _visible(message: str) -> str:
 
 def keep_traceback(error: BaseException) -> str:
     """Put the traceback where a maintainer can ask for it, and say where that is."""
+    import tempfile
+    import traceback
+
     text = "".join(traceback.format_exception(error))
     try:
         descriptor, path = tempfile.mkstemp(prefix="ml-engineer-", suffix=".log", text=True)

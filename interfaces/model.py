@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -102,5 +101,7 @@ def records_folder(run: Run) -> Iterator[Path]:
     if run.folder is not None:
         yield run.folder
         return
+    import tempfile  # half of `shutil` and `random`, for what hardly any run needs
+
     with tempfile.TemporaryDirectory(prefix="ml-engineer-") as folder:
         yield Path(folder)
