@@ -90,6 +90,7 @@ class App:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._hang_up)
+        loop.set_exception_handler(lambda _, about: self._tell_error(about.get("exception") or Fault(about["message"])))
         self._tell_status()
         async with self.console.running():
             self._greet()
@@ -104,7 +105,7 @@ class App:
         settings = self._start.settings
         place = f"{settings.model} at {settings.place}" if settings else "No model: /review and most commands work"
         lines = [
-            f"ml-engineer {__version__} in {self.root}",
+            f"ml-engineer {__version__} in {_short(self.root)}",
             place,
             "/help lists the commands, @ completes a path, Ctrl-C stops, Ctrl-D leaves.",
         ]
@@ -187,6 +188,7 @@ class App:
 
     async def restart(self) -> None:
         await self._reopen(None)
+        self.console.clear()
 
     def leave(self) -> None:
         self._left = True
@@ -240,6 +242,7 @@ class App:
             )
         )
         self._session = session
+        self.console.show_plan([(item.state, item.text) for item in session.plan])
         if run_id:
             self._show_again(session)
         if self._start.device.drawn:
@@ -290,8 +293,6 @@ class App:
                 self.console.markdown(one.text)
             else:
                 self.console.say(f"● {one_line(one.text)[:120]}", "dim")
-        if session.plan:
-            self.console.show_plan([(item.state, item.text) for item in session.plan])
         if session.interrupted:
             self.console.say("The last turn was interrupted; say how to go on.", "yellow")
 
@@ -345,6 +346,17 @@ def _told_as_they_are() -> tuple[type[BaseException], ...]:
     from ml_engineer.tools.journal import JournalError
 
     return (RunError, OSError, SessionError, SurveyError, LogError, JournalError)
+
+
+class Fault(Exception):
+    """Something went wrong where nobody waited for it."""
+
+
+def _short(path: Path) -> str:
+    """The path, counted from the user's home where it is in there."""
+    with contextlib.suppress(ValueError, RuntimeError):
+        return f"~/{path.relative_to(Path.home())}"
+    return str(path)
 
 
 def _import_commands() -> None:

@@ -336,6 +336,8 @@ class Screen(Printing):
             for state, text in self.plan:
                 self.say(f"{layout.MARKS.get(state, '○')} {one_line(text)}", layout.PLAN_STYLES.get(state, ""))
         self._plan_changed = False
+        if not any(state in ("active", "pending") for state, _ in self.plan):
+            self.plan = []
         self.space()
 
     @contextlib.contextmanager

@@ -72,7 +72,7 @@ class Story:
 
     def _on_retry(self, reason: str = "", wait: float = 0.0, **_: Any) -> None:
         self._console.stream_end()
-        self._console.say(f"The answer broke off ({one_line(str(reason))}); it is asked for again.", "dim")
+        self._console.say(f"The answer broke off ({one_line(str(reason))}); asking again.", "dim")
         self._console.activity(f"Waiting {wait:.0f} s before asking again" if wait >= 1 else "Asking again")
 
     def _on_ending(self, why: str, text: str, agent: str = MAIN, **_: Any) -> None:
@@ -135,6 +135,11 @@ class Story:
     @staticmethod
     def _prefix(agent: str) -> str:
         return "" if agent.startswith(MAIN) else f"[{one_line(agent)}] "
+
+    def _on_peer(self, event: str, data: dict[str, Any], **_: Any) -> None:
+        """What a peer in this process does; what it says is not the answer, which comes when it has ended."""
+        if event in ("tool_start", "tool_end"):
+            self(event, **data)
 
     # --- the conversation -----------------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ from types import TracebackType
 import pyte
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "ml-engineer"
-DEADLINE = 60.0
+DEADLINE = 25.0
 KEYS = {
     "enter": "\r",
     "escape": "\x1b",
