@@ -4,14 +4,15 @@
 assessment as JSON through a pipe. Where forking is not safe (threads are running, as in a server) or not to be had, the
 assessment is made in a thread of this process instead.
 
-Importing this module is cheap, asyncio and what assessing needs are imported where they are used: the sooner the child
-is there, the more is imported beside it.
+Importing this module is cheap: asyncio and what assessing needs are imported where they are used. What both processes
+need is imported before the fork, everything else beside the child.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import os
 import signal
 import sys
@@ -43,6 +44,7 @@ class Survey:
         """Start assessing `root` now, in a child where that is safe."""
         if sys.platform != "linux" or threading.active_count() > 1:
             return cls(root)
+        _import_models()
         reader, writer = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -92,13 +94,29 @@ class Survey:
             self.pipe = None
 
 
+def _import_models() -> None:
+    """Import what both processes need before all else: pydantic and the report's models.
+
+    Pydantic looks through all installed distributions for plugins then, which takes longer than making the models, and
+    no plugin has a use here.
+    """
+    switch = "PYDANTIC_DISABLE_PLUGINS"
+    before = os.environ.get(switch)
+    os.environ[switch] = "__all__"
+    try:
+        importlib.import_module("ml_engineer.assessment.record")
+    finally:
+        if before is None:
+            del os.environ[switch]
+        else:
+            os.environ[switch] = before
+
+
 def _child(root: Path, writer: int) -> None:
     """Assess, send the result, and leave without running anything that belongs to the parent."""
     os.setpgid(0, 0)  # out of reach of the terminal's interrupt: the parent decides what that means
     try:
         gc.disable()  # it lives for one assessment
-        # Looking through all distributions for plugins takes longer than making our models, and none has a use here.
-        os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
         try:
             from ml_engineer.assessment.assess import assess
 

@@ -57,6 +57,7 @@ def review(
         raise Refusal(str(error)) from error
     known = _fingerprints(baseline)
     _writable(output)
+    gc.disable()  # imports make thousands of classes and no garbage; a run with a model collects again
     with Survey.start(root) as survey:  # at once: what is imported from here on is imported beside it
         from ml_engineer.interfaces.jobs import review_meta
 
@@ -90,7 +91,7 @@ def conduct(meta: dict[str, Any], *, resume: Run | None = None, survey: Survey |
     async def work() -> None:  # gives nothing back: asyncio takes its handler of Ctrl-C down by way of its task's repr
         done.append(await review_job(meta, resume=resume, survey=survey, listen=progress.event))
 
-    gc.disable()  # imports make thousands of classes and no garbage; a run with a model collects again
+    gc.disable()
     try:
         asyncio.run(work())
         return done[0]
