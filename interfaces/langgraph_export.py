@@ -5,8 +5,8 @@
     ml_engineer_graph.as_tool(name=…, description=…)               for an agent
 
 The work is done in a process of its own, which ends with the call: nothing of the application's environment, event loop
-or tracing is touched. Paths are confined to the folders in `configurable={"ml_engineer_roots": […]}`, else to the
-current one: where the graph is a tool, a model writes them. `stream_mode="custom"` gives the progress.
+or tracing is touched. Paths are confined to the folders in the environment's ML_ENGINEER_ROOTS, else to the current
+one: where the graph is a tool or served, a model or a client writes them. `stream_mode="custom"` gives the progress.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.runnables import RunnableLambda
 from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -37,7 +37,7 @@ from ml_engineer.report.schema import Finding, Report
 from ml_engineer.report.summary import summarise
 from ml_engineer.report.text import where
 
-ROOTS = "ml_engineer_roots"
+ROOTS = "ML_ENGINEER_ROOTS"  # folders, separated as in PATH
 _LINE = 64 << 20  # bytes of one line from the child; a report is one
 _CHILD = "from ml_engineer.interfaces.langgraph_export import child; child()"
 
@@ -92,29 +92,29 @@ def build() -> CompiledStateGraph[ReviewState, None, ReviewRequest, ReviewAnswer
     return graph.compile(name="ml_engineer")
 
 
-def _review(request: ReviewRequest, config: RunnableConfig) -> ReviewAnswer:
-    work = _work(_meta(request, config), get_stream_writer())
+def _review(request: ReviewRequest) -> ReviewAnswer:
+    work = _work(_meta(request), get_stream_writer())
     with ThreadPoolExecutor(1) as thread:  # there may be a loop in this thread already
         return thread.submit(asyncio.run, work).result()
 
 
-async def _areview(request: ReviewRequest, config: RunnableConfig) -> ReviewAnswer:
-    meta = await asyncio.to_thread(_meta, request, config)
+async def _areview(request: ReviewRequest) -> ReviewAnswer:
+    meta = await asyncio.to_thread(_meta, request)
     return await _work(meta, get_stream_writer())
 
 
-def _meta(request: ReviewRequest, config: RunnableConfig) -> dict[str, Any]:
-    roots = config.get("configurable", {}).get(ROOTS) or []
+def _meta(request: ReviewRequest) -> dict[str, Any]:
+    roots = [Path(part) for part in os.environ.get(ROOTS, "").split(os.pathsep) if part]
     steps = frozenset(request.steps or ALL_STEPS)
     if not steps <= ALL_STEPS:
         raise ReviewError(f"steps are {sorted(steps)}; give numbers from 1 to 10")
     try:
-        root = Roots.open([Path(root) for root in roots]).resolve(request.path)
+        root = Roots.open(roots).resolve(request.path)
         return review_meta(root, offline=not request.use_model, steps=steps)
     except Refusal as error:
         raise ReviewError(error.message) from error
     except Refused as error:
-        raise ReviewError(f'{error}; name more in config={{"configurable": {{"{ROOTS}": […]}}}}') from error
+        raise ReviewError(f"{error}; {ROOTS} can name others") from error
 
 
 async def _work(meta: dict[str, Any], write: Callable[[Any], None]) -> ReviewAnswer:
