@@ -28,6 +28,7 @@ from ml_engineer.tools.permissions import Mode
 
 TOKEN = "ML_ENGINEER_SERVE_TOKEN"
 MAX_BODY = 4 * 1024 * 1024  # bytes of one request
+MAX_CONNECTIONS = 256  # more are answered with 503
 MIN_TOKEN = 16  # characters; a shorter one can be guessed
 _GRACE_SECONDS = 2
 
@@ -209,8 +210,13 @@ async def serve_http(app: App, address: Address, path: str, public: frozenset[st
     listener = _listen(address)
     guarded = Door(RequestBodyLimitMiddleware(app, MAX_BODY), address, public)
     config = uvicorn.Config(
-        guarded, log_level="warning", access_log=False, ws="none", timeout_graceful_shutdown=_GRACE_SECONDS
-    )  # fmt: skip
+        guarded,
+        log_level="warning",
+        access_log=False,
+        ws="none",
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        limit_concurrency=MAX_CONNECTIONS,
+    )
     print(f"listening on {address.url(listener.getsockname()[1])}{path}", file=sys.stderr, flush=True)  # noqa: T201
     try:
         await uvicorn.Server(config).serve(sockets=[listener])

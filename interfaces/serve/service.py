@@ -301,7 +301,7 @@ class Service:
         from ml_engineer.agent.measuring import MeasuringGate
         from ml_engineer.agent.toolbox import PermissionGate, nobody
         from ml_engineer.interfaces.measure import measure_in, open_sandbox
-        from ml_engineer.tools.permissions import Permissions
+        from ml_engineer.tools.permissions import Decision, Permissions
         from ml_engineer.tools.sandbox import Level
 
         mode = self.policy.mode
@@ -312,7 +312,11 @@ class Service:
                     raise Refused(f"nothing confines commands on this machine. {sandbox.promise.remedy}")
                 permissions = Permissions(mode, root, level=sandbox.level)
                 gate = MeasuringGate(PermissionGate(permissions, person.answer if person else nobody))
-                refusal = await gate.refuses(Call("measure", tool.name, options, "measure"))
+                wanted = Call("measure", tool.name, options, "measure")
+                refusal = await gate.refuses(wanted)
+                if refusal is None and network and mode is not Mode.FULL:
+                    reaching = Decision("ask", "this lets it reach the network")
+                    refusal = await (person.answer(wanted, reaching) if person else nobody(wanted, reaching))
                 if refusal is not None:
                     raise Refused(refusal)
                 result, folder = await measure_in(sandbox, tool, options, root, network=network)

@@ -13,6 +13,7 @@ from mcp import Client
 
 from ml_engineer.agent.runs import ID
 from ml_engineer.interfaces import schemas
+from ml_engineer.interfaces.serve.command import WORKERS
 from ml_engineer.report.schema import Report
 from tests.interfaces.serve.conftest import Place
 from tests.interfaces.test_schemas import validator
@@ -191,18 +192,26 @@ def test_prompts_name_the_tools(server: HttpServer) -> None:
     asyncio.run(session())
 
 
-def test_two_clients_at_once_each_get_their_own(place: Place, server: HttpServer) -> None:
-    async def one(path: str) -> dict[str, Any]:
-        async with http_client(server.url) as client:
-            return await call(client, "review_repository", path=path)
+def test_many_calls_at_once_are_all_answered_by_few_processes(place: Place, server: HttpServer) -> None:
+    most = 0
 
-    async def both() -> list[dict[str, Any]]:
-        return await asyncio.gather(one("prototype"), one("prototype"))
+    async def watch() -> None:
+        nonlocal most
+        while True:
+            most = max(most, len(await asyncio.to_thread(server.jobs)))
 
-    first, second = asyncio.run(both())
-    assert first["run_id"] != second["run_id"]
-    assert {Path(place.home, "runs", run["run_id"], "report.json").is_file() for run in (first, second)} == {True}
+    async def session() -> list[dict[str, Any]]:
+        watching = asyncio.ensure_future(watch())
+        async with http_client(server.url) as first, http_client(server.url) as second:
+            calls = [call(client, "review_repository", path="prototype") for client in (first, second) * 3]
+            answers = await asyncio.gather(*calls)
+        watching.cancel()
+        return answers
+
+    answers = asyncio.run(session())
+    assert len({one["run_id"] for one in answers}) == 6
+    assert 1 <= most <= WORKERS
+    assert all(Path(place.home, "runs", one["run_id"], "report.json").is_file() for one in answers)
     volatile = {"run_id", "digest", "report_uri", "markdown_uri"}
-    assert {k: v for k, v in first.items() if k not in volatile} == {
-        k: v for k, v in second.items() if k not in volatile
-    }
+    told = [{key: value for key, value in one.items() if key not in volatile} for one in answers]
+    assert told == [told[0]] * 6

@@ -21,7 +21,7 @@ from tests.interfaces.serve.test_mcp import call, refusal
 from tests.interfaces.test_schemas import validator
 from tests.support.mcp_server import HttpServer, Human, http_client, http_server, until
 from tests.support.messages_server import MessagesServer
-from tests.support.review import make_prototype
+from tests.support.review import make_prototype, steps_script
 from tests.support.script import Agent, Fault, Script, Turn
 from tests.support.script import call as use
 from tests.support.script import text as say
@@ -195,6 +195,24 @@ def test_a_cancelled_implementation_is_stopped_and_kept_and_the_next_is_done(act
     assert "debug=True" not in git(done["at"], "show", f"{done['branch']}:app.py"), "in mode full nobody is asked"
 
 
+# --- review -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_review_with_a_model_only_where_it_is_asked_for(acting: Open) -> None:
+    one = acting("full", steps_script())
+
+    async def session() -> None:
+        async with one.client() as client:
+            without = await call(client, "review_repository", path=one.target.name)
+            assert (without["model"], one.model.requests) == (None, [])
+            judged = await call(client, "review_repository", path=one.target.name, steps=[5], use_model=True)
+            assert judged["model"] == "scripted"
+            assert "turn" in judged["cost"]
+
+    asyncio.run(session())
+    assert one.model.requests
+
+
 # --- ask --------------------------------------------------------------------------------------------------------------
 
 
@@ -231,6 +249,23 @@ def test_a_measurement_asks_before_it_runs_the_command(acting: Open, mode: Any) 
 
     asyncio.run(session())
     assert [asked.splitlines()[0] for asked in human.asked] == [f"Bash: {TRAINING['command']}"] * 2
+
+
+def test_the_network_is_asked_for_too(acting: Open) -> None:
+    one = acting("ask")
+    human = Human([True, False])
+
+    async def session() -> None:
+        async with one.client(human) as client:
+            said = await refusal(client, "measure", path=one.target.name, training=TRAINING, network=True)
+            assert "the user said no" in said
+        async with one.client() as client:
+            harmless = {**TRAINING, "command": "echo accuracy: 0.5"}
+            said = await refusal(client, "measure", path=one.target.name, training=harmless, network=True)
+            assert "this lets it reach the network" in said
+
+    asyncio.run(session())
+    assert "reach the network" in human.asked[1]
 
 
 def test_a_measurement_in_full_asks_nobody_and_needs_one_kind(acting: Open) -> None:
