@@ -19,7 +19,7 @@ from a2a.server.tasks import TaskUpdater
 from a2a.types import Message
 
 from ml_engineer.interfaces.pool import JobError, JobFault
-from ml_engineer.interfaces.serve.a2a_talk import JSON, MARKDOWN, Talk, Unanswered, hand_over, told
+from ml_engineer.interfaces.serve.a2a_talk import JSON, MARKDOWN, Talk, hand_over, told
 from ml_engineer.interfaces.serve.common import Refused
 from ml_engineer.interfaces.serve.order import IMPLEMENT, NO_PEER, USAGE, Order
 from ml_engineer.interfaces.serve.service import Service
@@ -76,8 +76,6 @@ class Executor(AgentExecutor):
             declined = not isinstance(refusal.__cause__, JobError) or refusal.__cause__.kind is JobFault.REFUSED
             end = talk.updater.reject if declined else talk.updater.failed
             await end(_words(talk.updater, str(refusal)))
-        except Unanswered as error:
-            await talk.updater.failed(_words(talk.updater, str(error)))
         except Exception as error:
             log.exception("task %s", task_id)
             fault = f"{type(error).__name__}: {error}. This is a fault of ml-engineer; its log on stderr says more."

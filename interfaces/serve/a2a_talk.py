@@ -27,14 +27,10 @@ from ml_engineer.report import markdown
 from ml_engineer.report.schema import Report
 
 JSON, MARKDOWN = "application/json", "text/markdown"
-PATIENCE = 3600.0  # seconds that a question waits for its answer
+PATIENCE = 600.0  # seconds that a question waits for its answer
 _YES = frozenset("yes y ok okay approve approved allow allowed".split())
 _NO = frozenset("no n reject rejected deny denied stop".split())
 _HINT = 'Answer yes or no, or with the data {"approved": true}.'
-
-
-class Unanswered(Exception):
-    """A question waited too long."""
 
 
 def verdict(message: Message) -> bool | None:
@@ -67,11 +63,15 @@ class Talk:
         await self._paused.wait()
 
     async def say(self, text: str) -> None:
-        """A line about what goes on."""
+        """A line about what goes on. It waits while a question is open: it would take the task out of that state."""
+        async with self._turns:
+            await self._tell(text)
+
+    async def _tell(self, text: str) -> None:
         await self.updater.start_work(self.updater.new_agent_message([new_text_part(text)]))
 
     async def ask(self, question: str) -> bool:
-        """Put a question to the client: one at a time. Raises Unanswered."""
+        """Put a question to the client: one at a time. No answer in time is a no."""
         async with self._turns:
             self._question, self._answer = question, asyncio.get_running_loop().create_future()
             await self._put(question)
@@ -79,7 +79,8 @@ class Talk:
                 async with asyncio.timeout(self.patience):
                     return await self._answer
             except TimeoutError:
-                raise Unanswered(f"nobody answered for {self.patience:.0f} seconds, so it was not done") from None
+                await self._tell(f"Nobody has answered for {self.patience:.0f} seconds: that is taken as a no.")
+                return False
             finally:
                 self._answer = None
 
@@ -90,15 +91,17 @@ class Talk:
     async def reply(self, message: Message, updater: TaskUpdater) -> None:
         """Take the client's answer; what is neither yes nor no is asked for again."""
         self.updater = updater
-        if self._answer is None:  # the question has run out of time in this very moment
+        answer = self._answer
+        if answer is None:  # the question has run out of time in this very moment
             return
         said = verdict(message)
         if said is None:
             await self._put(self._question)
             return
         self._paused.clear()
-        await self.say("Goes on." if said else "It is not done.")
-        self._answer.set_result(said)
+        await self._tell("Goes on." if said else "It is not done.")
+        if not answer.done():
+            answer.set_result(said)
 
     async def cancel(self) -> None:
         """Stop the work, and wait until it has."""
