@@ -12,9 +12,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import io
 import os
 import sys
-from pathlib import Path
 from typing import Any, Self
 
 from ml_engineer.interfaces.batch.engine import WARM
@@ -48,8 +48,7 @@ class ClusterEngine:
             raise ClusterError(f"--engine ray needs Ray: pip install 'ml-engineer[ray]' ({error})") from error
         await self._reach()
         # Ray prints to standard output what becomes of its nodes; it is in its own logs too.
-        nowhere = self._silence.enter_context(Path(os.devnull).open("w"))
-        self._silence.enter_context(contextlib.redirect_stdout(nowhere))
+        self._silence.enter_context(contextlib.redirect_stdout(io.StringIO()))
         try:
             await asyncio.to_thread(
                 self._ray.init,

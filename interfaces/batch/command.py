@@ -8,20 +8,24 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ml_engineer.agent.budget import Caps
 from ml_engineer.interfaces.batch.clone import Cache, trim
 from ml_engineer.interfaces.batch.cluster import ClusterEngine, ClusterError
-from ml_engineer.interfaces.batch.conduct import Plan, conduct
-from ml_engineer.interfaces.batch.engine import WARM
+from ml_engineer.interfaces.batch.conduct import Plan, Watch, conduct
+from ml_engineer.interfaces.batch.engine import WARM, Engine
+from ml_engineer.interfaces.batch.governor import Account, Governor
 from ml_engineer.interfaces.batch.index import Index, IndexRefused
 from ml_engineer.interfaces.batch.outputs import FINDINGS, SUMMARY, Outputs
 from ml_engineer.interfaces.batch.sources import SourceError, find_sources
 from ml_engineer.interfaces.batch.summary import Summary
 from ml_engineer.interfaces.batch.watch import watching
+from ml_engineer.interfaces.model import ModelChoice, model_options
 from ml_engineer.interfaces.options import SEVERITIES, Format, Refusal
 from ml_engineer.interfaces.pool import Pool
 from ml_engineer.report.schema import Severity
@@ -53,7 +57,7 @@ class Bytes(click.ParamType[int]):
 @click.argument("sources", nargs=-1, metavar="SOURCE…")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="The folder of the batch.")
 @click.option("--resume", is_flag=True, help="Go on with the batch in --out; with no SOURCE, with those it was given.")
-@click.option("--retry", is_flag=True, help="Try again what has failed in an earlier run.")
+@click.option("--retry", is_flag=True, help="Try again what has failed or is partial.")
 @click.option("--refresh", is_flag=True, help="Review again what has changed: the revision, the files or the rules.")
 @click.option("--include", multiple=True, metavar="PATTERN", help="Only these, by name or place. May be repeated.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Not these. May be repeated.")
@@ -71,6 +75,8 @@ class Bytes(click.ParamType[int]):
 @click.option("--max-cache", type=Bytes(), default="20G", show_default=True, help="Size of all clones together.")
 @click.option("--max-repository", type=Bytes(), default="2G", show_default=True, help="Size of one clone.")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit 1 where a finding is at or above this severity.")
+@click.option("--offline", is_flag=True, help="Use no model, also where a key is configured.")
+@model_options
 def batch(sources: tuple[str, ...], out: Path, resume: bool, fail_on: str | None, **options: Any) -> None:
     """Review many repositories into the folder --out.
 
@@ -79,6 +85,8 @@ def batch(sources: tuple[str, ...], out: Path, resume: bool, fail_on: str | None
 
     The same command goes on where it was cut off. Exit codes: 0 all were reviewed, nothing at or above --fail-on; 1
     findings at or above it; 2 some were not reviewed, or not wholly; 130 interrupted.
+
+    With a model, --max-cost and --max-turns hold for the whole batch, also over several runs of it.
     """
     try:
         found = find_sources(sources, host=options["host"], include=options["include"], exclude=options["exclude"])
@@ -86,6 +94,10 @@ def batch(sources: tuple[str, ...], out: Path, resume: bool, fail_on: str | None
         raise Refusal(str(error)) from error
     if options["engine"] == "ray" and options["workers"]:
         raise Refusal("--workers is for --engine local; a cluster uses all its cores")
+    choice = ModelChoice(options["offline"], options["model"], options["max_cost"], options["max_turns"])
+    settings = choice.settings()
+    if settings is not None and options["engine"] == "ray":
+        raise Refusal("a model is asked by --engine local only; add --offline for a batch on a cluster")
     if options["address"] and options["engine"] != "ray":
         raise Refusal("--address is that of a Ray cluster; add --engine ray")
     if not found and not resume:
@@ -98,9 +110,11 @@ def batch(sources: tuple[str, ...], out: Path, resume: bool, fail_on: str | None
             outputs.recover(index)
             if found:
                 index.enlist(found)
-            if options["refresh"] or options["retry"]:
-                index.again(done=options["refresh"])
-            summary = _work(index, outputs, options)
+            if options["retry"]:
+                index.retry()
+            if options["refresh"]:
+                index.refresh()
+            summary = _work(index, outputs, options, choice.caps(), settings.model if settings else None)
     except (IndexRefused, ClusterError) as error:
         raise Refusal(str(error)) from error
     except OSError as error:
@@ -108,18 +122,19 @@ def batch(sources: tuple[str, ...], out: Path, resume: bool, fail_on: str | None
     _finish(summary, out, fail_on)
 
 
-def _work(index: Index, outputs: Outputs, options: dict[str, Any]) -> Summary:
+def _work(index: Index, outputs: Outputs, options: dict[str, Any], caps: Caps, model: str | None) -> Summary:
     """Do what is waiting, and write what came out also where that was cut off."""
     total = len(index.waiting())
     plan = Plan(
         cache=Cache(options["cache"] or _cache_folder(), options["max_cache"], options["max_repository"]),
         formats=_formats(options["formats"]),
         attempts=options["attempts"],
+        model=model,
     )
     try:
         if total:
             with watching(total) as watch:
-                asyncio.run(_run(index, outputs, plan, watch, options))
+                asyncio.run(_run(index, outputs, plan, watch, caps, options))
     except KeyboardInterrupt:
         outputs.conclude(index)
         click.echo("The same command goes on where this was interrupted.", err=True)
@@ -127,14 +142,21 @@ def _work(index: Index, outputs: Outputs, options: dict[str, Any]) -> Summary:
     return outputs.conclude(index)
 
 
-async def _run(index: Index, outputs: Outputs, plan: Plan, watch: Any, options: dict[str, Any]) -> None:
-    async with _engine(options) as engine:
+async def _run(index: Index, outputs: Outputs, plan: Plan, watch: Watch, caps: Caps, options: dict[str, Any]) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        if plan.model is not None:
+            cost, turns = index.spent()
+            governor = Governor(caps, Account(cost, turns, index.keep_spent))
+            plan = replace(plan, governor=governor, address=await stack.enter_async_context(governor.serving()))
+        engine = await stack.enter_async_context(_engine(options))
         await conduct(index, outputs, engine, plan, watch)
+    if plan.governor is not None and plan.governor.exhausted:
+        click.echo(f"{plan.governor.exhausted}: raise it to go on with the same command", err=True)
     if any(source.kind == "git" for source in index.sources()):
         trim(plan.cache)
 
 
-def _engine(options: dict[str, Any]) -> Pool | ClusterEngine:
+def _engine(options: dict[str, Any]) -> contextlib.AbstractAsyncContextManager[Engine]:
     limits = {"memory": options["memory"], "seconds": options["timeout"]}
     if options["engine"] == "ray":
         return ClusterEngine(options["address"], **limits)

@@ -9,20 +9,24 @@ use. The index hears of everything before the next thing happens, so that a kill
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ml_engineer.interfaces.batch.clone import Cache
 from ml_engineer.interfaces.batch.engine import Engine
+from ml_engineer.interfaces.batch.governor import Governor
 from ml_engineer.interfaces.batch.index import Index, Job
 from ml_engineer.interfaces.batch.outputs import Outputs
 from ml_engineer.interfaces.batch.summary import Fault, Row
 from ml_engineer.interfaces.batch.unit import Order, review_unit
 from ml_engineer.interfaces.options import Format
 from ml_engineer.interfaces.pool import JobError, JobFault, Work
+
+Attempt = Callable[[Job], Awaitable[tuple[float, Job | None]]]  # pause and job of what is to be tried again
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,9 @@ class Plan:
     attempts: int = 2
     pause: float = 2.0
     work: Work = review_unit
+    model: str | None = None
+    governor: Governor | None = None  # of the calls to the model
+    address: str = ""  # where it listens
 
 
 class Watch(Protocol):
@@ -68,16 +75,24 @@ class _Queue:
 async def conduct(index: Index, outputs: Outputs, engine: Engine, plan: Plan, watch: Watch) -> None:
     """Work until nothing is waiting. A job that is cancelled is put back. OSError: the folder cannot be written."""
     queue = _Queue(deque(index.waiting()))
+
+    async def attempt(job: Job) -> tuple[float, Job | None]:
+        return await _attempt(index, outputs, engine, plan, watch, job)
+
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(min(engine.workers, len(queue.ready))):
-                group.create_task(_worker(queue, lambda job: _attempt(index, outputs, engine, plan, watch, job)))
+                group.create_task(_worker(queue, attempt, plan.governor))
     except BaseExceptionGroup as several:
         raise several.exceptions[0] from None  # one is enough: the others were stopped because of it
 
 
-async def _worker(queue: _Queue, attempt: Callable[[Job], Any]) -> None:
+async def _worker(
+    queue: _Queue, attempt: Callable[[Job], Awaitable[tuple[float, Job | None]]], governor: Governor | None
+) -> None:
     while not queue.is_over:
+        if governor is not None and governor.exhausted:
+            return  # what has not begun waits for a larger budget
         job = queue.take()
         if job is None:
             await asyncio.sleep(0.05)  # what is under way elsewhere may come back
@@ -95,7 +110,7 @@ async def _attempt(
     index: Index, outputs: Outputs, engine: Engine, plan: Plan, watch: Watch, job: Job
 ) -> tuple[float, Job | None]:
     """One attempt at one repository: what is to be tried again, and after how many seconds."""
-    order = Order(job.source, plan.cache, plan.formats, job.known)
+    order = Order(job.source, plan.cache, plan.formats, job.known, _asking(outputs, plan, job))
     index.begin(job.folder)
     watch.began(job)
     started = time.monotonic()
@@ -120,6 +135,12 @@ async def _attempt(
     return plan.pause * 2**job.attempts, Job(job.source, job.attempts + 1, job.known)
 
 
+def _asking(outputs: Outputs, plan: Plan, job: Job) -> dict[str, str] | None:
+    if plan.model is None:
+        return None
+    return {"model": plan.model, "governor": plan.address, "folder": str(outputs.run_folder(job.folder).absolute())}
+
+
 def _keep(index: Index, outputs: Outputs, job: Job, product: dict[str, Any], seconds: float) -> str:
     """Put a product into the folder: staged, then done in the index, then published."""
     if "unchanged" in product:
@@ -128,6 +149,15 @@ def _keep(index: Index, outputs: Outputs, job: Job, product: dict[str, Any], sec
     size = outputs.stage(job.folder, product["files"])
     row = Row.model_validate(product["row"])
     faults = [Fault.model_validate(fault) for fault in product["faults"]]
-    index.done(job.folder, row, faults, fingerprint=product["fingerprint"], size=size, seconds=seconds)
+    index.done(
+        job.folder,
+        row,
+        faults,
+        fingerprint=product["fingerprint"],
+        edition=product["edition"],
+        size=size,
+        seconds=seconds,
+    )
     outputs.publish(job.folder)
+    shutil.rmtree(outputs.run_folder(job.folder), ignore_errors=True)
     return row.state

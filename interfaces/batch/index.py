@@ -16,6 +16,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,7 +34,7 @@ CREATE TABLE IF NOT EXISTS repositories (
     state TEXT NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
     fingerprint TEXT,
-    rules TEXT,
+    edition TEXT,
     error_kind TEXT,
     error TEXT,
     seconds REAL,
@@ -50,7 +51,7 @@ class IndexRefused(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """One repository that is to be reviewed. `known`: what was reviewed of it last (fingerprint, rules)."""
+    """One repository that is to be reviewed. `known`: what was reviewed of it last, and by whom."""
 
     source: Source
     attempts: int
@@ -110,12 +111,18 @@ class Index:
                 rows,
             )
 
-    def again(self, *, done: bool) -> None:
-        """Put back what failed, so that it is tried once more; with `done` also what has a report, to be looked at
-        whether it has changed."""
-        states = "('failed', 'done')" if done else "('failed')"
+    def retry(self) -> None:
+        """Put back what failed or is partial, to be reviewed once more."""
         with self._db:
-            self._db.execute(f"UPDATE repositories SET state = 'waiting', attempts = 0 WHERE state IN {states}")
+            self._db.execute(
+                "UPDATE repositories SET state = 'waiting', attempts = 0, fingerprint = NULL "
+                "WHERE state = 'failed' OR (state = 'done' AND json_extract(row, '$.state') = 'partial')"
+            )
+
+    def refresh(self) -> None:
+        """Put back everything, to be reviewed where it has changed."""
+        with self._db:
+            self._db.execute("UPDATE repositories SET state = 'waiting', attempts = 0")
 
     def cut_off(self) -> list[str]:
         """Folders of the repositories that were under way when an earlier batch ended."""
@@ -135,12 +142,12 @@ class Index:
     def waiting(self) -> list[Job]:
         """What is still to be done, in the order of the sources."""
         found = self._db.execute(
-            "SELECT source, attempts, fingerprint, rules FROM repositories "
+            "SELECT source, attempts, fingerprint, edition FROM repositories "
             "WHERE state = 'waiting' AND listed ORDER BY position"
         )
         return [
-            Job(Source(**json.loads(source)), attempts, (fingerprint, rules) if fingerprint and rules else None)
-            for source, attempts, fingerprint, rules in found
+            Job(Source(**json.loads(source)), attempts, (fingerprint, edition) if fingerprint and edition else None)
+            for source, attempts, fingerprint, edition in found
         ]
 
     def sources(self) -> list[Source]:
@@ -154,15 +161,23 @@ class Index:
         self._set(folder, "state = 'running'")
 
     def done(
-        self, folder: str, row: Row, faults: Iterable[Fault], *, fingerprint: str, size: int, seconds: float
+        self,
+        folder: str,
+        row: Row,
+        faults: Iterable[Fault],
+        *,
+        fingerprint: str,
+        edition: str,
+        size: int,
+        seconds: float,
     ) -> None:
         """It has its report, of `size` bytes."""
         self._set(
             folder,
-            "state = 'done', attempts = attempts + 1, error = NULL, error_kind = NULL, fingerprint = ?, rules = ?, "
+            "state = 'done', attempts = attempts + 1, error = NULL, error_kind = NULL, fingerprint = ?, edition = ?, "
             "size = ?, seconds = ?, row = ?, faults = ?",
             fingerprint,
-            row.rules_version,
+            edition,
             size,
             seconds,
             row.model_dump_json(),
@@ -188,6 +203,15 @@ class Index:
     def _set(self, folder: str, change: str, *values: Any) -> None:
         with self._db:
             self._db.execute(f"UPDATE repositories SET {change} WHERE folder = ?", (*values, folder))
+
+    def spent(self) -> tuple[Decimal, int]:
+        """US dollars and turns that this batch has spent on a model, at most."""
+        found = self._db.execute("SELECT cost, turns FROM account").fetchone()
+        return (Decimal(found[0]), int(found[1])) if found else (Decimal(0), 0)
+
+    def keep_spent(self, cost: Decimal, turns: int) -> None:
+        with self._db:
+            self._db.execute("INSERT OR REPLACE INTO account VALUES (1, ?, ?)", (str(cost), turns))
 
     # --- what came out --------------------------------------------------------------------------------------------
 
@@ -227,5 +251,6 @@ def _connect(path: Path) -> sqlite3.Connection:
         raise IndexRefused(f"{path} was made by another version of ml-engineer; give another folder")
     with database:
         database.execute(_TABLE)
+        database.execute("CREATE TABLE IF NOT EXISTS account (id INTEGER PRIMARY KEY, cost TEXT, turns INTEGER)")
         database.execute(f"PRAGMA user_version = {VERSION}")
     return database

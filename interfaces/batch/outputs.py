@@ -4,6 +4,7 @@
         reports/<folder>/report.json …      a repository: the sealed report, its projections, briefs for peers
         summary.json, findings.csv          all of them
         .staged/<folder>/                   reports on their way
+        .runs/<folder>/                     with a model: a review under way, which the next attempt goes on with
 
 Reports are staged, then the index says that they are done, then they are published by a rename. A kill at any point
 leaves either nothing that counts, or something that `recover` publishes: no review is lost, and none is made twice.
@@ -52,6 +53,10 @@ class Outputs:
         except OSError:  # an earlier report is there
             shutil.rmtree(place)
             staged.rename(place)
+
+    def run_folder(self, folder: str) -> Path:
+        """Where a review with a model keeps its work."""
+        return self.out / ".runs" / folder
 
     def size(self, folder: str) -> int | None:
         """Size of the published report, or None where there is none."""

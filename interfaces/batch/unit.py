@@ -52,16 +52,24 @@ class Again(Exception):
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be done. `known` is what was reviewed of it before: where that still holds, nothing is done."""
+    """What is to be done. `known` is what was reviewed of it before (fingerprint, edition): where that still holds,
+    nothing is done. `asking` is how a model is asked, or None."""
 
     source: Source
     cache: Cache
     formats: tuple[Format, ...]
     known: tuple[str, str] | None = None
+    asking: dict[str, Any] | None = None
 
     def record(self) -> dict[str, Any]:
         cache = {"folder": str(self.cache.folder), "limit": self.cache.limit, "repository": self.cache.repository}
-        return {"source": self.source.record(), "cache": cache, "formats": list(self.formats), "known": self.known}
+        return {
+            "source": self.source.record(),
+            "cache": cache,
+            "formats": list(self.formats),
+            "known": self.known,
+            "asking": self.asking,
+        }
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> Order:
@@ -72,7 +80,13 @@ class Order:
             Cache(Path(cache["folder"]), cache["limit"], cache["repository"]),
             tuple(record["formats"]),
             (known[0], known[1]) if known else None,
+            record["asking"],
         )
+
+    @property
+    def edition(self) -> str:
+        """Who reviews: other rules or another model find other things in the same content."""
+        return f"{rules_version(all_rules())} {self.asking['model'] if self.asking else 'without a model'}"
 
 
 @dataclass(frozen=True)
@@ -94,19 +108,22 @@ def review_unit(given: dict[str, Any], send: Listen) -> dict[str, Any]:
     order = Order.of(given)
     try:
         with _found(order.source, order.cache) as target:
-            if order.known == (target.fingerprint, rules_version(all_rules())):
+            if order.known == (target.fingerprint, order.edition):
                 return {"unchanged": True}
-            report, extras = review_offline(order.source, target)
-            return {"fingerprint": target.fingerprint, **product(report, order, extras)}
+            if order.asking is None:
+                report, briefs = review_offline(order.source, target)
+            else:
+                report, briefs = _modelled(order, target)
+            return {"fingerprint": target.fingerprint, "edition": order.edition, **product(report, order, briefs)}
     except Again as error:
         return {"again": str(error)}
     except TargetError as error:
         raise Refusal(str(error)) from error
 
 
-def product(report: Report, order: Order, extras: dict[str, str]) -> dict[str, Any]:
+def product(report: Report, order: Order, briefs: dict[str, str]) -> dict[str, Any]:
     """Everything that is kept of a review: the files of its folder, its row, and its findings in short."""
-    files = {"report.json": report.to_json()} | extras
+    files = {"report.json": report.to_json()} | briefs
     files |= {f"report.{kind}": render(report, kind) for kind in order.formats if kind != "json"}
     row: Row = row_of(report, blank_row(order.source))
     return {
@@ -179,6 +196,19 @@ def review_offline(source: Source, target: Target) -> tuple[Report, dict[str, st
     )
     report = report.model_copy(update={"run": report.run.model_copy(update={"notes": [TIMES]})})
     return seal(check_report(report, target.root, None)), briefs
+
+
+def _modelled(order: Order, target: Target) -> tuple[Report, dict[str, str]]:
+    """The same with a model."""
+    from ml_engineer.interfaces.batch.modelled import Asking, review_with_model
+
+    gc.enable()
+    asking = Asking(**(order.asking or {}))
+    assessment = _settled(assess(target.root), order.source, target)
+    identity = run_id(order.source, assessment)
+    report = review_with_model(target.root, assessment, asking, identity, _moment(target.root, assessment))
+    paths = [one.brief for one in report.handoffs if one.brief is not None]
+    return report, {path: (Path(asking.folder) / path).read_text("utf-8") for path in paths}
 
 
 async def _queued(

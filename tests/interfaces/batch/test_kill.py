@@ -128,7 +128,7 @@ def keep(index: Index, outputs: Outputs, upto: str) -> str:
     if upto != "begun":
         size = outputs.stage(job.folder, FILES)
         if upto != "staged":
-            index.done(job.folder, blank_row(job.source), [], fingerprint="f", size=size, seconds=1.0)
+            index.done(job.folder, blank_row(job.source), [], fingerprint="f", edition="e", size=size, seconds=1.0)
             if upto != "done":
                 outputs.publish(job.folder)
     return job.folder

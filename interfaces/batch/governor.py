@@ -1,0 +1,233 @@
+"""One budget and one rate for all workers of a batch that asks a model. It lives in the batch's own process.
+
+    async with Governor(caps, account).serving() as address:      a Unix socket that workers connect to (asking.py)
+
+A worker asks before each call and says afterwards what came of it. A line of JSON each way:
+
+    {"ask": n, "model": …, "prompt": tokens, "answer": tokens}    → {"n": n, "go": ticket} or {"n": n, "spent": what, …}
+    {"ticket": …, "usage": {…}}  {"ticket": …, "refused": seconds or null}                   no answer
+
+**Cost.** A call in flight is held at the most it can cost. What would not fit beside that waits until another call has
+ended, and is refused when nothing is left that could end. So the sum is never above the cap; what a call costs of which
+no more is heard (its worker was killed) counts as that most. The account is written before a call may go.
+
+**Rate.** What a server says to one worker holds for all: nobody asks again before the moment that `retry-after` names.
+After it, calls leave one after the other at a pace that is learned: a refusal widens the gap between two calls, an
+answer narrows it, so that few calls are refused and none of what the server allows is left unused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from ml_engineer.agent import prices
+from ml_engineer.agent.budget import BudgetSpent, Caps
+from ml_engineer.agent.prices import Tokens
+
+WIDER, NARROWER = 1.10, 0.97  # of the gap, at a refusal and at an answer: in balance where one in four is refused
+FIRST_GAP = 0.02  # seconds, at the first refusal
+LONGEST_GAP = 5.0
+UNTOLD_WAIT = 1.0  # seconds, where a refusal names none
+
+
+@dataclass
+class Account:
+    """What was spent in this batch, by this process and by earlier ones. `keep` writes it down."""
+
+    cost: Decimal = Decimal(0)
+    turns: int = 0
+    keep: Callable[[Decimal, int], None] = lambda cost, turns: None
+
+
+@dataclass
+class Pace:
+    """When the next call may leave. Times are of the monotonic clock."""
+
+    gap: float = 0.0
+    _next: float = 0.0
+    _until: float = 0.0
+
+    def slot(self, now: float) -> float:
+        """The moment of the next call, taken."""
+        moment = max(now, self._next, self._until)
+        self._next = moment + self.gap
+        return moment
+
+    def holds(self, now: float) -> bool:
+        """Whether nobody may ask at this moment."""
+        return now < self._until
+
+    def refused(self, wait: float | None, now: float) -> None:
+        self._until = max(self._until, now + (UNTOLD_WAIT if wait is None else wait))
+        self.gap = min(LONGEST_GAP, max(FIRST_GAP, self.gap * WIDER))
+
+    def answered(self) -> None:
+        self.gap = self.gap * NARROWER if self.gap > FIRST_GAP / 10 else 0.0
+
+
+@dataclass
+class Governor:
+    """See the module."""
+
+    caps: Caps
+    account: Account = field(default_factory=Account)
+    pace: Pace = field(default_factory=Pace)
+    exhausted: str | None = None  # why no more calls are allowed
+    refusals: int = 0
+    _held: dict[int, Decimal] = field(default_factory=dict)
+    _ended: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _tickets: int = 0
+
+    # --- calls ----------------------------------------------------------------------------------------------------
+
+    async def admit(self, model: str, prompt: int, answer: int) -> int:
+        """A ticket for one call of so many tokens at most, when it may leave. Raises BudgetSpent."""
+        most = self._most(model, prompt, answer)
+        async with self._ended:
+            while not self._fits(most):
+                if not self._held or not self._could_fit(most):
+                    self.exhausted = str(self._refusal())
+                    raise self._refusal()
+                await self._ended.wait()
+            self._tickets += 1
+            ticket = self._tickets
+            self._held[ticket] = most
+            self.account.turns += 1
+            self._keep()
+        try:
+            await self._leave()
+        except BaseException:
+            await self.settle(ticket, cost=Decimal(0), answered=False)
+            raise
+        return ticket
+
+    async def answered(self, ticket: int, model: str, usage: dict[str, Any]) -> None:
+        self.pace.answered()
+        cost = prices.cost(model, Tokens.of(usage))
+        await self.settle(ticket, cost=cost if cost is not None else self._held.get(ticket, Decimal(0)))
+
+    async def refused(self, ticket: int, wait: float | None) -> None:
+        """The server has refused the call because of its rate: it costs nothing, and all wait."""
+        self.refusals += 1
+        self.pace.refused(wait, time.monotonic())
+        await self.settle(ticket, cost=Decimal(0), answered=False)
+
+    async def settle(self, ticket: int, *, cost: Decimal | None, answered: bool = True) -> None:
+        """A call has ended. `cost` None: nobody knows what it has cost, so the most that it can have."""
+        most = self._held.pop(ticket, None)
+        if most is None:
+            return
+        self.account.cost += most if cost is None else cost
+        self.account.turns -= 0 if answered else 1
+        self._keep()
+        async with self._ended:
+            self._ended.notify_all()
+
+    async def _leave(self) -> None:
+        moment = self.pace.slot(time.monotonic())
+        while True:
+            await asyncio.sleep(max(0.0, moment - time.monotonic()))
+            if not self.pace.holds(time.monotonic()):
+                return
+            moment = self.pace.slot(time.monotonic())  # refused meanwhile: another turn in the line
+
+    def _most(self, model: str, prompt: int, answer: int) -> Decimal:
+        dearest = Tokens(output=answer, cache_write=prompt)
+        cost = prices.cost(model, dearest)
+        if cost is None and self.caps.cost is not None:
+            raise BudgetSpent("price", f"the price of {model} is not known, so a cap on cost cannot be kept")
+        return cost or Decimal(0)
+
+    def _fits(self, most: Decimal) -> bool:
+        if self.caps.turns is not None and self.account.turns >= self.caps.turns:
+            return False
+        held = sum(self._held.values(), Decimal(0))
+        return self.caps.cost is None or self.account.cost + held + most <= self.caps.cost
+
+    def _could_fit(self, most: Decimal) -> bool:
+        """Whether it would fit if what is in flight ended without a cost."""
+        return self.caps.cost is None or self.account.cost + most <= self.caps.cost
+
+    def _refusal(self) -> BudgetSpent:
+        if self.caps.turns is not None and self.account.turns >= self.caps.turns:
+            return BudgetSpent("turns", f"the batch's budget of {self.caps.turns} turns is spent")
+        return BudgetSpent("cost", f"the batch's budget of ${self.caps.cost} does not allow another call")
+
+    def _keep(self) -> None:
+        """Write down what is spent, calls in flight at their most: a kill must not make room."""
+        self.account.keep(self.account.cost + sum(self._held.values(), Decimal(0)), self.account.turns)
+
+    # --- the wire -------------------------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        """Listen to workers; gives the path of the socket, which only this user can reach."""
+        with tempfile.TemporaryDirectory(prefix="mle-") as folder:
+            path = Path(folder) / "governor"
+            workers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+            def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                task = asyncio.create_task(self._worker(reader, writer))
+                workers[task] = writer
+                task.add_done_callback(workers.pop)
+
+            server = await asyncio.start_unix_server(connected, str(path))
+            try:
+                yield str(path)
+            finally:
+                server.close()
+                for writer in workers.values():
+                    writer.close()
+                await asyncio.gather(*workers)
+
+    async def _worker(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One worker's line, until it is gone."""
+        tickets: dict[int, str] = {}
+        asking: set[asyncio.Task[None]] = set()
+        try:
+            while line := await reader.readline():
+                said = json.loads(line)
+                if "ask" in said:
+                    task = asyncio.create_task(self._answer(said, tickets, writer))
+                    asking.add(task)
+                    task.add_done_callback(asking.discard)
+                elif said["ticket"] in tickets:
+                    await self._heard(said, tickets.pop(said["ticket"]))
+        except (ConnectionError, ValueError):
+            pass  # it was killed: what it had in flight is settled below
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+            for ticket in tickets:
+                await self.settle(ticket, cost=None)
+            writer.close()
+
+    async def _answer(self, said: dict[str, Any], tickets: dict[int, str], writer: asyncio.StreamWriter) -> None:
+        try:
+            ticket = await self.admit(said["model"], said["prompt"], said["answer"])
+        except BudgetSpent as spent:
+            reply: dict[str, Any] = {"spent": spent.what, "message": str(spent)}
+        else:
+            tickets[ticket] = said["model"]
+            reply = {"go": ticket}
+        writer.write(json.dumps({"n": said["ask"], **reply}).encode() + b"\n")
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+
+    async def _heard(self, said: dict[str, Any], model: str) -> None:
+        if "usage" in said:
+            await self.answered(said["ticket"], model, said["usage"])
+        elif "refused" in said:
+            await self.refused(said["ticket"], said["refused"])
+        else:
+            await self.settle(said["ticket"], cost=None)
