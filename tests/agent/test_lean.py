@@ -58,6 +58,19 @@ def test_a_graph_runs_without_what_it_does_not_use() -> None:
     assert not first
 
 
+def test_a_review_without_a_model_uses_nothing_of_it(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "train.py").write_text("import pickle\nmodel = pickle.load(open('model.pkl', 'rb'))\n")
+    program = f"""
+from ml_engineer.interfaces.main import cli
+cli.main(["review", {str(tmp_path / "target")!r}, "--offline", "--format", "json", "-o", {str(tmp_path / "r.json")!r}],
+         standalone_mode=False)
+print(json.dumps([loaded(), 'pydantic.v1.main' in sys.modules, 'anthropic' in sys.modules]))
+"""
+    assert python(program, ML_ENGINEER_HOME=str(tmp_path / "home")) == [[], False, False]
+    assert json.loads((tmp_path / "r.json").read_bytes())["findings"]
+
+
 def test_what_was_left_out_is_real_for_whoever_asks() -> None:
     program = """
 run()
