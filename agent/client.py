@@ -4,9 +4,9 @@
     client = open_client(settings)            imports the SDK, so only when a model is really used
     await ping(client)                        one tiny call, for doctor
 
-A setting comes from the flag, else from ML_ENGINEER_MODEL, _PROVIDER, _BASE_URL, _PROFILE, _EFFORT or _MAX_TOKENS, else
-from the table [model] of config.toml (name, provider, …), else from what other tools share: ANTHROPIC_MODEL and
-ANTHROPIC_BASE_URL. Keys come from the environment only.
+A setting comes from the flag, else from ML_ENGINEER_MODEL, _PROVIDER, _BASE_URL, _PROFILE, _EFFORT, _MAX_TOKENS or
+_WINDOW, else from the table [model] of config.toml (name, provider, …), else from what other tools share:
+ANTHROPIC_MODEL and ANTHROPIC_BASE_URL. Keys come from the environment only.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "claude-sonnet-5-5"  # at api.anthropic.com; anywhere else the model must be named
 PROVIDERS = ("anthropic", "bedrock", "vertex", "foundry")
 _KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE")
-_CONFIG_KEYS = frozenset({"name", "provider", "base_url", "profile", "effort", "max_tokens"})
+_CONFIG_KEYS = frozenset({"name", "provider", "base_url", "profile", "effort", "max_tokens", "window"})
 _EXTRAS = {"bedrock": "bedrock", "vertex": "vertex"}
 
 
@@ -50,6 +50,7 @@ class Settings:
     profile: Profile = ANTHROPIC
     effort: str | None = None
     max_tokens: int = ANTHROPIC.max_tokens
+    window: int | None = None  # tokens of the model's context; None where nobody said
 
     @property
     def place(self) -> str:
@@ -107,7 +108,11 @@ def find_settings(model: str | None = None, environ: Mapping[str, str] | None = 
     max_tokens = pick("max_tokens") or profile.max_tokens
     if not str(max_tokens).isdecimal() or int(max_tokens) < 256:
         raise ConfigError(f"max_tokens is {max_tokens!r}; it must be a whole number from 256")
-    return Settings(named or DEFAULT_MODEL, provider, base_url, profile, effort, int(max_tokens))
+    window = pick("window")
+    if window is not None and (not str(window).isdecimal() or int(window) < 4_096):
+        raise ConfigError(f"window is {window!r}; it must be the tokens of the model's context, from 4096")
+    tokens = None if window is None else int(window)
+    return Settings(named or DEFAULT_MODEL, provider, base_url, profile, effort, int(max_tokens), tokens)
 
 
 def _profile(name: str | None, provider: str, base_url: str | None) -> Profile:

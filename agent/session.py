@@ -58,6 +58,7 @@ from ml_engineer.tools.launch import Launcher, LaunchError, PlainLauncher
 from ml_engineer.tools.ledger import Ledger as SeenFiles
 from ml_engineer.tools.permissions import Decision, Mode, Permissions
 from ml_engineer.tools.sandbox import Level, Sandbox, choose
+from ml_engineer.tools.truncate import head_and_tail
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.record import Assessment
@@ -275,7 +276,9 @@ class Session:
         except SurveyError as error:
             self.notify("problem", text=f"{error}; the model works without the engine's findings")
             return None
-        return None if found is None else profile(found)
+        # A small context must have room for the talk itself: a quarter of it, at four characters a token.
+        room = self.window or WINDOW
+        return None if found is None else head_and_tail(profile(found), max_chars=room).text
 
     def undo(self, *, force: bool = False) -> Undone | None:
         """Take back the changes of the last turn that still stands; None where there is nothing left.
@@ -498,7 +501,8 @@ async def open_session(
                 readable=(folder / "outputs",),
             )
             settings = replace(settings, model=log.model) if settings and log.model else settings
-            window = window or (WINDOW if settings and settings.profile is ANTHROPIC else None)
+            if settings is not None:
+                window = window or settings.window or (WINDOW if settings.profile is ANTHROPIC else None)
             confined: Launcher = sandbox or PlainLauncher()
             async with open_context(root, folder, launcher=confined) as context:
                 session = Session(

@@ -124,6 +124,7 @@ async def implement(chat: Chat, words: str) -> None:
     run = flow.begin(chat.root, words.strip(), mode, choice)
     with chat.console.busy("planning") as status:
         run.listeners.append(lambda event: _show(status, event))
+        run.listeners.append(lambda event: chat.console.say(event["banner"]) if event["type"] == "sandbox" else None)
         try:
             report = await flow.work(run, None, _Person(chat, session))
         except asyncio.CancelledError:

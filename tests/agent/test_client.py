@@ -95,6 +95,7 @@ def test_everything_can_be_in_the_file() -> None:
         ({"ML_ENGINEER_EFFORT": "huge"}, "effort is 'huge'; it must be one of low, medium"),
         ({"ML_ENGINEER_MAX_TOKENS": "many"}, "max_tokens is 'many'; it must be a whole number from 256"),
         ({"ML_ENGINEER_MAX_TOKENS": "5"}, "max_tokens is '5'"),
+        ({"ML_ENGINEER_WINDOW": "all"}, "window is 'all'; it must be the tokens of the model's context"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_it_should_be(env: dict[str, str], words: str) -> None:

@@ -10,6 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from ml_engineer.assessment.assess import assess
 from ml_engineer.report.schema import Handoff, HandoffState
 from ml_engineer.tools.checkpoints import Checkpoints
 from ml_engineer.tools.permissions import Decision, Mode
+from ml_engineer.tools.rules import load
 from tests.support.agents import Heard
 from tests.support.conversation import APP, DEBUG_OFF, make_repository, opened, said
 from tests.support.messages_server import MessagesServer
@@ -94,6 +96,20 @@ def test_a_turn_works_on_the_repository_itself_and_ends_with_the_answer(
     names = [tool["name"] for tool in first["tools"]]
     assert names[:8] == ["LS", "Read", "Grep", "Glob", "Bash", "Write", "Edit", "MultiEdit"]
     assert {"Benchmark", "ProfileModel", "RunTraining", "UpdatePlan"} < set(names)
+
+
+def test_in_a_small_context_the_profile_leaves_room_for_the_talk(run: Run, serve: Serve, tmp_path: Path) -> None:
+    server = serve([[text("One.")]])
+
+    async def go() -> None:
+        async with opened(run, server.url, tmp_path, window=1_200) as session:
+            assert (await session.say("first")).why is Why.ANSWERED
+
+    asyncio.run(go())
+    profile = server.requests[0].body["messages"][0]["content"][0]["text"]
+    assert len(profile) < 1_400
+    assert "characters left out" in profile
+    assert profile.endswith("</quoted>"), "what is quoted stays closed"
 
 
 def test_the_profile_is_told_once(run: Run, serve: Serve, tmp_path: Path) -> None:
@@ -584,6 +600,22 @@ def test_nothing_outside_of_the_repository_comes_along(
     assert "outside" in event["problem"] or "leaves" in event["problem"]
     assert "do not tell" not in said(server)
     assert f"[@{path} is not attached:" in said(server)
+
+
+def test_a_rule_against_reading_holds_for_what_is_mentioned_too(
+    root: Path, run: Run, serve: Serve, tmp_path: Path
+) -> None:
+    (root / ".env").write_text("PASSWORD=do-not-tell\n")
+    server = serve([[text("No.")]])
+
+    async def go() -> None:
+        async with opened(run, server.url, tmp_path) as session:
+            session.permissions = replace(session.permissions, rules=(load("Read(.env)", "deny"),))
+            await session.say("see @.env")
+
+    asyncio.run(go())
+    assert "do-not-tell" not in said(server)
+    assert "[@.env is not attached: is denied by the rule Read(.env)]" in said(server)
 
 
 def test_attachments_have_a_limit_together(root: Path, run: Run, serve: Serve, tmp_path: Path) -> None:
