@@ -85,6 +85,9 @@ def report(run_id: str, kind: Format, output: Path | None, fail_on: str | None) 
 def resume(run_id: str, kind: Format, output: Path | None, fail_on: str | None) -> None:
     """Go on with an interrupted run where it stopped."""
     run = store.Run.open(run_id, work=True)
+    if run.meta["mode"] == "chat":
+        run.close()
+        raise Refusal(f"run {run.id} is a conversation; go on with: ml-engineer chat --resume {run.id}")
     if run.meta["mode"] == "implement":
         from ml_engineer.interfaces import implement
 

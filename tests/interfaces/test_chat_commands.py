@@ -23,6 +23,7 @@ from ml_engineer.agent.runs import Run
 from ml_engineer.agent.session import Session
 from ml_engineer.assessment.assess import assess
 from ml_engineer.interfaces.jobs import review_job, review_meta
+from ml_engineer.interfaces.runs import runs
 from ml_engineer.interfaces.terminal.commands import COMMANDS, completions, dispatch, document
 from ml_engineer.interfaces.terminal.commands_base import REPORT
 from ml_engineer.interfaces.terminal.console import Choice, FindingAct
@@ -675,6 +676,12 @@ def test_runs_of_this_repository_are_listed_and_conversations_resumed(
             assert chat.resumed == earlier.id
 
     asyncio.run(go())
+
+
+def test_the_command_line_says_how_to_go_on_with_a_conversation(run: Run) -> None:
+    run.close()
+    with pytest.raises(click.ClickException, match=f"ml-engineer chat --resume {run.id}"):
+        runs.main(["resume", run.id], standalone_mode=False)
 
 
 def test_clear_and_quit_are_the_chats_own(run: Run, tmp_path: Path) -> None:
