@@ -24,7 +24,8 @@ from ml_engineer.agent import prices
 from ml_engineer.agent.prices import Tokens
 from ml_engineer.report.schema import TokenUsage, Usage
 
-EXPECTED_ANSWER = 1_000  # tokens that a call in flight is counted with beside its prompt
+EXPECTED_ANSWER = 1_000  # tokens that a call in flight is counted with beside its prompt, until one was longer
+MAX_SCALE = 10.0
 
 
 class BudgetSpent(Exception):
@@ -37,7 +38,7 @@ class BudgetSpent(Exception):
 
 @dataclass(frozen=True)
 class Caps:
-    """Limits; None is no limit. `cost` in US dollars, `seconds` of wall time since the budget was made."""
+    """Limits; None is no limit. `cost` in US dollars, `seconds` of wall time that is worked."""
 
     cost: Decimal | None = None
     tokens: int | None = None
@@ -66,13 +67,16 @@ class _Sum:
 
 
 class Budget:
-    """One agent's budget. What it spends, its parents have spent too."""
+    """One agent's budget. What it spends, its parents have spent too. `worked` are the seconds that earlier processes
+    have worked on the same: a cap on time does not start afresh when a run is resumed."""
 
-    def __init__(self, caps: Caps | None = None, *, name: str = "", parent: Budget | None = None) -> None:
+    def __init__(
+        self, caps: Caps | None = None, *, name: str = "", parent: Budget | None = None, worked: float = 0.0
+    ) -> None:
         self.caps = caps or Caps()
         self.name = name
         self.parent = parent
-        self._started = time.monotonic()
+        self._started = time.monotonic() - worked
         self._spent = _Sum()  # by this agent and all below it, calls in flight included
         self._shares: list[Budget] = []  # of the agents below, while they work
         self._own_turns = 0
@@ -80,18 +84,20 @@ class Budget:
         self._own_cost = Decimal(0)
         self._unpriced = False
         self._children: list[Budget] = []
+        self._scale = 1.0  # tokens that the server counts for one that we expect; these two are kept at the root
+        self._longest = EXPECTED_ANSWER
 
     # --- spending -------------------------------------------------------------------------------------------------
 
     @contextmanager
     def call(self, model: str, prompt_tokens: int) -> Iterator[Call]:
         """Room for one call. Raises BudgetSpent when there is none here or anywhere above."""
-        estimate = Tokens(input=prompt_tokens, output=EXPECTED_ANSWER)
+        estimate = self._root()._expected(prompt_tokens)
         cost = prices.cost(model, estimate)
         for budget, below in self._upwards():
             budget._check(model, 1, estimate.total, cost or Decimal(0), below)
         self._add(1, estimate.total, cost or Decimal(0))
-        call = Call(self, model)
+        call = Call(self, model, prompt_tokens)
         try:
             yield call
         finally:
@@ -110,6 +116,19 @@ class Budget:
         cost = None if usage.cost_usd == "unpriced" else Decimal(str(usage.cost_usd))
         self._bill(usage.turns, tokens, cost)
         self._add(usage.turns, tokens.total, unknown if cost is None else cost)
+
+    def _expected(self, prompt_tokens: int) -> Tokens:
+        """What a call will take, by what calls have taken so far: servers count tokens differently."""
+        return Tokens(input=int(prompt_tokens * self._scale), output=self._longest)
+
+    def _learn(self, prompt_tokens: int, tokens: Tokens) -> None:
+        read = tokens.input + tokens.cache_read + tokens.cache_write + tokens.cache_write_1h
+        if prompt_tokens > 0:
+            self._scale = min(MAX_SCALE, max(self._scale, read / prompt_tokens))
+        self._longest = max(self._longest, tokens.output)
+
+    def _root(self) -> Budget:
+        return self if self.parent is None else self.parent._root()
 
     def _count(self, model: str, tokens: Tokens) -> None:
         cost = prices.cost(model, tokens)
@@ -243,9 +262,12 @@ class Call:
 
     _budget: Budget
     _model: str
+    _prompt_tokens: int
     answered: bool = field(default=False, init=False)
 
     def spent(self, usage: dict[str, Any]) -> None:
         """What the server counted, in the wire's form."""
         self.answered = True
-        self._budget._count(self._model, Tokens.of(usage))
+        tokens = Tokens.of(usage)
+        self._budget._root()._learn(self._prompt_tokens, tokens)
+        self._budget._count(self._model, tokens)

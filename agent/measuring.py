@@ -12,6 +12,7 @@ from typing import Any
 from ml_engineer.agent.calls import Call, Gate
 from ml_engineer.tools.base import Tool
 from ml_engineer.tools.benchmark import BENCHMARK
+from ml_engineer.tools.permissions import command_of
 from ml_engineer.tools.profile_model import PROFILE_MODEL
 from ml_engineer.tools.run_training import RUN_TRAINING
 
@@ -20,20 +21,13 @@ MEASURING: dict[str, Tool[Any]] = {tool.name: tool for tool in (BENCHMARK, PROFI
 
 @dataclass(frozen=True)
 class MeasuringGate:
-    """The permissions of commands, for measuring as well."""
+    """Asks about measuring as about the command that it runs, which may have been agreed to already."""
 
     permissions: Gate
 
     async def refuses(self, call: Call) -> str | None:
         if call.name not in MEASURING:
             return await self.permissions.refuses(call)
-        as_command = replace(call, name="Bash", input={"command": _command(call)})
+        as_command = replace(call, name="Bash", input={"command": command_of(call.name, call.input) or ""})
         refusal = await self.permissions.refuses(as_command)
         return None if refusal is None else refusal.replace("Bash was refused", f"{call.name} was refused", 1)
-
-
-def _command(call: Call) -> str:
-    """What is run. ProfileModel starts the repository's Python on a program of ours that loads the artefact."""
-    if call.name == PROFILE_MODEL.name:
-        return f"{call.input.get('python') or 'python'} -c 'load and predict'"
-    return str(call.input.get("command", ""))

@@ -149,11 +149,12 @@ class Run:
         return sorted(path.relative_to(self.folder).as_posix() for path in self.folder.glob(pattern))
 
     def event(self, kind: str, /, **data: Any) -> None:
-        """Log an event and tell the listeners."""
+        """Log an event and tell the listeners. The first of each process has the process's number in the log."""
         entry: Event = {"time": round(time.time(), 3), "type": kind, **data}
         if self.folder is not None:
             if self._log is None:
                 self._log = _open_log(self.folder / "events.jsonl")
+                entry["pid"] = os.getpid()
             self._log.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
             self._log.flush()
         for listener in self.listeners:
@@ -167,6 +168,15 @@ class Run:
                 yield json.loads(line)
             except ValueError as error:
                 raise RunError(f"run {self.id}: events.jsonl is damaged at line {number}") from error
+
+    def worked(self) -> float:
+        """Seconds that processes have worked on this run so far, by the times of its events; pauses do not count."""
+        total, last = 0.0, None
+        for event in self.events():
+            if last is not None and "pid" not in event:
+                total += max(0.0, event["time"] - last)
+            last = event["time"]
+        return total
 
     @property
     def state(self) -> str:

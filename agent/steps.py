@@ -233,7 +233,8 @@ async def open_review(
         outputs = (folder / "outputs",)
         permissions = Permissions(Mode.READ_ONLY, root.resolve(), headless=True, readable=outputs)
         ledger = Ledger(folder / "ledger.jsonl")
-        steps = Steps(client, run, root, folder, context, PermissionGate(permissions), Budget(caps), ledger, notify)
+        budget = Budget(caps, worked=run.worked())
+        steps = Steps(client, run, root, folder, context, PermissionGate(permissions), budget, ledger, notify)
         steps.recall()
         try:
             yield steps

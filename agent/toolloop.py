@@ -21,6 +21,7 @@ from ml_engineer.agent.client import Client
 from ml_engineer.agent.failures import ModelError
 from ml_engineer.agent.ledger import Ledger
 from ml_engineer.agent.listener import Listener, silent
+from ml_engineer.agent.log import encode
 from ml_engineer.agent.prices import Tokens
 from ml_engineer.agent.stream import Stop, TurnResult
 from ml_engineer.agent.toolrun import Runner
@@ -93,7 +94,7 @@ class ToolLoop:
 
     def __post_init__(self) -> None:
         self._runner = Runner(self.transcript, self.tools, self.gate, self.ledger, self.notify)
-        self._head = self.client.head(self.system, self.tools.definitions())
+        self.use(self.client)
         self._repetition = Repetition()
         self._reminders = 0
         self._recall()
@@ -123,6 +124,7 @@ class ToolLoop:
         """Go on with this client, such as one for another model."""
         self.client = client
         self._head = client.head(self.system, self.tools.definitions())
+        self._head_size = len(encode(self._head))
 
     async def _until_over(self) -> Ending:
         try:
@@ -153,7 +155,7 @@ class ToolLoop:
     async def _query(self) -> TurnResult:
         """The model's next answer, counted and kept. What was said before reaches the disk meanwhile."""
         model = self.client.settings.model
-        with self.budget.call(model, self.transcript.size // 4) as call:
+        with self.budget.call(model, (self._head_size + self.transcript.size) // 4) as call:
             synced = asyncio.ensure_future(self.transcript.synced())
             try:
                 turn = await take_turn(self.client, self.transcript, self._head, self.notify, self.patience)

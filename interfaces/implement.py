@@ -224,7 +224,7 @@ async def _open_job(
     gate = MeasuringGate(PermissionGate(permissions, agreed.ask))
     ledger = Ledger(folder / "ledger.jsonl")
     async with open_context(worktree.folder, folder, launcher=sandbox) as context:
-        budget = Budget(ModelChoice.of(run.meta).caps())
+        budget = Budget(ModelChoice.of(run.meta).caps(), worked=run.worked())
         notify = _listener(run, stream)
         steps = Steps(
             client, run, worktree.folder, folder, context, gate, budget, ledger, notify, "implement", tuple(ALL_TOOLS)

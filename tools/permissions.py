@@ -30,6 +30,7 @@ from ml_engineer.tools.shell_grammar import Command
 
 _STRICTNESS: dict[Behaviour, int] = {"allow": 0, "ask": 1, "deny": 2}
 _SINKS = frozenset({"/dev/null", "/dev/stdout", "/dev/stderr"})
+_RUNNING = frozenset({"Bash", "Benchmark", "RunTraining"})
 _HARMLESS = {
     **dict.fromkeys(("BashOutput", "KillShell"), "it only concerns commands that were allowed to start"),
     "Delegate": "it asks a peer that the user has set up, within the budget of hand-offs",
@@ -61,6 +62,15 @@ class Decision:
     behaviour: Behaviour
     reason: str
     rule: str | None = None
+
+
+def command_of(tool: str, arguments: Mapping[str, Any]) -> str | None:
+    """The command that a call runs; None where it runs none. ProfileModel starts the repository's Python on a program
+    of ours that loads the artefact."""
+    if tool == "ProfileModel":
+        return f"{arguments.get('python') or 'python'} -c 'load and predict'"
+    command = arguments.get("command")
+    return command if tool in _RUNNING and isinstance(command, str) else None
 
 
 @dataclass(frozen=True)
@@ -95,9 +105,13 @@ class Permissions:
         return cls(mode, workspace.resolve(), tuple(found), **context)
 
     def decide(self, tool: str, arguments: Mapping[str, Any]) -> Decision:
-        """The answer to one call of `tool`. Unknown tools are asked for, unless a rule speaks of them."""
-        if tool == "Bash" and isinstance(arguments.get("command"), str):
-            return self._settle(self._command(arguments["command"]))
+        """The answer to one call of `tool`. What runs a command is judged as that command, whatever the tool is called;
+        unknown tools are asked for, unless a rule speaks of them."""
+        command = command_of(tool, arguments)
+        if command is not None:
+            of_tool = self._by_rule(lambda rule: rule.spec is None and rule.matches_tool(tool) and tool != "Bash")
+            found = [one for one in (of_tool, self._command(command)) if one is not None]
+            return self._settle(max(found, key=lambda one: _STRICTNESS[one.behaviour]))
         if tool in EDITING:
             return self._settle(self._edit(str(arguments.get("file_path", "")), tool))
         if tool in READING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +15,7 @@ from ml_engineer.agent import budget as module
 from ml_engineer.agent import prices
 from ml_engineer.agent.budget import EXPECTED_ANSWER, Budget, BudgetSpent, Caps
 from ml_engineer.agent.prices import Tokens
+from ml_engineer.agent.runs import Run
 
 OPUS = "claude-opus-5-5"
 MILLION = {"input_tokens": 1_000_000}  # $4 on Opus
@@ -120,6 +122,27 @@ def test_with_a_cap_on_tokens_a_model_without_a_price_is_unpriced() -> None:
     budget = Budget(Caps(cost=Decimal(1), tokens=100_000))
     spend(budget, model="llama-4")
     assert budget.usage().cost_usd == "unpriced"
+
+
+def test_a_cap_on_time_goes_on_where_it_was_when_a_run_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1_000.0]
+    monkeypatch.setattr(time, "time", lambda: clock[0])
+    run = Run.create({})
+    assert run.worked() == 0
+    for at in (1_000.0, 1_040.0):
+        clock[0] = at
+        run.event("turn")
+    run.close()
+    clock[0] = 9_000.0  # a pause, which is no work
+    again = Run.open(run.id, work=True)
+    again.event("resumed")
+    clock[0] = 9_010.0
+    again.event("turn")
+    assert again.worked() == pytest.approx(50.0)
+    again.close()
+    spend(Budget(Caps(seconds=60), worked=again.worked()))
+    with pytest.raises(BudgetSpent, match="60 s of wall time"):
+        spend(Budget(Caps(seconds=60), worked=60.0))
 
 
 @pytest.mark.parametrize("caps", [{"turns": 0}, {"cost": Decimal(-1)}, {"tokens": 0}, {"seconds": 0}])

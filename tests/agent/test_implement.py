@@ -42,7 +42,8 @@ def script(steps: list[dict[str, Any]], turns: dict[int, list[Any]], *plans: dic
     plan = {"summary": "What was asked for.", "steps": steps}
     planning = Agent([Turn.read([call("propose_plan", **one)]) for one in (*plans, plan)], "# Plan the work")
     peers = Agent([Turn.read([call("answer", answer="Roll it out to one host first.")])], PEER)
-    return Script([planning, peers, *(Agent([Turn.read(t) for t in own], f"# Your step: {n} ") for n, own in turns.items())])
+    agents = [Agent([Turn.read(turn) for turn in own], f"# Your step: {number} ") for number, own in turns.items()]
+    return Script([planning, peers, *agents])
 
 
 def git(target: Path, *arguments: str) -> str:

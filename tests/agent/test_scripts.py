@@ -12,13 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from ml_engineer.report.schema import ClaimState, Report
+from ml_engineer.agent import prices
+from ml_engineer.report.schema import ClaimState, HandoffState, Report, StepState
 from tests.support.messages_server import MessagesServer
-from tests.support.script import Script
+from tests.support.review import finish
+from tests.support.script import Agent, Script, Turn, call
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = Path(__file__).parent / "scripts"
 PROGRAM = Path(sysconfig.get_path("scripts")) / "ml-engineer"
+PRICED = "claude-sonnet-5-5"
 Result = subprocess.CompletedProcess[str]
 Play = Callable[..., tuple[Result, MessagesServer]]
 
@@ -69,7 +72,12 @@ def test_the_scripted_review(play: Play, churn: Path) -> None:
     result, server = play("churn_review.yaml", "review", churn, "--format", "json")
     assert result.returncode == 0, result.stderr
     report = Report.model_validate_json(result.stdout)
-    assert len(server.requests) == 10 + 1 + 1 + 2, "three steps look before they finish, and one corrects itself"
+    steps = [one for one in server.requests if "# Your step" in str(one.body["messages"][0])]
+    assert len(steps) == 10 + 1 + 1 + 2, "three steps look before they finish, and one corrects itself"
+    assert len(server.requests) == report.usage.turns
+    answers = {one.peer: one.reply for one in report.handoffs if one.state is HandoffState.ANSWERED}
+    assert list(answers) == ["data-scientist"]
+    assert report.sections.monitoring_alerts["Model Drift"].text.endswith("(data-scientist)")
     assert {one.rule for one in report.findings if one.rule.startswith("MODEL")} == {"MODEL01", "MODEL05"}
     assert report.sections.mlops_implementation["Rollback Strategy"].state is ClaimState.PROPOSED
     assert report.steps[4].summary.startswith("The container does not start as it is")
@@ -104,6 +112,36 @@ def test_the_scripted_implementation_applied_and_discarded(
     assert git(churn, "branch", "--format=%(refname:short)").split() == ["main"]
     assert git(churn, "worktree", "list").count("\n") == 1
     assert program("runs", "list").stdout == ""
+
+
+def test_a_cap_on_cost_holds_over_steps_and_peers_and_the_report_says_so(
+    program: Callable[..., Result], serve: Callable[..., MessagesServer], churn: Path
+) -> None:
+    dear = {"usage": {"input_tokens": 20_000, "output_tokens": 1_000}}
+    look = {"blocks": [call("Grep", pattern="logger")], **dear}
+    server = serve(Script([Agent([Turn.read(look), Turn.read({"blocks": [finish()], **dear})])]))
+    cost = prices.cost(PRICED, prices.Tokens.of(dear["usage"]))
+    assert cost is not None
+    limit = cost * 7
+    arguments = ("review", churn, "--model", PRICED, "--max-cost", f"{limit}", "--format", "json")
+    result = program(*arguments, ANTHROPIC_BASE_URL=server.url, ANTHROPIC_API_KEY="x")
+    assert result.returncode == 2, result.stderr
+    assert "Coverage is partial" in result.stderr
+    report = Report.model_validate_json(result.stdout)
+    spent = report.usage.cost_usd
+    assert spent != "unpriced"
+    assert float(limit - 2 * cost) <= spent <= float(limit + cost), "used up, and past it by no more than a turn"
+    assert spent == pytest.approx(float(cost) * len(server.requests))
+    states = [one.state for one in report.steps]
+    assert states[:2] == [StepState.DONE] * 2
+    assert StepState.DEFERRED in states
+    for one in report.steps:
+        if one.state is StepState.DEFERRED:
+            assert f"the budget of ${limit} does not allow another call" in (one.reason or "")
+    assert report.coverage.state == "partial"
+    for handed in report.handoffs:
+        assert handed.reply is not None
+        assert f"not asked: the budget of ${limit}" in str(handed.reply.error)
 
 
 def test_a_stream_ends_with_a_result_also_where_nothing_can_be_done(

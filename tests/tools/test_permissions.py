@@ -273,6 +273,18 @@ def test_unknown_tools_are_asked_for_unless_a_rule_names_them(workspace: Path) -
     assert Permissions.load(Mode.ASK, workspace, {"allow": ["Deploy"]}).decide("Deploy", {}).behaviour == "allow"
 
 
+@pytest.mark.parametrize("tool", ["Bash", "Benchmark", "RunTraining"])
+def test_whatever_runs_a_command_is_judged_as_that_command(workspace: Path, tool: str) -> None:
+    permissions = Permissions(Mode.ACCEPT_EDITS, workspace)
+    assert permissions.decide(tool, {"command": "ls"}).behaviour == "allow"
+    assert permissions.decide(tool, {"command": "python train.py"}).behaviour == "ask"
+    assert permissions.decide(tool, {"command": "rm -rf /"}).behaviour == "deny"
+    assert permissions.decide("ProfileModel", {"artefact": "model.pkl"}).behaviour == "ask"
+    ruled = Permissions.load(Mode.FULL, workspace, {"deny": ["Bash(python train.py)", "ProfileModel"]})
+    assert ruled.decide(tool, {"command": "python train.py"}).behaviour == "deny"
+    assert ruled.decide("ProfileModel", {"artefact": "model.pkl"}).behaviour == "deny"
+
+
 def test_peers_may_be_asked_unless_a_rule_says_otherwise(workspace: Path) -> None:
     assert Permissions(Mode.READ_ONLY, workspace, headless=True).decide("Delegate", {}).behaviour == "allow"
     assert Permissions.load(Mode.FULL, workspace, {"deny": ["Delegate"]}).decide("Delegate", {}).behaviour == "deny"
