@@ -254,7 +254,7 @@ class App:
         choice = self._start.choice
         if self._start.settings is not None:
             choice = replace(choice, model=self._start.settings.model)
-        meta = {"mode": "chat", "target": str(self._start.root)} | choice.meta()
+        meta = {"mode": "chat", "target": str(self._start.root), "ask_peers": not choice.offline} | choice.meta()
         try:
             return Run.create(meta)
         except OSError as error:
