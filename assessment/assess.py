@@ -57,7 +57,7 @@ def _tree_key(repo: Repo, rules: Sequence[Rule]) -> str:
     digest.update(f"{repo.git.revision} {repo.git.staged} {repo.git.url} {repo.skipped}\n".encode())
     for file in repo.files.values():
         read = file.size <= MAX_TEXT_BYTES and file.suffix not in BINARY_SUFFIXES
-        content = hashlib.sha256(file.head(MAX_TEXT_BYTES)).hexdigest() if read else file.mtime_ns
+        content = file.sha256 if read else file.mtime_ns
         digest.update(f"{file.path}\0{file.size}\0{file.tracked}\0{content}\n".encode())
     return digest.hexdigest()
 
@@ -97,7 +97,7 @@ def _only_checked(repo: Repo) -> list[str]:
     if not rest:
         return []
     total = len(repo.all_modules)
-    looked = "were checked for syntax and imports, and where the others call into them"
+    looked = "were checked for imports, for syntax (tests were not), and where the others call into them"
     return [f"{rest:,} of {total:,} Python files are tests, library code or no machine learning: these {looked}"]
 
 

@@ -88,11 +88,12 @@ def _take(files: Sequence[File]) -> list[tuple[str, Facts]]:
 
 
 def _of_file(file: File) -> Facts:
-    if file.suffix == ".py":
-        statements = headers.imports_of(decode(file.data), checked=_is_checked(file))
-        if statements is not None:
-            return Facts(tuple(_imported(statements)), ())
-    return of_source(parse(file))
+    with file.borrowed():
+        if file.suffix == ".py":
+            statements = headers.imports_of(decode(file.data), checked=_is_checked(file))
+            if statements is not None:
+                return Facts(tuple(_imported(statements)), ())
+        return of_source(parse(file))
 
 
 def _imported(statements: Iterable[ast.Import | ast.ImportFrom]) -> Iterator[Imported]:

@@ -7,10 +7,12 @@ the reason. Links are not followed, special files are not opened, and a file abo
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -80,6 +82,9 @@ class File:
     @cached_property
     def data(self) -> bytes:
         """The bytes, or none where the file is above its limit, gone or not readable (see `unread`)."""
+        return self._read()
+
+    def _read(self) -> bytes:
         limit = MAX_NOTEBOOK_BYTES if self.suffix == ".ipynb" else MAX_TEXT_BYTES
         return b"" if self.size > limit else self.head(limit + 1)
 
@@ -88,7 +93,7 @@ class File:
     def head(self, size: int) -> bytes:
         """At most `size` bytes from the start. Never follows a link, never blocks on a special file."""
         try:
-            descriptor = os.open(self.root / self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            descriptor = os.open(f"{self.root}/{self.path}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except (OSError, ValueError) as error:
             self.unread = getattr(error, "strerror", None) or str(error)
             return b""
@@ -112,14 +117,18 @@ class File:
     def lines(self) -> list[str]:
         return split_lines(self.text)
 
-    def forget(self) -> None:
-        """Drop text and lines, which are several times the bytes; they are made again when they are asked for."""
-        self.__dict__.pop("text", None)
-        self.__dict__.pop("lines", None)
+    @contextlib.contextmanager
+    def borrowed(self) -> Iterator[None]:
+        """Bytes, text and lines that are first asked for inside are dropped again: for a look at every file."""
+        known = self.__dict__.keys() & {"data", "text", "lines"}
+        yield
+        for name in {"data", "text", "lines"} - known:
+            self.__dict__.pop(name, None)
 
     @cached_property
     def sha256(self) -> str:
-        return hashlib.sha256(self.data).hexdigest()
+        """Digest of the bytes, which are not kept for it."""
+        return hashlib.sha256(self.__dict__["data"] if "data" in self.__dict__ else self._read()).hexdigest()
 
     def site(self, line: int = 1, line_end: int | None = None, *, anchor: str = "", note: str | None = None) -> Site:
         """The place `line`..`line_end` with the text that stands there, cut to a few lines."""

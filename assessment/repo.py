@@ -133,7 +133,7 @@ class Repo:
         ]
         if len(relevant) <= LARGE_LIBRARY:
             return relevant
-        return [m for m in relevant if m.is_notebook or _is_program(m.file.data)]
+        return [m for m in relevant if m.is_notebook or _is_program(m.file)]
 
     @cached_property
     def by_dotted(self) -> dict[str, Module]:
@@ -454,8 +454,9 @@ class Definitions(Mapping[str, _T]):
         return sum(len(self._of(module)) for module in self._modules.values())
 
 
-def _is_program(data: bytes) -> bool:
-    return any(word in data for word in _PROGRAM_WORDS) or _COMMAND.search(data) is not None
+def _is_program(file: File) -> bool:
+    with file.borrowed():
+        return any(word in file.data for word in _PROGRAM_WORDS) or _COMMAND.search(file.data) is not None
 
 
 def _bases(package: str) -> list[str]:

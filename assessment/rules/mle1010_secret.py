@@ -98,15 +98,13 @@ _ENV_FILE = re.compile(r"(^|/)\.env(\.(?!example|sample|template|dist|test)[\w.-
     peers=("devops-engineer",),
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    looked_at = {module.path for module in repo.modules}
     for file in repo.files.values():
         if file.roles & {"vendored", "template", "test"} or file.tracked is False or file.size > MAX_BYTES:
             continue
         if file.suffix in BINARY_SUFFIXES or file.suffix in _IGNORED_SUFFIXES or file.name.endswith(".min.js"):
             continue
-        found = list(_in_file(repo, file))
-        if file.suffix != ".py" or file.path not in looked_at:
-            file.forget()  # every file of the tree comes by here
+        with file.borrowed():
+            found = list(_in_file(repo, file))
         if found:
             what = found[0][0]
             shown = what if len(found) == 1 else f"{what} and {len(found) - 1} more"
