@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import os
 import platform
@@ -9,27 +10,36 @@ import shutil
 import sys
 import sysconfig
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ml_engineer import __version__
 from ml_engineer.agent.runs import home
 
-_LIBRARIES = ("anthropic", "langgraph", "langgraph-checkpoint-sqlite", "pydantic", "gitpython", "jinja2", "rich")
+if TYPE_CHECKING:
+    from ml_engineer.agent.client import Settings
+
+_LIBRARIES = (
+    *("anthropic", "langgraph", "langgraph-checkpoint-sqlite", "pydantic", "gitpython", "jinja2", "rich"),
+    *("mcp", "prompt_toolkit"),
+)
 _PROGRAMS = {
     "git": "needed for history, tracked files and worktrees: install git",
     "rg": "faster search: pip install 'ml-engineer[fast]'",
     "ruff": "more findings on Python: pip install 'ml-engineer[enrich]'",
     "hadolint": "more findings on Dockerfiles: pip install 'ml-engineer[enrich]'",
 }
-_KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL")
+PATIENCE = 60.0  # seconds for a model to answer; one that runs locally may have to be loaded first
 
 
 @click.command()
 def doctor() -> None:
-    """Say what this machine has and lacks. Exit code 2 where a review would not work."""
+    """Say what this machine has and lacks; where a model is configured it is asked one word. Exit code 2 where a review
+    would not work."""
     good = True
     for state, name, text in checks():
         click.echo(f"{state:4}  {name:28}  {text}")
@@ -73,7 +83,35 @@ def _state_directory() -> tuple[str, str, str]:
 
 
 def _model() -> tuple[str, str, str]:
-    found = [name for name in _KEYS if os.environ.get(name)]
-    if found:
-        return "ok", "model", f"configured by {', '.join(found)}"
-    return "none", "model", "no key and no base URL: `review` works without a model"
+    """Whether a model answers, by one tiny call of a few tokens."""
+    from ml_engineer.agent.client import ConfigError, find_settings
+
+    try:
+        settings = find_settings()
+    except ConfigError as error:
+        return "bad", "model", str(error)
+    if settings is None:
+        return "none", "model", "no key and no base URL: `review` works without a model"
+    return asyncio.run(_ask(settings))
+
+
+async def _ask(settings: Settings) -> tuple[str, str, str]:
+    from ml_engineer.agent.client import ConfigError, open_client, ping
+    from ml_engineer.agent.failures import ModelError
+
+    named = f"{settings.model} at {settings.place}"
+    started = time.monotonic()
+    try:
+        client = open_client(settings)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await ping(client)
+        finally:
+            await client.close()
+    except ConfigError as error:
+        return "bad", "model", str(error)
+    except ModelError as error:
+        return "bad", "model", f"{named}: {error}"
+    except TimeoutError:
+        return "bad", "model", f"{named} has not answered within {PATIENCE:g} s"
+    return "ok", "model", f"{named} answered in {time.monotonic() - started:.1f} s"
