@@ -21,13 +21,14 @@ from starlette.routing import Route
 from ml_engineer.interfaces.serve.a2a_card import REST, RPC, card
 from ml_engineer.interfaces.serve.a2a_executor import Executor
 from ml_engineer.interfaces.serve.a2a_store import BoundedTaskStore
+from ml_engineer.interfaces.serve.a2a_talk import PATIENCE
 from ml_engineer.interfaces.serve.common import Address, serve_http
 from ml_engineer.interfaces.serve.logs import log_in_lines
 from ml_engineer.interfaces.serve.service import Service
 from ml_engineer.tools.permissions import Mode
 
 CARD = "/.well-known/agent-card.json"
-MAX_TASKS = 256  # that are remembered; the oldest that have ended are forgotten first
+MAX_REMEMBERED = 64 << 20  # bytes of tasks that are not at work
 
 
 async def serve(service: Service, address: Address) -> None:
@@ -42,7 +43,8 @@ def application(service: Service, address: Address) -> Starlette:
     executor = Executor(service)
     handler = DefaultRequestHandler(
         agent_executor=executor,
-        task_store=BoundedTaskStore(MAX_TASKS),
+        task_store=BoundedTaskStore(MAX_REMEMBERED),
+        interrupted_task_timeout=PATIENCE + 60,
         agent_card=card(address.url(address.port), implements=implements, token=token),
     )
 

@@ -26,6 +26,7 @@ from ml_engineer.interfaces.serve.service import Service
 from ml_engineer.report.schema import Report
 
 log = logging.getLogger(__name__)
+MAX_AT_WORK = 64  # tasks, those that wait for their turn included
 
 
 @dataclass
@@ -45,6 +46,9 @@ class Executor(AgentExecutor):
         talk = self._talks.get(task_id)
         if talk is not None:
             await talk.reply(message, updater)
+        elif len(self._talks) >= MAX_AT_WORK:
+            await updater.reject(_words(updater, f"{MAX_AT_WORK} tasks are at work or wait; send this again later"))
+            return
         else:
             talk = self._talks[task_id] = Talk(updater)
             talk.begin(self._task(task_id, message, talk))

@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from ml_engineer.interfaces.serve.a2a_executor import MAX_AT_WORK
 from ml_engineer.interfaces.serve.common import TOKEN
 from tests.interfaces.serve.conftest import Place
 from tests.support.a2a_client import a2a_client, a2a_server, asked_for, send
@@ -156,6 +157,25 @@ def test_an_oversized_request_is_refused_and_takes_no_memory(a2a: HttpServer, de
         assert answer.status_code == 413
     assert a2a.process.memory_info().rss < before + (32 << 20)
     assert httpx.get(f"{a2a.url}/.well-known/agent-card.json", timeout=DEADLINE).status_code == 200
+
+
+def test_a_flood_of_orders_is_taken_up_to_a_limit(place: Place, large: Path) -> None:
+    order = {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "review large"}]}
+    body = {"message": order, "configuration": {"returnImmediately": True}}
+    with a2a_server(place.root, place.home) as running, httpx.Client(timeout=DEADLINE, headers=HEADERS) as http:
+        ordered = []
+
+        def refused() -> bool:
+            task = http.post(f"{running.url}/rest/message:send", json=body).json()["task"]
+            ordered.append(task["id"])
+            status = http.get(f"{running.url}/rest/tasks/{ordered[max(0, len(ordered) - 5)]}").json()["status"]
+            return status["state"] == "TASK_STATE_REJECTED" and "later" in status["message"]["parts"][0]["text"]
+
+        assert until(refused, "the refusal")
+        assert len(ordered) > MAX_AT_WORK
+        assert len(running.jobs()) <= 2, "two reviews at once, however many were ordered"
+        running.process.send_signal(signal.SIGINT)
+        until(lambda: not _alive(running.process), "the end of the server, with all that waited")
 
 
 # --- killed -----------------------------------------------------------------------------------------------------------
