@@ -100,9 +100,9 @@ async def _ask(settings: Settings) -> tuple[str, str, str]:
     from ml_engineer.agent.failures import ModelError
 
     named = f"{settings.model} at {settings.place}"
-    started = time.monotonic()
     try:
         client = open_client(settings)
+        started = time.monotonic()
         try:
             async with asyncio.timeout(PATIENCE):
                 await ping(client)
