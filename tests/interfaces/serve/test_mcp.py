@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from ml_engineer.interfaces.serve.command import WORKERS
 from ml_engineer.report.schema import Report
 from tests.interfaces.serve.conftest import Place
 from tests.interfaces.test_schemas import validator
-from tests.support.mcp_server import SCRIPT, HttpServer, clean_environment, http_client, stdio
+from tests.support.mcp_server import HttpServer, http_client, stdio
 
 TOOLS = {
     "review_repository",
@@ -51,15 +50,15 @@ async def resource(client: Client, uri: str) -> str:
     return str(getattr(content, "text", ""))
 
 
-@pytest.mark.parametrize("mode", ["auto", "legacy"])
-def test_a_client_over_stdio_reviews_and_reads_on(place: Place, mode: Any) -> None:
+@pytest.mark.parametrize(("transport", "mode"), [("stdio", "auto"), ("http", "legacy")])
+def test_a_client_reviews_and_reads_on(place: Place, server: HttpServer, transport: str, mode: Any) -> None:
     heard: list[tuple[float, float | None, str | None]] = []
 
     async def progress(done: float, total: float | None, what: str | None) -> None:
         heard.append((done, total, what))
 
     async def session() -> None:
-        async with Client(stdio(place.root, place.home), mode=mode) as client:
+        async with Client(server.url if transport == "http" else stdio(place.root, place.home), mode=mode) as client:
             tools = {tool.name: tool for tool in (await client.list_tools()).tools}
             assert set(tools) == TOOLS
             for name, tool in tools.items():
@@ -101,25 +100,6 @@ def test_a_client_over_stdio_reviews_and_reads_on(place: Place, mode: Any) -> No
     done = [one[0] for one in heard]
     assert done == sorted(done), "progress never goes back"
     assert heard[-1] == (15, 15, "seal")
-
-
-def test_the_report_is_the_one_of_the_command_line(place: Place, server: HttpServer) -> None:
-    async def review() -> Report:
-        async with http_client(server.url) as client:
-            run_id = (await call(client, "review_repository", path=str(place.root / "prototype")))["run_id"]
-            return Report.model_validate_json(await resource(client, f"report://{run_id}"))
-
-    command = [SCRIPT, "review", str(place.root / "prototype"), "--offline", "--format", "json"]
-    done = subprocess.run(command, capture_output=True, check=True, env=clean_environment(place.home), timeout=120)
-    ours = Report.model_validate_json(done.stdout)
-
-    def bare(report: Report) -> dict[str, Any]:
-        data = report.model_dump(mode="json", exclude={"run": {"id", "started", "finished"}, "digest": True})
-        for handoff in data["handoffs"]:
-            handoff.pop("brief")
-        return data
-
-    assert bare(asyncio.run(review())) == bare(ours)
 
 
 def test_only_the_steps_that_were_asked_for(server: HttpServer) -> None:

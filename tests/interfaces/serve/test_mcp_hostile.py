@@ -128,25 +128,12 @@ def test_a_page_in_a_browser_reaches_nothing(server: HttpServer, header: str, va
     assert answer.status_code == status
 
 
-@pytest.mark.parametrize(
-    ("http", "token", "said"),
-    [
-        ("0.0.0.0:0", None, f"needs a token: set {TOKEN}"),
-        ("[::]:0", None, "needs a token"),
-        ("example.org:80", None, "needs a token"),
-        ("0.0.0.0:0", "short", "a token needs 16"),
-        ("127.0.0.1", None, "give HOST:PORT"),
-        ("127.0.0.1:http", None, "give HOST:PORT"),
-    ],
-)
-def test_a_server_that_others_could_reach_unasked_does_not_start(
-    place: Place, http: str, token: str | None, said: str
-) -> None:
-    environment = clean_environment(place.home, **({TOKEN: token} if token else {}))
-    command = [SCRIPT, "serve", "mcp", "--http", http, "--root", str(place.root)]
+def test_a_server_that_others_could_reach_unasked_does_not_start(place: Place) -> None:
+    command = [SCRIPT, "serve", "mcp", "--http", "0.0.0.0:0", "--root", str(place.root)]
+    environment = clean_environment(place.home)
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=DEADLINE, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
+    assert f"needs a token: set {TOKEN}" in done.stderr
     assert "Traceback" not in done.stderr
 
 
