@@ -18,7 +18,7 @@ from ml_engineer.agent.budget import Caps
 from ml_engineer.interfaces.batch.clone import Cache, trim
 from ml_engineer.interfaces.batch.cluster import ClusterEngine, ClusterError
 from ml_engineer.interfaces.batch.conduct import Plan, Watch, conduct
-from ml_engineer.interfaces.batch.engine import WARM, Engine
+from ml_engineer.interfaces.batch.engine import WARM, WARM_MODEL, Engine
 from ml_engineer.interfaces.batch.governor import Account, Governor
 from ml_engineer.interfaces.batch.index import Index, IndexRefused
 from ml_engineer.interfaces.batch.outputs import FINDINGS, SUMMARY, Outputs
@@ -148,7 +148,7 @@ async def _run(index: Index, outputs: Outputs, plan: Plan, watch: Watch, caps: C
             cost, turns = index.spent()
             governor = Governor(caps, Account(cost, turns, index.keep_spent))
             plan = replace(plan, governor=governor, address=await stack.enter_async_context(governor.serving()))
-        engine = await stack.enter_async_context(_engine(options))
+        engine = await stack.enter_async_context(_engine(options, plan))
         await conduct(index, outputs, engine, plan, watch)
     if plan.governor is not None and plan.governor.exhausted:
         click.echo(f"{plan.governor.exhausted}: raise it to go on with the same command", err=True)
@@ -156,11 +156,13 @@ async def _run(index: Index, outputs: Outputs, plan: Plan, watch: Watch, caps: C
         trim(plan.cache)
 
 
-def _engine(options: dict[str, Any]) -> contextlib.AbstractAsyncContextManager[Engine]:
+def _engine(options: dict[str, Any], plan: Plan) -> contextlib.AbstractAsyncContextManager[Engine]:
     limits = {"memory": options["memory"], "seconds": options["timeout"]}
     if options["engine"] == "ray":
         return ClusterEngine(options["address"], **limits)
-    return Pool(options["workers"] or len(os.sched_getaffinity(0)), **limits, warm=WARM)
+    return Pool(
+        options["workers"] or len(os.sched_getaffinity(0)), **limits, warm=WARM if plan.model is None else WARM_MODEL
+    )
 
 
 def _cache_folder() -> Path:

@@ -12,6 +12,7 @@ from ml_engineer.interfaces.jobs import Listen, unheard
 from ml_engineer.interfaces.pool import Work
 
 WARM = "ml_engineer.interfaces.batch.warm"
+WARM_MODEL = "ml_engineer.interfaces.batch.warm_model"
 
 
 class Engine(Protocol):

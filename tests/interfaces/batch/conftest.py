@@ -66,7 +66,7 @@ def started(environment: dict[str, str], tmp_path: Path, out: Path) -> Iterator[
     """`started(*words)` starts the command in a group of its own, which is killed when the test ends."""
     children: list[subprocess.Popen[str]] = []
 
-    def start(*words: str | Path, into: Path = out) -> subprocess.Popen[str]:
+    def start(*words: str | Path, into: Path = out, **more: str) -> subprocess.Popen[str]:
         child = subprocess.Popen(
             [str(SCRIPT), "batch", *map(str, words), "--out", str(into)],
             stdout=subprocess.PIPE,
@@ -74,7 +74,7 @@ def started(environment: dict[str, str], tmp_path: Path, out: Path) -> Iterator[
             stdin=subprocess.DEVNULL,
             text=True,
             cwd=tmp_path,
-            env=environment,
+            env=environment | more,
             start_new_session=True,
         )
         children.append(child)
