@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +67,9 @@ class MemoryStore:
 
     def write(self, name: str, data: bytes) -> None:
         self.files[name] = data
+
+    def names(self, pattern: str) -> list[str]:
+        return sorted(fnmatch.filter(self.files, pattern))
 
 
 @dataclass

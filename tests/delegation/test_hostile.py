@@ -179,6 +179,39 @@ def test_what_peers_outside_report_counts_and_silence_counts_as_the_whole_share(
     assert budget.usage().cost_usd == "unpriced"
 
 
+def test_what_an_earlier_process_has_spent_and_asked_weighs_on_the_one_that_goes_on() -> None:
+    store = MemoryStore()
+    costly = says('{"answer": "a", "usage": {"turns": 2, "cost_usd": 0.9}}')
+    peers = {"data-scientist": costly, "data-engineer": says('{"answer": "b"}'), "cloud-architect": says(GOOD)}
+    first = desk(peers, store=store)
+    ask(first, handoff("data-scientist"))
+    ask(first, handoff("data-engineer"))  # does not say what it cost: its whole share
+    budget = Budget(Caps(cost=Decimal("2.5")))
+    second = desk(peers, store=store, purse=BudgetPurse(budget), hand_offs=3)
+    second.recall()
+    assert second.tree.begun == 2
+    assert set(second.ended()) == {"data-scientist-00000000", "data-engineer-00000000"}
+    refused = ask(second, handoff("cloud-architect"))
+    assert refused.reply is not None
+    assert "not asked: the budget of $2.5" in str(refused.reply.error)
+    again = ask(second, handoff("data-scientist"))
+    assert again.state is HandoffState.ANSWERED, "what was answered is given, and costs nothing"
+    assert (len(costly.asked), budget.usage().turns) == (1, 2)
+
+
+def test_a_local_peer_that_was_counted_in_tokens_weighs_no_dollars_when_it_is_recalled() -> None:
+    async def run(one: Ask) -> Written:
+        return Written(GOOD)
+
+    store = MemoryStore()
+    ask(desk({"data-scientist": Local(run)}, store=store), handoff("data-scientist"))  # unpriced
+    budget = Budget(Caps(cost=Decimal(1)))
+    again = desk({"data-scientist": Local(run)}, store=store, purse=BudgetPurse(budget))
+    again.recall()
+    with BudgetPurse(budget).reserve("data-engineer", 1.0):
+        pass
+
+
 # --- stalls, floods, instructions -------------------------------------------------------------------------------------
 
 
