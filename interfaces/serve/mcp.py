@@ -21,6 +21,7 @@ from pydantic import Field
 
 from ml_engineer import __version__
 from ml_engineer.interfaces.serve.common import Address, Refused, serve_http
+from ml_engineer.interfaces.serve.logs import log_in_lines
 from ml_engineer.interfaces.serve.mcp_resources import add_prompts, add_resources
 from ml_engineer.interfaces.serve.mcp_talk import Talks
 from ml_engineer.interfaces.serve.results import (
@@ -198,6 +199,7 @@ async def serve(service: Service, address: Address | None) -> None:
     """Serve until the client goes away (stdio) or the server is interrupted (HTTP)."""
     talks = Talks()
     server = build(service, talks)
+    log_in_lines()
     try:
         if address is None:
             await server.run_stdio_async()

@@ -51,7 +51,7 @@ from ml_engineer.tools.permissions import Mode
 if TYPE_CHECKING:
     from ml_engineer.agent.calls import Call
     from ml_engineer.agent.plan import Plan
-    from ml_engineer.interfaces.pool import Pool
+    from ml_engineer.interfaces.pool import JobError, Pool
     from ml_engineer.tools.base import Tool
     from ml_engineer.tools.permissions import Decision
 
@@ -119,7 +119,7 @@ class Service:
         try:
             done = await self.pool.review(meta, listen)
         except JobError as error:
-            raise Refused(f"the review of {path} failed ({error.kind}): {error}") from error
+            raise Refused(_failed(path, error)) from error
         return await asyncio.to_thread(Report.model_validate_json, done.report)
 
     def _review_meta(self, root: Path, steps: frozenset[int], with_model: bool) -> dict[str, Any]:
@@ -325,6 +325,18 @@ class Service:
         if folder is None:
             raise Refused(result.text)
         return Measured(text=result.text, figures=Figures(**result.data, folder=str(folder)))
+
+
+def _failed(path: str, error: JobError) -> str:
+    from ml_engineer.interfaces.pool import JobFault
+
+    match error.kind:
+        case JobFault.REFUSED:
+            return str(error)
+        case JobFault.CRASHED:
+            return f"the review of {path} crashed: {error}; please report this as a fault of ml-engineer"
+        case JobFault.MEMORY | JobFault.TIMEOUT:
+            return f"the review of {path} was stopped: {error}; review a part of it, or fewer steps"
 
 
 def _fields(report: Report) -> dict[str, Claim]:

@@ -242,6 +242,27 @@ def test_a_cancelled_review_is_stopped_and_can_be_resumed(place: Place, server: 
     assert not (place.home / "runs" / run_id / "report.json").exists()
 
 
+def test_a_review_whose_process_dies_is_an_error_and_costs_nobody_else(
+    place: Place, server: HttpServer, large: Path
+) -> None:  # fmt: skip
+    before = _runs(place.home)
+
+    async def session() -> str:
+        async with http_client(server.url) as client:
+            review = asyncio.ensure_future(refusal(client, "review_repository", path="large"))
+            other = asyncio.ensure_future(call(client, "explain_rule", rule="MLE0506"))
+            await asyncio.to_thread(until, lambda: _new_run(place.home, before), "the run")
+            for job in server.jobs():
+                job.kill()
+            assert (await other)["rules"]
+            return await review
+
+    said = asyncio.run(session())
+    assert "the review of large crashed" in said
+    assert "please report this" in said
+    assert not [line for line in server.stderr if "Traceback" in line]
+
+
 CLIENT = """
 import asyncio, sys
 from mcp import Client
