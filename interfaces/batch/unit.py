@@ -28,6 +28,7 @@ from ml_engineer.agent import handoffs, synthesise
 from ml_engineer.agent.runs import Run
 from ml_engineer.assessment.assess import assess
 from ml_engineer.assessment.files import MAX_FILES, SKIPPED_FOLDERS
+from ml_engineer.assessment.parallel import work_alone
 from ml_engineer.assessment.record import Assessment
 from ml_engineer.assessment.rule import all_rules, rules_version
 from ml_engineer.assessment.target import TargetError, open_target
@@ -104,6 +105,7 @@ def review_unit(given: dict[str, Any], send: Listen) -> dict[str, Any]:
     Raises Refusal where it cannot be reviewed, and trying again would not help.
     """
     gc.disable()  # this process lives for one review
+    work_alone()
     plain_environment()
     order = Order.of(given)
     try:

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import ml_engineer.interfaces.pool  # noqa: F401
+from ml_engineer.assessment.parallel import work_alone
 from ml_engineer.interfaces.batch import unit
 from ml_engineer.interfaces.batch.clone import Cache
 from ml_engineer.interfaces.batch.sources import Source
@@ -45,6 +46,7 @@ def rehearse() -> None:
         unit.product(report, unit.Order(source, Cache(Path(folder)), FORMATS), briefs)
 
 
+work_alone()
 gc.disable()
 rehearse()
 gc.collect()
