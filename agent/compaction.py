@@ -33,10 +33,10 @@ _LAST = 6_000  # characters that are listed where no model summarises
 
 @dataclass(frozen=True)
 class Carried:
-    """What goes over word for word beside the log: limits and hand-offs, a line each."""
+    """What goes over word for word beside the log: limits, and what was begun (hand-offs, commands), a line each."""
 
     limits: Sequence[str]
-    handoffs: Sequence[str]
+    begun: Sequence[str]
 
 
 async def compact(
@@ -73,8 +73,8 @@ def _word_for_word(log: SessionLog, carried: Carried) -> Iterator[str]:
     limits = [*carried.limits, *dict.fromkeys(log.denials)]
     if limits:
         yield _listed("# Limits, which still hold", limits)
-    if carried.handoffs:
-        yield _listed("# Hand-offs", carried.handoffs)
+    if carried.begun:
+        yield _listed("# Hand-offs, and commands that are still running", carried.begun)
 
 
 def _kept(kept: Kept) -> str:

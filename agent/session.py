@@ -425,7 +425,7 @@ class Session:
         except ConfigError as error:
             self.notify("problem", text=f"the conversation is compacted without a summary: {error}")
         full = self.context.spills.save("conversation", full_text(self.messages))
-        carried = Carried(self._limits(), self.handoffs())
+        carried = Carried(self._limits(), [*self.handoffs(), *self._running()])
         budget = self.budget.child("compaction")
         text = await compact(self._client, self._transcript, self.log, carried, full, budget)
         self.log.start_talk(text)
@@ -433,6 +433,11 @@ class Session:
         self._transcript, self._loop = Transcript(self._path_of(self.log.talk)), None
         self.notify("compacted", text=text)
         return text
+
+    def _running(self) -> list[str]:
+        """Commands in the background, by the ids that BashOutput and KillShell take."""
+        shells = [one for one in self.context.shells.in_background() if one.exit_code is None]
+        return [f"{one.id} runs in the background: {one_line(one.command)}" for one in shells]
 
     def _limits(self) -> list[str]:
         caps = self.budget.caps

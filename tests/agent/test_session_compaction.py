@@ -56,13 +56,14 @@ def _without_profile(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_matters_goes_over_word_for_word(run: Run, serve: Serve, tmp_path: Path) -> None:
+    serving = call("Bash", command="sleep 60", run_in_background=True)
     items = [{"text": "Turn the debugger off", "state": "done"}, {"text": "Check the input", "state": "pending"}]
-    server = serve(script([READ, call("UpdatePlan", items=items)], [call("Bash", command="rm x")], [text("One.")],
-                          [text("Two.")]))  # fmt: skip
-    answers = [None, "Bash was refused by the user, who says: x is all we have"]
+    first, second = [READ, call("UpdatePlan", items=items)], [call("Bash", command="rm x"), serving]
+    server = serve(script(first, second, [text("One.")], [text("Two.")]))
+    refusal = "Bash was refused by the user, who says: x is all we have"
 
     async def ask(call: Call, decision: Decision) -> str | None:
-        return answers[1]
+        return None if call.input == serving["input"] else refusal
 
     async def go() -> str:
         async with opened(run, server.url, tmp_path, ask=ask, caps=Caps(turns=50)) as session:
@@ -87,6 +88,7 @@ def test_what_matters_goes_over_word_for_word(run: Run, serve: Serve, tmp_path: 
         "allowed by the user: Bash(pytest:*)",
         "Bash rm x: Bash was refused by the user, who says: x is all we have",
         "d-1 to data-engineer (queued): Which schema?",
+        "bash_1 runs in the background: sleep 60",
         SUMMARY,
     ):
         assert word_for_word in carried
