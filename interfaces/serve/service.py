@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from ml_engineer.tools.permissions import Decision
 
 NODES = len(STEP_NAMES) + 5  # of the review's graph: survey, the steps, delegate, synthesise, check_evidence, seal
+LISTED = 200  # runs
 HEAVY = 2  # implementations, answers and measurements at once
 NO_MODEL = (
     "{what} needs a model, and this server has none: its user can set ANTHROPIC_API_KEY, or ANTHROPIC_BASE_URL and "
@@ -139,14 +140,19 @@ class Service:
             raise Refused(error.message) from error
 
     def runs(self) -> list[RunItem]:
-        """Runs of repositories within the roots, latest first."""
-        found = []
+        """The latest runs of repositories within the roots, latest first. One that cannot be read belongs to none."""
+        found: list[RunItem] = []
         for folder in reversed(list_folders()):
-            run = Run.open(folder.name)
+            try:
+                run = Run.open(folder.name)
+            except RunError:
+                continue
             target = str(run.meta.get("target", ""))
             if self.roots.holds(Path(target)):
                 about = {name: str(run.meta.get(name)) for name in ("mode", "started")}
                 found.append(RunItem(run_id=run.id, state=run.state, target=target, **about))
+            if len(found) == LISTED:
+                break
         return found
 
     async def report(self, run_id: str) -> Report:

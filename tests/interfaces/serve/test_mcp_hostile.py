@@ -72,6 +72,9 @@ def test_runs_of_other_folders_are_not_there(place: Place, server: HttpServer) -
     done = subprocess.run(command, capture_output=True, check=True, env=clean_environment(place.home), timeout=120)
     run_id = json.loads(done.stdout)["run"]["id"]
     assert run_id in [folder.name for folder in list_folders()]
+    damaged = place.home / "runs" / "20200101-000000-abcdef"
+    damaged.mkdir()
+    (damaged / "run.json").write_text("{")
 
     async def session() -> None:
         async with http_client(server.url) as client:
