@@ -87,7 +87,7 @@ def sources(
         seen.add(key)
         yield step
         if through(step):
-            queue.extend(_behind(repo, step))
+            queue.extend(_directly_behind(repo, step))
 
 
 def flows(
@@ -141,8 +141,15 @@ def texts(node: ast.AST | None) -> set[str]:
 # --- one step back ----------------------------------------------------------------------------------------------------
 
 
+def _directly_behind(repo: Repo, step: Step) -> tuple[Step, ...]:
+    """The steps directly behind one, kept: many rules walk over the same data."""
+    known: dict[Step, tuple[Step, ...]] = repo.__dict__.setdefault("_steps_behind", {})
+    if step not in known:
+        known[step] = tuple(_behind(repo, step))
+    return known[step]
+
+
 def _behind(repo: Repo, step: Step) -> Iterator[Step]:
-    """The steps directly behind one."""
     node, suffix = step.node, step.suffix
 
     def go(child: ast.expr, part: str = "") -> Step:

@@ -17,11 +17,19 @@ from typing import TypeVar
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 MAX_WORKERS = 8
+_settings = {"alone": False}
 _WHOLE = b"\0whole"
 
 
+def work_alone() -> None:
+    """Start no children from this process on: for one of many workers, which keep the cores busy as it is."""
+    _settings["alone"] = True
+
+
 def workers() -> int:
-    """How many children this process may start: one for each core, none where a fork is not safe."""
+    """How many children this process may start: one for each core, none where it works alone or a fork is not safe."""
+    if _settings["alone"]:
+        return 0
     if sys.platform != "linux" or threading.active_count() > 1:
         return 0  # a fork of a process with threads may hang in a lock that one of them holds
     cores = len(os.sched_getaffinity(0))

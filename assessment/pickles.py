@@ -103,17 +103,14 @@ class _Reader:
 
     def read(self, size: int) -> bytes:
         """Exactly `size` bytes."""
-        end = self._at + size
-        if end > len(self._ahead):
-            self._fetch(end)
-        data = self._ahead[self._at : end]
-        self._at = end
-        return data
+        if self._at + size > len(self._ahead):
+            self._fetch(size)
+        start, self._at = self._at, self._at + size
+        return self._ahead[start : self._at]
 
-    def _fetch(self, end: int) -> None:
-        """Make `_ahead` at least as long as `end`, without what was read of it."""
+    def _fetch(self, wanted: int) -> None:
+        """Make `_ahead` begin where the next byte is, with at least as many bytes as are wanted."""
         self._before += self._at
-        wanted = end - self._at
         parts, known = [self._ahead[self._at :]], len(self._ahead) - self._at
         self._ahead, self._at = b"", 0
         while known < wanted:

@@ -83,8 +83,9 @@ def is_frame(name: str) -> bool:
 
 
 def _chained(module: Module) -> Iterator[Site]:
-    written = [(node, target) for node in module.nodes(ast.Assign) for target in node.targets]
-    for node, target in [*written, *((node, node.target) for node in module.nodes(ast.AugAssign))]:
+    written: list[tuple[ast.stmt, ast.expr]] = [(n, target) for n in module.nodes(ast.Assign) for target in n.targets]
+    written += [(node, node.target) for node in module.nodes(ast.AugAssign)]
+    for node, target in sorted(written, key=lambda item: (item[0].lineno, item[0].col_offset)):
         if isinstance(target, ast.Subscript) and _selects_copy(module, target.value):
             yield module.site(node)
 

@@ -76,3 +76,10 @@ def test_rules_find_the_same_side_by_side(two_cores: None, monkeypatch: pytest.M
     assert split == run_rules(Repo.open(CHURN), rules)
     assert [outcome.rule for outcome in split] == rules
     assert [outcome.error for outcome in split if outcome.error] == ["ValueError: no such thing"]
+
+
+def test_a_process_that_works_alone_starts_no_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(parallel._settings, "alone", False)
+    parallel.work_alone()
+    assert parallel.workers() == 0
+    assert parallel.beside(doubled, [1], [2]) == ((os.getpid(), [2]), (os.getpid(), [4]))

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_engineer.assessment import pickles, savedfiles
+from ml_engineer.assessment.pickles import CHUNK
 from ml_engineer.assessment.repo import Repo
 
 
@@ -70,6 +71,15 @@ def test_a_dangerous_pickle_is_read_and_not_run(artefact, tmp_path, protocol):
     found = artefact("m.pkl", pickle.dumps(Runs(f"touch {mark}"), protocol))
     assert found.globals == {f"{os.name}.system"}
     assert not mark.exists()
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_values_may_lie_across_the_chunks_that_are_read(artefact, protocol):
+    value = [[("x" * size, float(size), size) for size in range(200)], OrderedDict(a=1)]
+    data = pickle.dumps(value, protocol)
+    assert len(data) > 2 * CHUNK
+    found = artefact("m.pkl", data)
+    assert (found.problem, found.globals) == (None, {"collections.OrderedDict"})
 
 
 def test_a_global_named_through_the_memo_is_found(artefact):
