@@ -133,6 +133,7 @@ def highlighted(code: str, language: str) -> Text:
         return Text(code)
     text = Syntax(code, language, theme="ansi_dark", background_color="default").highlight(code)
     text.rstrip()
+    text.no_wrap = False  # a line that is too long goes on in the next one
     return text
 
 

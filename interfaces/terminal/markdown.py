@@ -53,14 +53,11 @@ class Cutter:
 
     def feed(self, piece: str) -> list[Block]:
         """The blocks that are complete now."""
-        *lines, rest = (self._line + piece).replace("\r\n", "\n").split("\n")
-        done = [block for line in lines for block in self._take(line)]
-        if len(rest) > _LONG_LINE:
-            at = rest.rfind(" ", 0, _LONG_LINE)
-            at = at if at > 0 else _LONG_LINE
-            done += self._take(rest[:at])
-            rest = rest[at:].lstrip(" ")
-        self._line = rest
+        *lines, self._line = (self._line + piece).replace("\r\n", "\n").split("\n")
+        done = [block for line in lines for block in self._take_long(line)]
+        if len(self._line) > _LONG_LINE:
+            *parts, self._line = _parts(self._line)
+            done += [block for part in parts for block in self._take_part(part)]
         return done
 
     @property
@@ -79,6 +76,14 @@ class Cutter:
         copy = Cutter()
         copy.__dict__.update(self.__dict__)
         return copy
+
+    def _take_long(self, line: str) -> list[Block]:
+        *parts, rest = _parts(line)
+        return [block for part in parts for block in self._take_part(part)] + self._take(rest)
+
+    def _take_part(self, part: str) -> list[Block]:
+        """A piece of a line that is too long to wait for its end."""
+        return self._take(part) + self._close()
 
     # --- one line after the other ---------------------------------------------------------------------------------
 
@@ -130,6 +135,16 @@ class Cutter:
     def _close(self) -> list[Block]:
         block, self._open, self._size = self._open, None, 0
         return [] if block is None else [block]
+
+
+def _parts(line: str) -> list[str]:
+    """The line in parts of at most `_LONG_LINE` characters, cut behind spaces where there are some."""
+    parts = []
+    while len(line) > _LONG_LINE:
+        at = line.rfind(" ", 0, _LONG_LINE) + 1 or _LONG_LINE
+        parts.append(line[:at])
+        line = line[at:]
+    return [*parts, line]
 
 
 def _kind(line: str) -> tuple[Kind, str, str, int]:

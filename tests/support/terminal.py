@@ -34,7 +34,7 @@ from types import TracebackType
 import pyte
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "ml-engineer"
-DEADLINE = 25.0
+DEADLINE = 60.0
 KEYS = {
     "enter": "\r",
     "escape": "\x1b",
@@ -84,6 +84,7 @@ class Terminal:
         cwd: Path | None = None,
         program: Sequence[str | Path] = (SCRIPT,),
     ) -> None:
+        self.plain = "--plain" in arguments
         self.raw = bytearray()
         self.read_at: list[tuple[float, int]] = []  # when how many bytes had been read
         self._screen = _Screen(columns, rows, history=20_000, ratio=0.5)
@@ -104,7 +105,7 @@ class Terminal:
             cwd=cwd,
             start_new_session=True,
         )
-        os.close(slave)
+        self._slave = slave  # kept open: without any, a read before the shell has opened it would be the end
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -123,6 +124,7 @@ class Terminal:
         self._reader.join(10)
         if self._master >= 0:
             os.close(self._master)
+            os.close(self._slave)
             self._master = -1
 
     def kill(self) -> None:
@@ -158,6 +160,11 @@ class Terminal:
         """What is visible now."""
         with self._changed:
             return "\n".join(line.rstrip() for line in self._screen.display).rstrip()
+
+    @property
+    def title(self) -> str:
+        """What the window's title was set to."""
+        return str(self._screen.title)
 
     @property
     def history(self) -> str:

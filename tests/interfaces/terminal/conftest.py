@@ -44,7 +44,9 @@ def scene(terminal: Terminal) -> None:
     """An idle prompt on an empty screen."""
     terminal.wait(lambda: "Ctrl-C stops it" not in terminal.screen and "›" in terminal.screen, "an idle prompt")
     terminal.send("ctrl-l")
-    terminal.wait(lambda: terminal.screen.strip().startswith("›"), "an empty screen")
+    terminal.wait(
+        lambda: terminal.screen.strip().startswith("›\n") and len(terminal.screen.split()) < 30, "an empty screen"
+    )
 
 
 def picture(terminal: Terminal, name: str, title: str) -> None:
