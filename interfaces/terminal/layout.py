@@ -86,7 +86,7 @@ def _plan(screen: Screen) -> StyleAndTextTuples:
     room = max(3, min(_PLAN_LINES, screen.device.rows - 12))
     at = next((at for at, (state, _) in enumerate(items) if state in ("active", "pending")), 0)
     first = max(0, min(at - room // 2, len(items) - room))
-    drawn = []
+    drawn = [("", "\n")] if screen.tail else []
     for state, text in items[first : first + room]:
         line = clip(f"{MARKS.get(state, '○')} {one_line(text)}", screen.width)
         drawn.append((f"class:plan.{state}", f"{line}\n"))

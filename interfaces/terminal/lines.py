@@ -187,5 +187,6 @@ class Lines(Printing):
         for number, finding in enumerate(found, 1):
             self.say(f"{number}. {finding.severity}: {one_line(finding.title)} ({finding.rule})")
             self.say(f"   at {where(finding.evidence[0])}")
-        self.say(f"{plural(len(found), 'finding')}. /findings NUMBER fix, /findings NUMBER suppress REASON, ")
+        acts = "/findings NUMBER fix, /findings NUMBER suppress REASON, /findings NUMBER send PEER"
+        self.say(f"{plural(len(found), 'finding')}. {acts}")
         return None

@@ -22,6 +22,7 @@ from ml_engineer.interfaces.terminal.printing import Folded
 from ml_engineer.report.visible import one_line, visible
 
 MAIN = "chat"  # transcripts of the conversation are chat-1, chat-2, …; any other agent is a peer
+PLAN = "UpdatePlan"
 _LAST_LINES = 4  # of a command's output
 _CHANGE_LINES = 24
 _ENDINGS = {
@@ -94,7 +95,7 @@ class Story:
 
     def _on_tool_end(self, id: str, name: str, is_error: bool, text: str, data: Any = None, **_: Any) -> None:
         running = self._running.pop(id, None)
-        if running is None:
+        if running is None or (name == PLAN and not is_error):  # the plan itself is shown
             return
         facts = data if isinstance(data, dict) else {}
         text, seconds = calls.unquoted(text), time.monotonic() - running.began

@@ -22,7 +22,8 @@ PLAYS: dict[str, Play] = {
     "#model": [
         [
             text(
-                f"# {EVIL}\n\nplain {EVIL} **{EVIL}**\n\n```python\n{EVIL}\n```\n\n| a |\n|---|\n| {EVIL} |\n\nmodel-is-over"
+                f"# {EVIL}\n\nplain {EVIL} **{EVIL}**\n\n```python\n{EVIL}\n```\n\n| a |\n|---|\n| {EVIL} |\n"
+                "\nmodel-is-over"
             )
         ]
     ],

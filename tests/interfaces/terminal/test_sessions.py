@@ -203,11 +203,11 @@ def test_plain_for_screen_readers(start: Start, server: PacedServer, home: Path)
     chat.wait_for("What should the model know?")
     chat.say("call it better")
     chat.wait_for("The file is over.")
+    picture(chat, "plain", "Plain lines for screen readers")
     chat.say("/findings")
     chat.wait_for("1. ")
     chat.say("/help")
     chat.wait_for_history("/undo [force]; Take back")
-    picture(chat, "plain", "Plain lines for screen readers")
     assert b"\x1b" not in chat.raw
     assert "failed: Write new.py" in chat.history
     chat.send("ctrl-d")
