@@ -141,6 +141,7 @@ def test_a_cancelled_call_leaves_no_process(root: Path) -> None:
         assert not started()
 
     asyncio.run(run())
+    assert not list((root.parent / "home").glob("runs/*/report.json")), "it was stopped, not waited for"
 
 
 def test_importing_the_package_stays_cheap_and_the_graph_is_one() -> None:

@@ -26,7 +26,8 @@ from tests.support.mcp_server import SCRIPT, clean_environment
 
 @dataclass
 class Editor:
-    """Whoever sits at the editor: answers each question with the next answer ("allow", "reject", "cancelled")."""
+    """Whoever sits at the editor: answers each question with the next answer ("allow", "reject",
+    "cancelled", "never")."""
 
     answers: list[str] = field(default_factory=list)
     buffers: dict[str, str] = field(default_factory=dict)  # by path: what is not saved
@@ -41,6 +42,8 @@ class Editor:
     ) -> RequestPermissionResponse:
         self.asked.append(tool_call)
         answer = self.answers.pop(0)
+        if answer == "never":
+            await asyncio.Event().wait()
         if answer == "cancelled":
             return RequestPermissionResponse(outcome=DeniedOutcome(outcome="cancelled"))
         assert answer in [option.option_id for option in options]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ from a2a.types import CancelTaskRequest
 from tests.interfaces.serve.conftest import Place
 from tests.support.a2a_client import Heard, a2a_client, a2a_server, asked_for, send
 from tests.support.implementation import debugger_off, git, make_repository
-from tests.support.mcp_server import HttpServer
+from tests.support.mcp_server import SCRIPT, HttpServer, clean_environment
 from tests.support.messages_server import MessagesServer
 
 
@@ -93,7 +95,7 @@ def test_a_plan_that_is_refused_leaves_nothing(workplace: Workplace) -> None:
     assert not workplace.branches
 
 
-def test_a_task_that_waits_for_an_answer_can_be_cancelled(workplace: Workplace) -> None:
+def test_a_task_that_waits_for_an_answer_can_be_cancelled(place: Place, workplace: Workplace) -> None:
     async def session() -> Heard:
         async with a2a_client(workplace.server.url) as client:
             heard = await send(client, workplace.order)
@@ -103,7 +105,11 @@ def test_a_task_that_waits_for_an_answer_can_be_cancelled(workplace: Workplace) 
 
     assert asyncio.run(session()).state == "canceled"
     assert "debug=True" in (workplace.target / "app.py").read_text()
-    assert not git(workplace.target, "log", "--format=%s", "main..HEAD")
+    command, environment = [SCRIPT, "runs", "list", "--json"], clean_environment(place.home)
+    listed = subprocess.run(command, capture_output=True, check=True, env=environment, timeout=60).stdout
+    runs = [run for run in map(json.loads, listed.splitlines()) if run["target"] == str(workplace.target)]
+    states = [run["state"] for run in runs]
+    assert states == ["interrupted"], "nobody works on it any more, and it can be resumed"
 
 
 def test_with_the_permission_full_nobody_is_asked(place: Place, model: MessagesServer) -> None:

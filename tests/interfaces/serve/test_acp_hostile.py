@@ -19,10 +19,10 @@ from acp import RequestError
 from ml_engineer.interfaces.serve.acp_wire import MAX_MESSAGE
 from tests.interfaces.serve.conftest import Place
 from tests.support.acp_editor import Editor, editor
-from tests.support.implementation import make_repository
+from tests.support.implementation import EDIT, make_repository
 from tests.support.mcp_server import DEADLINE, SCRIPT, clean_environment, until
 from tests.support.messages_server import MessagesServer
-from tests.support.script import Script, Turn, call, text
+from tests.support.script import Script, call, text
 
 INITIALIZE = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": 1}}
 
@@ -48,39 +48,43 @@ def _jobs(process: psutil.Process) -> list[psutil.Process]:
 
 def test_a_session_is_loaded_after_its_process_was_killed(place: Place) -> None:
     repository = make_repository(place.root / "loaded")
-    slow = Turn.read({"blocks": [text("Never said.")], "latency": 600})
-    script = Script.of([[text("I read it first."), call("Read", file_path="app.py")], slow])
+    read = [text("I read it first."), call("Read", file_path="app.py")]
+    script = Script.of([read, [call("Edit", **EDIT)], [text("It is the debugger.")]])
+    options = ("--model", "scripted", "--permission", "ask")
 
     async def first(url: str) -> tuple[str, Editor]:
-        async with editor(place.root, place.home, "--model", "scripted", ANTHROPIC_BASE_URL=url) as opened:
+        shows = Editor(answers=["never"])
+        async with editor(place.root, place.home, *options, shows=shows, ANTHROPIC_BASE_URL=url) as opened:
             session_id = await opened.begin(repository)
             await opened.say(session_id, "/review --steps 5")
             turn = asyncio.ensure_future(opened.say(session_id, "What is wrong with it?"))
-            await opened.until(lambda shown: shown.of("tool_call_update"), "the first call's end")
+            await opened.until(lambda shown: shown.asked, "the question")
             opened.process.send_signal(signal.SIGKILL)
             with contextlib.suppress(ConnectionError):
                 await turn
             return session_id, opened.editor
 
     async def second(url: str, session_id: str) -> tuple[Editor, int, Any]:
-        async with editor(place.root, place.home, "--model", "scripted", ANTHROPIC_BASE_URL=url) as opened:
+        async with editor(place.root, place.home, *options, ANTHROPIC_BASE_URL=url) as opened:
             listed = await opened.agent.list_sessions(cwd=str(repository))
             loaded = await opened.agent.load_session(cwd=str(repository), session_id=session_id, mcp_servers=[])
-            assert loaded.modes.current_mode_id == "read-only"
+            assert loaded.modes.current_mode_id == "ask"
             replayed = len(opened.editor.updates)
             await opened.say(session_id, "Go on")
             return opened.editor, replayed, listed
 
     with MessagesServer(script) as server:
         session_id, before = asyncio.run(first(server.url))
-        script.agents[0].turns[1] = Turn.read([text("It is the debugger.")])
+        assert list(before.calls().values()) == ["completed", "in_progress"]
         after, replayed, listed = asyncio.run(second(server.url, session_id))
 
     shown = [one for one in before.updates if one.session_update != "available_commands_update"]
     said = [one for one in after.updates[:replayed] if one.session_update != "available_commands_update"]
     words = [one.content.text for one in said if one.session_update == "user_message_chunk"]
     assert words == ["/review --steps 5", "What is wrong with it?"]
-    assert [one for one in said if one.session_update != "user_message_chunk"] == shown
+    again = [one for one in said if one.session_update != "user_message_chunk"]
+    assert again[:-1] == shown
+    assert (again[-1].session_update, again[-1].status) == ("tool_call_update", "failed"), "what the kill left open"
     assert after.text.endswith("It is the debugger.")
     (info,) = listed.sessions
     assert (info.session_id, info.title, info.cwd) == (session_id, "/review --steps 5", str(repository))
