@@ -122,7 +122,8 @@ class Repo:
         """The modules that rules look at: all of them, or in a large tree those with a machine-learning import.
 
         In a machine-learning library (more of these than any prototype has) only its programs and notebooks. What these
-        call is followed into every other module; the rest of a large tree is checked for syntax and imports.
+        call is followed into every other module; the rest of a large tree is checked for imports and, except for tests,
+        for syntax.
         """
         if len(self.all_modules) <= LARGE_TREE:
             return self.all_modules
