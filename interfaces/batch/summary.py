@@ -4,7 +4,8 @@
     summary = Summary.of(rows, …)           all of them: worst first, with the most common faults
 
 `summary.json` is a Summary, `findings.csv` has a line for each finding. Both hold no time and nothing of the machine
-that made them, so that the same repositories give the same bytes.
+that made them, so that the same repositories give the same bytes; a policy's verdict, which has exceptions with an end,
+names the day. How a verdict and a comparison are made is in policy.py and compare.py.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pydantic import Field
 
 from ml_engineer import __version__
 from ml_engineer.agent.synthesise import total_usage
+from ml_engineer.assessment.rules_index import load as load_rules
 from ml_engineer.interfaces.batch.sources import Source
 from ml_engineer.report import summary as report_summary
 from ml_engineer.report.schema import (
@@ -116,6 +118,87 @@ class Totals(Model):
     by_severity: dict[Severity, int] = {}
 
 
+# --- the verdict of a policy, and the comparison with an earlier batch ------------------------------------------------
+
+
+class Breach(Model):
+    """What a repository does not keep."""
+
+    repository: str
+    folder: str
+    kind: Literal["severity", "rule", "readiness", "step", "ml_test_score"]
+    text: str
+
+
+class ExceptionState(Model):
+    """An exception of the policy, and what became of it. `expired`: its findings count again."""
+
+    repository: str
+    rule: str
+    reason: str
+    until: str
+    state: Literal["used", "expired", "unused"]
+    findings: int = Field(description="that it puts aside, or would if it had not expired")
+
+
+class Verdict(Model):
+    """`incomplete`: nothing is broken where one could look, and that is not everywhere. Never green."""
+
+    state: Literal["passed", "failed", "incomplete"]
+    day: str | None = Field(
+        default=None, description="UTC day on which the exceptions were looked at, if there are any"
+    )
+    fail_on: Severity | None = None
+    breaches: list[Breach] = []
+    exceptions: list[ExceptionState] = []
+
+
+class Change(Model):
+    """A finding that is new, fixed or elsewhere. `was` is the place of a moved one before."""
+
+    kind: Literal["new", "fixed", "moved"]
+    rule: str
+    severity: Severity
+    title: str
+    place: str
+    was: str = ""
+    fingerprint: str
+
+
+class Difference(Model):
+    """How one repository has changed. `unknown`: it has no report now, or had none before; `error` says why."""
+
+    name: str
+    folder: str
+    state: Literal["compared", "came", "went", "unknown"]
+    error: str = ""
+    partial: bool = Field(default=False, description="one of both coverages is partial: fixed may be only unseen")
+    readiness: tuple[int | None, int | None] = Field(default=(None, None), description="before and now, per cent")
+    ml_test_score: tuple[float | None, float | None] = (None, None)
+    steps: dict[int, tuple[int | None, int | None]] = Field(default={}, description="readiness of those that changed")
+    changes: list[Change] = []
+
+    def count(self, kind: str) -> int:
+        return sum(change.kind == kind for change in self.changes)
+
+
+class Comparison(Model):
+    """This batch against an earlier one. `repositories` holds those in which something is different, worst first."""
+
+    earlier: str = Field(description="SHA-256 of the earlier summary.json")
+    rules_changed: bool = Field(description="other rules, so that a finding may be new or gone without a change")
+    compared: int
+    came: int
+    went: int
+    unknown: int
+    new: int
+    fixed: int
+    moved: int
+    readiness: tuple[int | None, int | None] = Field(description="mean of what was compared, before and now")
+    new_by_severity: dict[Severity, int]
+    repositories: list[Difference] = []
+
+
 class Summary(Model):
     """All of a batch. Repositories worst first, faults most common first."""
 
@@ -127,6 +210,8 @@ class Summary(Model):
     readiness_by_step: dict[int, int | None] = Field(default={}, description="mean over the repositories, per cent")
     common_faults: list[CommonFault] = []
     usage: Usage = Usage()
+    policy: Verdict | None = None
+    comparison: Comparison | None = None
     repositories: list[Row] = []
 
     @classmethod
@@ -240,7 +325,10 @@ def _by_step(rows: Iterable[Row]) -> dict[int, int | None]:
 
 
 def _common(faults: Iterable[tuple[str, Fault]]) -> list[CommonFault]:
-    """By rule; its title and severity are those that it has most often."""
+    """By rule; its severity is the one that it has most often, and so is its title where it has no title of its own."""
+    rules = load_rules()
+    parts = Counter(rule.id for rule in rules)
+    own = {rule.id: rule.title for rule in rules if parts[rule.id] == 1}
     found: dict[str, list[tuple[str, Fault]]] = defaultdict(list)
     for folder, fault in faults:
         found[fault.rule].append((folder, fault))
@@ -251,7 +339,7 @@ def _common(faults: Iterable[tuple[str, Fault]]) -> list[CommonFault]:
         common.append(
             CommonFault(
                 rule=rule,
-                title=min(titles, key=lambda title: (-titles[title], title)),
+                title=own.get(rule) or min(titles, key=lambda title: (-titles[title], title)),
                 step=items[0][1].step,
                 severity=min(severities, key=lambda severity: (-severities[severity], severity.rank)),
                 repositories=len({folder for folder, _ in items}),
@@ -277,11 +365,11 @@ def findings_csv(rows: Iterable[Row], faults: Mapping[str, Iterable[Fault]]) -> 
 
 def _csv_line(cells: Iterable[str | int]) -> str:
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow([_harmless(cell) for cell in cells])
+    csv.writer(buffer, lineterminator="\n").writerow([harmless(cell) for cell in cells])
     return buffer.getvalue()
 
 
-def _harmless(cell: str | int) -> str | int:
+def harmless(cell: str | int) -> str | int:
     """Text that a spreadsheet will not take for a formula: it comes from repositories that others wrote."""
     if isinstance(cell, int):
         return cell
