@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import signal
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,13 +95,20 @@ class App:
         loop.set_exception_handler(lambda _, about: self._tell_error(about.get("exception") or Fault(about["message"])))
         self._tell_status()
         async with self.console.running():
-            self._greet()
-            self._begin(self._start.resume)
-            while not self._left and (message := await self.console.message()) is not None:
-                await self._do(message)
-            kept = await self._close()
+            with self._no_noise():
+                self._greet()
+                self._begin(self._start.resume)
+                while not self._left and (message := await self.console.message()) is not None:
+                    await self._do(message)
+                kept = await self._close()
             if kept is not None and self.console.interactive:
                 self.console.write(f"Go on with: ml-engineer chat --resume {kept}\n")
+
+    def _no_noise(self) -> AbstractContextManager[object]:
+        """What is said on stderr meanwhile is printed like everything else, not into the middle of the drawing."""
+        if not self._start.device.drawn:
+            return contextlib.nullcontext()
+        return contextlib.redirect_stderr(_Aside(self.console))
 
     def _greet(self) -> None:
         settings = self._start.settings
@@ -246,6 +255,7 @@ class App:
         if run_id:
             self._show_again(session)
         if self._start.device.drawn:
+            self._paths.root = self.root
             self._paths.refresh()
         self._tell_status()
         return session
@@ -346,6 +356,19 @@ def _told_as_they_are() -> tuple[type[BaseException], ...]:
     from ml_engineer.tools.journal import JournalError
 
     return (RunError, OSError, SessionError, SurveyError, LogError, JournalError)
+
+
+class _Aside(io.TextIOBase):
+    """Stands for stderr: whole lines go to the console."""
+
+    def __init__(self, console: Front) -> None:
+        self._console, self._rest = console, ""
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in filter(str.strip, lines):
+            self._console.say(line, "dim")
+        return len(text)
 
 
 class Fault(Exception):

@@ -25,10 +25,10 @@ _SKIPPED = frozenset({".git", "node_modules", "__pycache__", ".venv", ".tox", ".
 
 
 class Paths:
-    """The repository's files, relative to its root."""
+    """The repository's files, relative to its root, which may change: then they are listed anew."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
         self._files: list[str] = []
         self._thread: threading.Thread | None = None
 
@@ -43,21 +43,21 @@ class Paths:
 
     def _git(self) -> list[str]:
         """What git knows and does not ignore, where the root is a working tree of its own."""
-        if not (self._root / ".git").is_dir():
+        if not (self.root / ".git").is_dir():
             return []
         from ml_engineer.tools.git_safe import GitError, git_paths, safe_git
 
         try:
-            runner = safe_git(self._root / ".git", self._root)
+            runner = safe_git(self.root / ".git", self.root)
             return git_paths(runner, "ls-files", "-z", "--cached", "--others", "--exclude-standard")[:_MOST_FILES]
         except GitError:
             return []
 
     def _walk(self) -> list[str]:
         found: list[str] = []
-        for folder, folders, files in os.walk(self._root):
+        for folder, folders, files in os.walk(self.root):
             folders[:] = [name for name in folders if name not in _SKIPPED]
-            inside = Path(folder).relative_to(self._root)
+            inside = Path(folder).relative_to(self.root)
             found += [(inside / name).as_posix() for name in files]
             if len(found) > _MOST_FILES:
                 break

@@ -73,10 +73,8 @@ class ChoicePanel(_Answered[str]):
 
     def press(self, key: str) -> None:
         if key in ("up", "down"):
-            step = -1 if key == "up" else 1
-            self.at = (
-                (self.at + step) % len(self.choices) if self.at >= 0 else (0 if step > 0 else -1) % len(self.choices)
-            )
+            start = self.at if self.at >= 0 or key == "down" else 0  # before the first one is the last one
+            self.at = (start + (1 if key == "down" else -1)) % len(self.choices)
         elif key == "enter":
             if self.at >= 0:
                 self._give(self.choices[self.at].key)

@@ -127,6 +127,12 @@ class Terminal:
             os.close(self._slave)
             self._master = -1
 
+    def hang_up(self) -> None:
+        """As when the window is closed: nothing can be read or written any more."""
+        os.close(self._master)
+        os.close(self._slave)
+        self._master = -1
+
     def kill(self) -> None:
         """SIGKILL to the whole session of the terminal."""
         os.killpg(self.process.pid, signal.SIGKILL)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ml_engineer.agent.runs import Run
 from ml_engineer.interfaces.terminal.history import NAME as HISTORY
 from tests.interfaces.terminal.conftest import APP, Start, model_settings, picture, serving
 from tests.support.paced_server import Paced, PacedServer, Plays
@@ -124,16 +125,24 @@ def test_the_history_of_an_earlier_chat_is_there(start: Start, home: Path) -> No
     second.wait_for("› /explain MLE0502")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_it_in_order(start: Start, server: PacedServer, home: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize("how", ["terminated", "window closed"])
+def test_an_end_from_outside_is_in_order(
+    start: Start, server: PacedServer, home: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ML_ENGINEER_HOME", str(home))
     chat = start(server)
     chat.wait_for("mode ask")
     chat.say("#slow")
     chat.wait_for("piece2 ")
-    chat.process.send_signal(number)
-    assert chat.wait_for_end() == 0
+    if how == "terminated":
+        chat.process.send_signal(signal.SIGTERM)
+        assert chat.wait_for_end() == 0
+    else:
+        chat.hang_up()
+        chat.wait_for_end()
     (run,) = (home / "runs").iterdir()
     assert "piece2" in (run / "session.jsonl").read_text(), "what was said until then is kept"
+    assert Run.open(run.name).state != "running", "and nobody works on it any more"
 
 
 def test_no_command_at_a_terminal_is_the_chat(start: Start, home: Path) -> None:
