@@ -180,7 +180,7 @@ class Run:
 
     @property
     def state(self) -> str:
-        """finished, running or interrupted."""
+        """finished, running or interrupted; a chat, which is never finished, is open while nobody works on it."""
         if self.folder is None or (self.folder / REPORT).exists():
             return "finished"
         with (self.folder / "lock").open("ab") as lock:
@@ -188,7 +188,7 @@ class Run:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 return "running"
-        return "interrupted"
+        return "open" if self.meta.get("mode") == "chat" else "interrupted"
 
 
 def _open_log(path: Path) -> IO[bytes]:

@@ -183,6 +183,7 @@ def _ending(code: int | None) -> str:
 def _child(writer: Connection, work: Work, given: dict[str, Any], memory: int | None) -> None:
     """Do the work, tell the parent, and be gone with it when it dies."""
     os.setpgid(0, 0)
+    os.nice(5)  # behind the event loop of a server that waits for it
     # What is inherited keeps the process that we are forked from alive when the parent is gone, and us with it.
     os.closerange(3, writer.fileno())
     os.closerange(writer.fileno() + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])

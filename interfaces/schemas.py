@@ -55,7 +55,7 @@ class RunLine(Output):
     """A line of `ml-engineer runs list --json`."""
 
     id: str
-    state: Literal["finished", "running", "interrupted"]
+    state: Literal["finished", "running", "interrupted", "open"]
     mode: str | None
     target: str | None
 

@@ -108,7 +108,8 @@ class Agent:
     async def new_session(self, cwd: str, mcp_servers: Any = None, **_: Any) -> NewSessionResponse:
         with _told():
             root = self._service.roots.resolve(cwd)
-            run = Run.create({"mode": "chat", "target": str(root), **self._service.choice.meta()})
+            choice = self._service.choice
+            run = Run.create({"mode": "chat", "target": str(root), "ask_peers": not choice.offline, **choice.meta()})
         session = self._opened(run, root)
         if mcp_servers:
             log.warning("the editor's MCP servers are not used: %s", ", ".join(one.name for one in mcp_servers))

@@ -262,7 +262,7 @@ class Service:
 
         choice = self.choice
         try:
-            run = Run.create({"mode": "chat", "target": str(root), **choice.meta()})
+            run = Run.create({"mode": "chat", "target": str(root), "ask_peers": not choice.offline, **choice.meta()})
         except OSError as error:
             raise Refused(f"the state directory of this server cannot be used: {error}") from error
         calls = _Calls(caller, home)

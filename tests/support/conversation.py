@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from ml_engineer.agent.calls import Call
 from ml_engineer.agent.client import Settings
@@ -67,3 +71,22 @@ def said(server: MessagesServer, number: int = -1) -> str:
     if isinstance(content, str):
         return content
     return "\n".join(str(block.get("text", block.get("content"))) for block in content)
+
+
+def again(run: Run) -> Run:
+    """The run as another process opens it."""
+    run.close()
+    return Run.open(run.id, work=True)
+
+
+async def until(condition: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        await asyncio.sleep(0.01)
+
+
+async def stopped(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
