@@ -31,6 +31,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Self
 
+from ml_engineer.assessment import parallel
 from ml_engineer.interfaces.jobs import Listen, unheard
 
 WARM = "ml_engineer.interfaces.warm"
@@ -189,6 +190,7 @@ def _child(writer: Connection, work: Work, given: dict[str, Any], memory: int | 
     os.closerange(writer.fileno() + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    parallel.work_alone()  # the cores are shared out to jobs already
     os.dup2(2, 1)  # the parent's standard output may be a protocol's wire
     if memory is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
@@ -217,7 +219,8 @@ def _fault(error: Exception, memory: int | None) -> dict[str, Any]:
 
 def review_in_child(meta: dict[str, Any], send: Listen) -> dict[str, Any]:
     """The job of `Pool.review`."""
-    from ml_engineer.interfaces.jobs import review_job
+    from ml_engineer.assessment import parallel
+from ml_engineer.interfaces.jobs import review_job
 
     report = asyncio.run(review_job(meta, listen=send))
     from ml_engineer.agent.runs import home
