@@ -1,0 +1,267 @@
+"""How fast a batch is, what it takes, and whether poison reaches the others.
+
+    python -m benchmarks.batch [--count 1000] [--sdists DIR]      throughput without a model
+    python -m benchmarks.batch --poison [--count 990]             ten poisoned ones among them
+    python -m benchmarks.batch --model [--count 6]                the scripted server, 429 one time in five
+
+The repositories are small and differ: the examples with some of their files left out and some lines added, and, where
+DIR is given, unpacked source distributions. Run it from the root of the repository, on a machine that does nothing
+else. It measures; only --poison fails, where a report is another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = Path(sysconfig.get_path("scripts")) / "ml-engineer"
+EXAMPLES = ("churn", "vision", "churn-production")
+
+
+# --- repositories -----------------------------------------------------------------------------------------------------
+
+
+def make_repositories(folder: Path, count: int, sdists: Path | None) -> list[Path]:
+    """`count` small repositories, every second one from a source distribution where there are some."""
+    dice = random.Random(8)
+    unpacked = sorted(path for path in sdists.iterdir() if path.is_dir()) if sdists else []
+    made = []
+    for number in range(count):
+        root = folder / f"r{number:04d}"
+        if unpacked and number % 2:
+            _copy(unpacked[number // 2 % len(unpacked)], root, number, dice, keep=1.0)
+        else:
+            _copy(ROOT / "examples" / EXAMPLES[number // 2 % len(EXAMPLES)], root, number, dice, keep=0.6)
+        made.append(root)
+    return made
+
+
+def _copy(source: Path, root: Path, number: int, dice: random.Random, keep: float) -> None:
+    for path in sorted(source.rglob("*")):
+        if path.is_file() and not path.is_symlink() and dice.random() < keep:
+            target = root / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+            if path.suffix == ".py":
+                with target.open("a") as stream:
+                    stream.write(f"\n\nVARIATION_{number} = {dice.random()}\n")
+    root.mkdir(exist_ok=True)
+    (root / "VARIATION.md").write_text(f"Variation {number}.\n")
+
+
+# --- measuring --------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Sampler:
+    """Memory of a process and all below it (PSS: shared pages count once), twice a second."""
+
+    pid: int
+    peak: int = 0
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        while not self._over.wait(0.5):
+            try:
+                top = psutil.Process(self.pid)
+                family = [top, *top.children(recursive=True)]
+            except psutil.NoSuchProcess:
+                return
+            self.peak = max(self.peak, sum(_pss(one) for one in family))
+
+    def stop(self) -> int:
+        self._over.set()
+        return self.peak
+
+
+def _pss(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().pss)
+    except psutil.Error:
+        return 0
+
+
+def batch(words: list[str], environment: dict[str, str]) -> None:
+    """Run the command, and print what it took."""
+    start, before = time.monotonic(), os.times()
+    child = subprocess.Popen([str(SCRIPT), "batch", *words], env=environment, stdout=subprocess.PIPE, text=True)
+    sampler = Sampler(child.pid)
+    threading.Thread(target=sampler.run, daemon=True).start()
+    shown, _ = child.communicate()
+    seconds, after = time.monotonic() - start, os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    print(shown.splitlines()[0])
+    print(f"exit {child.returncode}, {seconds:.1f} s, peak memory {sampler.stop() / 1e6:.0f} MB (PSS of all processes)")
+    print(f"CPU of the processes that were waited for: {cpu:.1f} s")
+    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+
+
+def throughput(folder: Path, options: argparse.Namespace) -> None:
+    roots = make_repositories(folder / "repos", options.count, options.sdists)
+    files = sum(len(files) for root in roots for _, _, files in os.walk(root))
+    print(f"{len(roots)} repositories, {files / len(roots):.0f} files each")
+    start = time.monotonic()
+    batch([str(folder / "repos" / "*"), "--out", str(folder / "out"), *options.words], _environment(folder))
+    seconds = time.monotonic() - start
+    print(f"{len(roots) / seconds:.1f} a second, start and summary included")
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("ANTHROPIC_", "ML_ENGINEER_"))}
+    return kept | {"ML_ENGINEER_HOME": str(folder / "home")}
+
+
+# --- poison -----------------------------------------------------------------------------------------------------------
+
+
+def poison(folder: Path, options: argparse.Namespace) -> int:
+    """The reports of the good ones, with the poison among them and without it."""
+    from tests.interfaces.batch.poison import make_poison
+    from tests.interfaces.batch.test_poison import run
+
+    os.environ["ML_ENGINEER_HOME"] = str(folder / "home")
+    good = make_repositories(folder / "repos", options.count, options.sdists)
+    bad = make_poison(folder / "poison")
+    crowd = next(path for path in bad if path.name == "crowd")
+    for number in range(200):
+        (crowd / f"e{number}").mkdir()
+        for entry in range(1_000):
+            (crowd / f"e{number}" / f"{entry}.csv").touch()
+    dice = random.Random(8)
+    mixed = [*good]
+    for path in bad:
+        mixed.insert(dice.randrange(len(mixed)), path)
+    alone = run(folder / "alone", good, seconds=60)
+    start = time.monotonic()
+    rows = run(folder / "mixed", mixed, seconds=60)
+    print(f"{len(mixed)} repositories in {time.monotonic() - start:.0f} s")
+    for path in bad:
+        row = rows[path.name]
+        print(f"  {row.name}: {row.state} {row.error_kind or ''} {row.error or '; '.join(row.gaps)[:100]}")
+    different = 0
+    for name, row in alone.items():
+        ours, theirs = folder / "alone" / "reports" / row.folder, folder / "mixed" / "reports" / rows[name].folder
+        different += {p.name: p.read_bytes() for p in ours.iterdir() if p.is_file()} != {
+            p.name: p.read_bytes() for p in theirs.iterdir() if p.is_file()
+        }
+    print(f"{len(alone) - different} of {len(alone)} good repositories have the same bytes")
+    return 1 if different else 0
+
+
+# --- with a model -----------------------------------------------------------------------------------------------------
+
+
+WINDOW = 1.0  # seconds of `retry-after`
+
+
+def refusing_server() -> Any:
+    """The scripted server with two seconds a turn, behind a door: every fifth request is refused and shuts it for
+    WINDOW seconds, in which all others are refused too."""
+    from tests.support.answers import refusal
+    from tests.support.messages_server import MessagesServer, Received, _send
+    from tests.support.review import finish
+    from tests.support.script import Agent, Script, Turn, call
+
+    class Refusing(MessagesServer):
+        asked = 0
+        early = 0
+        until = 0.0
+
+        async def _answer(self, entry: Received, raw: bytes, writer: asyncio.StreamWriter) -> bool:
+            now = time.monotonic()
+            shut = now < self.until
+            self.asked += 1
+            if not shut and self.asked % 5:
+                return await super()._answer(entry, raw, writer)
+            self.early += shut
+            self.until = max(self.until, now + WINDOW) if not shut else self.until
+            reply = refusal(429, "slow down")
+            reply.headers["retry-after"] = f"{self.until - now:.2f}"
+            entry.fault = "429"
+            self.requests.append(entry)
+            return await _send(writer, reply)
+
+    usage = {"input_tokens": 2_000, "output_tokens": 300}
+    looks = [Turn([call("Glob", pattern=f"**/*{number}*")], usage=usage) for number in range(4)]
+    return Refusing(Script([Agent([*looks, Turn([finish()], usage=usage)])], latency=2.0), keep_bodies=False)
+
+
+def allowed(turns: int, side_by_side: int) -> float:
+    """Seconds that so many turns take behind that door, if nobody loses a moment: simulated, with `side_by_side`
+    requests under way where the door lets them be."""
+    now, until, asked, done = 0.0, 0.0, 0, 0
+    under_way: list[float] = []
+    while done + len(under_way) < turns:
+        now = max(now, until)
+        if len(under_way) == side_by_side:
+            under_way.sort()
+            now = max(now, under_way.pop(0), until)
+            done += 1
+        asked += 1
+        if asked % 5 == 0:
+            until = now + WINDOW
+        else:
+            under_way.append(now + 2.0)
+    return max([now, *under_way])
+
+
+def model(folder: Path, options: argparse.Namespace) -> None:
+    """Turns of two seconds; one request in five is refused, and nothing is let pass until `retry-after` is over."""
+    roots = make_repositories(folder / "repos", options.count, options.sdists)
+    server = refusing_server()
+    with server:
+        asked = {"ANTHROPIC_BASE_URL": server.url, "ANTHROPIC_API_KEY": "k", "ML_ENGINEER_MODEL": "claude-sonnet-5-5"}
+        words = [*map(str, roots), "--out", str(folder / "out"), "--workers", str(options.workers)]
+        batch([*words, "--max-cost", "1000", *options.words], _environment(folder) | asked)
+    codes = Counter(one.fault or "answered" for one in server.requests)
+    under_way = max(
+        sum(other.received <= one.received < other.answered for other in server.requests) for one in server.requests
+    )
+    seconds = max(one.answered for one in server.requests) - min(one.received for one in server.requests)
+    ideal = allowed(codes["answered"], under_way)
+    print(f"{codes['answered']} turns in {seconds:.1f} s, at most {under_way} side by side; refused {codes['429']},")
+    print(
+        f"of them {server.early} while the door was shut. Allowed: {ideal:.1f} s, so {ideal / seconds:.0%} of that rate"
+    )
+    print(json.loads((folder / "out" / "summary.json").read_text())["usage"])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.batch", description=__doc__)
+    parser.add_argument("--count", type=int)
+    parser.add_argument("--sdists", type=Path)
+    parser.add_argument("--poison", action="store_true")
+    parser.add_argument("--model", action="store_true")
+    parser.add_argument("--workers", type=int, default=6)
+    parser.add_argument("words", nargs="*", help="further options of the command, behind --")
+    options = parser.parse_args()
+    options.count = options.count or (6 if options.model else 990 if options.poison else 1_000)
+    with tempfile.TemporaryDirectory(prefix="batch-") as name:
+        if options.poison:
+            return poison(Path(name), options)
+        if options.model:
+            model(Path(name), options)
+        else:
+            throughput(Path(name), options)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
