@@ -31,8 +31,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Self
 
+from ml_engineer.agent.runs import home
 from ml_engineer.assessment import parallel
-from ml_engineer.interfaces.jobs import Listen, unheard
+from ml_engineer.interfaces.jobs import Listen, review_job, unheard
 
 WARM = "ml_engineer.interfaces.warm"
 _PR_SET_PDEATHSIG = 1
@@ -219,12 +220,7 @@ def _fault(error: Exception, memory: int | None) -> dict[str, Any]:
 
 def review_in_child(meta: dict[str, Any], send: Listen) -> dict[str, Any]:
     """The job of `Pool.review`."""
-    from ml_engineer.assessment import parallel
-from ml_engineer.interfaces.jobs import review_job
-
     report = asyncio.run(review_job(meta, listen=send))
-    from ml_engineer.agent.runs import home
-
     folder = home() / "runs" / report.run.id
     return {
         "run_id": report.run.id,
