@@ -21,17 +21,16 @@ from ml_engineer.report.text import describe, number, one_line, place, plural, q
 
 def render(report: Report) -> str:
     """The whole page. It is well-formed as XML too, whatever text the repository holds."""
-    css = _source("report.css")
-    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    css = template("report.css")
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             report=report,
             summary=summary.summarise(report),
             findings=summary.rank(report.findings),
             css=Markup(css),
-            policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+            policy=content_policy(style=css),
             section_fields=SECTION_FIELDS,
             columns=PIPELINE_COLUMNS,
             test_states=list(TestState),
@@ -40,9 +39,10 @@ def render(report: Report) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Jinja for pages that show what others wrote: everything is made visible and escaped, a missing name an error."""
     environment = Environment(
-        loader=FunctionLoader(_source),
+        loader=FunctionLoader(template),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -68,7 +68,19 @@ def _environment() -> Environment:
     return environment
 
 
-def _source(name: str) -> str:
+def content_policy(*, style: str, script: str | None = None) -> str:
+    """A content security policy under which the page loads nothing, and only this inline text is style or script."""
+    allowed = {"style-src": style, "script-src": script}
+    sources = "".join(f" {name} '{_digest(text)}';" for name, text in allowed.items() if text is not None)
+    return f"default-src 'none';{sources} base-uri 'none'; form-action 'none'"
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def template(name: str) -> str:
+    """The text of a file beside the templates."""
     return files("ml_engineer.prompts").joinpath("templates", name).read_text(encoding="utf-8")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import os
 import signal
 import sys
@@ -17,13 +18,15 @@ import click
 from ml_engineer.agent.budget import Caps
 from ml_engineer.interfaces.batch.clone import Cache, trim
 from ml_engineer.interfaces.batch.cluster import ClusterEngine, ClusterError
+from ml_engineer.interfaces.batch.compare import CompareError, headline, read_earlier
 from ml_engineer.interfaces.batch.conduct import Plan, Watch, conduct
 from ml_engineer.interfaces.batch.engine import WARM, WARM_MODEL, Engine
 from ml_engineer.interfaces.batch.governor import Account, Governor
 from ml_engineer.interfaces.batch.index import Index, IndexRefused
-from ml_engineer.interfaces.batch.outputs import FINDINGS, SUMMARY, Outputs
+from ml_engineer.interfaces.batch.outputs import CHANGES, DASHBOARD, Against, Outputs
+from ml_engineer.interfaces.batch.policy import PolicyError, read_policy
 from ml_engineer.interfaces.batch.sources import SourceError, find_sources
-from ml_engineer.interfaces.batch.summary import Summary
+from ml_engineer.interfaces.batch.summary import FINDINGS, SUMMARY, Summary, Verdict
 from ml_engineer.interfaces.batch.watch import watching
 from ml_engineer.interfaces.model import ModelChoice, model_options
 from ml_engineer.interfaces.options import SEVERITIES, Format, Refusal
@@ -75,16 +78,18 @@ class Bytes(click.ParamType[int]):
 @click.option("--max-cache", type=Bytes(), default="20G", show_default=True, help="Size of all clones together.")
 @click.option("--max-repository", type=Bytes(), default="2G", show_default=True, help="Size of one clone.")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit 1 where a finding is at or above this severity.")
+@click.option("--policy", type=click.Path(path_type=Path), metavar="FILE.toml", help="Exit 1 where it is not kept.")
+@click.option("--compare", type=click.Path(path_type=Path), metavar="OLD", help="Against the batch in the folder OLD.")
 @click.option("--offline", is_flag=True, help="Use no model, also where a key is configured.")
 @model_options
-def batch(sources: tuple[str, ...], out: Path, resume: bool, fail_on: str | None, **options: Any) -> None:
+def batch(sources: tuple[str, ...], out: Path, resume: bool, **options: Any) -> None:
     """Review many repositories into the folder --out.
 
     A SOURCE is a folder, a pattern of folders, a URL that git can fetch, owner/name with --host, or a list of these: a
     file .txt, .csv (columns url, revision, scope, owner) or .jsonl.
 
-    The same command goes on where it was cut off. Exit codes: 0 all were reviewed, nothing at or above --fail-on; 1
-    findings at or above it; 2 some were not reviewed, or not wholly; 130 interrupted.
+    The same command goes on where it was cut off. Exit codes: 0 all were reviewed, nothing at or above --fail-on, the
+    policy is kept; 1 it is not; 2 some were not reviewed, or not wholly; 130 interrupted.
 
     With a model, --max-cost and --max-turns hold for the whole batch, also over several runs of it.
     """
@@ -104,6 +109,7 @@ def batch(sources: tuple[str, ...], out: Path, resume: bool, fail_on: str | None
         raise Refusal("no SOURCE is given; name repositories, or use --resume to go on with those of --out")
     if resume and not (out / "batch.db").is_file():
         raise Refusal(f"--resume: no batch was begun in {out}; leave --resume out to begin one")
+    against = _against(out, options)
     try:
         with Index.open(out) as index, _ended_by_signal():
             outputs = Outputs(out)
@@ -114,15 +120,34 @@ def batch(sources: tuple[str, ...], out: Path, resume: bool, fail_on: str | None
                 index.retry()
             if options["refresh"]:
                 index.refresh()
-            summary = _work(index, outputs, options, choice.caps(), settings.model if settings else None)
+            summary = _work(index, outputs, options, against, choice.caps(), settings.model if settings else None)
     except (IndexRefused, ClusterError) as error:
         raise Refusal(str(error)) from error
     except OSError as error:
         raise Refusal(f"{out} cannot be written ({error}); what was done is kept, the same command goes on") from error
-    _finish(summary, out, fail_on)
+    _finish(summary, out)
 
 
-def _work(index: Index, outputs: Outputs, options: dict[str, Any], caps: Caps, model: str | None) -> Summary:
+def _against(out: Path, options: dict[str, Any]) -> Against:
+    """What the results will be held against, read before the work begins. Raises Refusal."""
+    policy: Path | None = options["policy"]
+    earlier: Path | None = options["compare"]
+    fail_on = Severity(options["fail_on"]) if options["fail_on"] else None
+    if earlier is not None and out.resolve() in (earlier.resolve(), earlier.resolve().parent):
+        raise Refusal(f"--compare {earlier} is the folder of this batch; keep a copy of {SUMMARY} and {FINDINGS}")
+    try:
+        asked = read_policy(policy) if policy is not None else None
+        if asked is not None and not asked.demands and fail_on is None:
+            raise Refusal(f"{policy} asks for nothing: fill [require] or [forbid], or add --fail-on")
+        before = read_earlier(earlier) if earlier is not None else None
+    except (PolicyError, CompareError) as error:
+        raise Refusal(str(error)) from error
+    return Against(datetime.datetime.now(datetime.UTC).date(), asked, fail_on, before)
+
+
+def _work(
+    index: Index, outputs: Outputs, options: dict[str, Any], against: Against, caps: Caps, model: str | None
+) -> Summary:
     """Do what is waiting, and write what came out also where that was cut off."""
     total = len(index.waiting())
     plan = Plan(
@@ -136,10 +161,10 @@ def _work(index: Index, outputs: Outputs, options: dict[str, Any], caps: Caps, m
             with watching(total) as watch:
                 asyncio.run(_run(index, outputs, plan, watch, caps, options))
     except KeyboardInterrupt:
-        outputs.conclude(index)
+        outputs.conclude(index, against)
         click.echo("The same command goes on where this was interrupted.", err=True)
         raise
-    return outputs.conclude(index)
+    return outputs.conclude(index, against)
 
 
 async def _run(index: Index, outputs: Outputs, plan: Plan, watch: Watch, caps: Caps, options: dict[str, Any]) -> None:
@@ -196,7 +221,7 @@ def _ended_by_signal() -> Iterator[None]:
 # --- the result -------------------------------------------------------------------------------------------------------
 
 
-def _finish(summary: Summary, out: Path, fail_on: str | None) -> None:
+def _finish(summary: Summary, out: Path) -> None:
     """Say what came out, and leave with the exit code that it asks for. Partial coverage is never green."""
     totals = summary.totals
     counts = [
@@ -212,13 +237,37 @@ def _finish(summary: Summary, out: Path, fail_on: str | None) -> None:
     for row in summary.repositories[:_WORST]:
         found = _counted([(count, severity.value) for severity, count in row.by_severity.items()])
         click.echo(f"  {one_line(row.name)}: {one_line(row.error) if row.error else found}")
-    click.echo(f"{out / SUMMARY}\n{out / FINDINGS}")
+    if summary.comparison is not None:
+        click.echo(f"Since the earlier batch: {headline(summary.comparison)}")
+    if summary.policy is not None:
+        _say_policy(summary.policy)
+    names = [DASHBOARD, SUMMARY, FINDINGS, *([CHANGES] if summary.comparison else [])]
+    click.echo("\n".join(str(out / name) for name in names))
     if summary.coverage == "partial":
         hint = "; --retry tries again what has failed" if totals.failed else ""
         click.echo(f"Coverage is partial: not every repository was reviewed as a whole{hint}", err=True)
         sys.exit(2)
-    if fail_on is not None and any(n for s, n in totals.by_severity.items() if s.rank <= Severity(fail_on).rank):
+    if summary.policy is not None and summary.policy.state == "failed":
         sys.exit(1)
+
+
+def _say_policy(verdict: Verdict) -> None:
+    """The verdict, the worst of what is not kept, and every exception that has expired."""
+    folders = list(dict.fromkeys(breach.folder for breach in verdict.breaches))
+    said = {"passed": "kept", "incomplete": "not all was looked at", "failed": f"not kept by {_repositories(folders)}"}
+    click.echo(f"Policy: {said[verdict.state]}")
+    for breach in verdict.breaches[:_WORST]:
+        click.echo(f"  {one_line(breach.repository)}: {one_line(breach.text)}")
+    for one in verdict.exceptions:
+        if one.state == "expired":
+            counted = plural(one.findings, "finding")
+            click.echo(
+                f"  exception expired on {one.until}: {one_line(one.repository)} {one.rule}, {counted} count again"
+            )
+
+
+def _repositories(names: list[str]) -> str:
+    return plural(len(names), "repository", "repositories")
 
 
 def _counted(counts: list[tuple[int, str]]) -> str:

@@ -23,11 +23,20 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from ml_engineer.interfaces.batch.summary import Change, Comparison, Difference, Fault, Row, Summary, harmless
+from ml_engineer.interfaces.batch.summary import (
+    FINDINGS,
+    SUMMARY,
+    Change,
+    Comparison,
+    Difference,
+    Fault,
+    Row,
+    Summary,
+    harmless,
+)
 from ml_engineer.report.schema import Severity
 from ml_engineer.report.text import one_line, place, plural
 
-SUMMARY, FINDINGS = "summary.json", "findings.csv"
 _COVERED = ("reviewed", "partial")
 Pair = tuple[Row | None, Row | None]  # earlier, now
 

@@ -39,6 +39,7 @@ from ml_engineer.report.text import visible
 
 State = Literal["reviewed", "partial", "failed", "waiting"]
 SUMMARY_VERSION = "1.0"
+SUMMARY, FINDINGS = "summary.json", "findings.csv"  # their names in the folder of a batch
 COLUMNS = (
     "repository", "owner", "revision", "rule", "step", "severity", "confidence", "title", "path", "line", "cell",
     "sites", "fingerprint", "report",
@@ -235,7 +236,7 @@ class Summary(Model):
                 findings=sum(severities.values()),
                 by_severity={severity: severities[severity] for severity in Severity},
             ),
-            readiness_by_step=_by_step(ordered),
+            readiness_by_step=by_step(ordered),
             common_faults=_common(faults),
             usage=_total([row.usage for row in ordered]),
             repositories=ordered,
@@ -315,7 +316,8 @@ def _site(evidence: Evidence) -> tuple[str, int | None, int | None]:
     return "", None, None
 
 
-def _by_step(rows: Iterable[Row]) -> dict[int, int | None]:
+def by_step(rows: Iterable[Row]) -> dict[int, int | None]:
+    """Mean readiness of each step over the repositories to which it applies, per cent."""
     seen: dict[int, list[int]] = {step: [] for step in STEP_NAMES}
     for row in rows:
         for score in row.steps:
