@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +59,7 @@ PLAYS = Plays(
         ],
         "#read": [[text("I look."), call("Read", file_path="app.py")], [text("I have read it.")]],
         "#slow": [Paced([f"piece{number} " for number in range(400)], 0.05)],
+        "#many": [Paced([f"- row {number} of many\n" for number in range(600)], 0.002)],
         "#silent": [Paced(["too late"], 0, then=120)],
         "#sleep": [[call("Bash", command="echo begun && sleep 120")], [text("Slept.")]],
         "#retry": [Fault("status", 529, retry_after=100), [text("Never.")]],
@@ -114,6 +116,19 @@ def test_an_answer_is_shown_while_it_streams(chat: Terminal) -> None:
     assert "piece300" not in chat.screen
     chat.send("ctrl-c")
     chat.wait_for("Stopped.")
+
+
+def test_every_line_stands_in_the_scrollback_once_whatever_is_typed_meanwhile(chat: Terminal) -> None:
+    chat.say("#many")
+    for key in "typed meanwhile":
+        chat.send(key)
+        chat.wait_for("Ctrl-C stops it")
+    chat.wait_for("row 599 of many")
+    chat.wait_gone("Ctrl-C stops it")
+    rows = re.findall(r"^• row (\d+) of many$", chat.history, re.MULTILINE)
+    assert [int(row) for row in rows] == list(range(600))
+    assert "› typed meanwhile" in chat.screen
+    chat.send("ctrl-c")
 
 
 def test_a_tool_call_is_one_line_that_unfolds(chat: Terminal) -> None:
@@ -276,7 +291,7 @@ def test_stop_while_a_word_to_the_model_is_typed(chat: Terminal) -> None:
 
 def test_stop_while_it_waits_to_ask_again(chat: Terminal) -> None:
     chat.say("#retry")
-    chat.wait_for("Waiting 100 s before asking again")
+    chat.wait_for(" s before asking again")
     stops(chat)
 
 
