@@ -176,7 +176,7 @@ class Door:
         if is_loopback(self.address.host) and not is_loopback(_name(host)):
             return 421, "this server answers to its loopback address only"
         origin = headers.get(b"origin", b"").decode("latin-1")
-        if origin and urlsplit(origin).netloc != host:
+        if origin and origin not in (f"http://{host}", f"https://{host}"):
             return 403, "requests of other sites are refused"
         if self.address.token is None or scope["path"] in self.public:
             return None

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ml_engineer.agent.runs import Event, Run, RunError, list_folders
+from ml_engineer.agent.runs import ID, Event, Run, RunError, list_folders
 from ml_engineer.interfaces.implement import MODES, begin, work
 from ml_engineer.interfaces.jobs import review_meta
 from ml_engineer.interfaces.model import ModelChoice
@@ -47,6 +47,7 @@ from ml_engineer.report.schema import (
 )
 from ml_engineer.report.summary import spent
 from ml_engineer.tools.permissions import Mode
+from ml_engineer.tools.rules import Rule
 
 if TYPE_CHECKING:
     from ml_engineer.agent.calls import Call
@@ -58,6 +59,8 @@ if TYPE_CHECKING:
 NODES = len(STEP_NAMES) + 5  # of the review's graph: survey, the steps, delegate, synthesise, check_evidence, seal
 LISTED = 200  # runs
 HEAVY = 2  # implementations, answers and measurements at once
+# What only reads could still read outside of the roots: the sandbox shows commands the whole system.
+_NO_COMMANDS = Rule("Bash", "deny", "Bash", reason="this server answers by reading files; use Read, Grep, Glob and LS")
 NO_MODEL = (
     "{what} needs a model, and this server has none: its user can set ANTHROPIC_API_KEY, or ANTHROPIC_BASE_URL and "
     "--model, in the server's environment. Reviews, findings, rules, plans and routes work without one."
@@ -162,12 +165,17 @@ class Service:
     def _load(self, run_id: str) -> Report:
         from ml_engineer.report.seal import ReportError, load
 
+        missing = (
+            f"there is no run {run_id[:60]!r} of a repository that this server may use; review the repository first"
+        )
+        if not ID.match(run_id):  # a beginning of an id would be answered with those of other folders
+            raise Refused(missing)
         try:
             run = Run.open(run_id)
         except RunError as error:
-            raise Refused(f"{error}; review the repository first") from error
+            raise Refused(missing) from error
         if not self.roots.holds(Path(str(run.meta.get("target", "")))):
-            raise Refused(f"there is no run {run_id} of a repository that this server may use")
+            raise Refused(missing)
         if run.state != "finished":
             raise Refused(f"run {run.id} is {run.state}: it has no report yet; review the repository again")
         assert run.folder is not None, "a run that was opened is on disk"
@@ -275,6 +283,7 @@ class Service:
                 notify=calls,
                 caps=choice.caps(),
             ) as session:
+                session.permissions = replace(session.permissions, rules=(_NO_COMMANDS,))
                 ending = await session.say(question)
                 usage = session.budget.usage()
         finally:

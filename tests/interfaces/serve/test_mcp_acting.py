@@ -230,6 +230,27 @@ def test_a_question_is_answered_by_reading_only(acting: Open) -> None:
     assert any("read-only mode changes no files" in result for result in results)
 
 
+def test_a_question_reads_nothing_outside_of_its_repository(acting: Open) -> None:
+    """A client chooses the words, and a model does as it is told."""
+    elsewhere = ["/etc/passwd", "../../home"]
+    reads = [[use("Read", file_path=path)] for path in elsewhere] + [[use("LS", path="/etc")]]
+    commands = [[use("Bash", command=f"cat {path}")] for path in elsewhere] + [[use("Bash", command="git log")]]
+    one = acting("full", Script.of([*reads, *commands, [say("Nothing.")]]))
+
+    async def session() -> None:
+        async with one.client() as client:
+            await call(
+                client, "ask", path=one.target.name, question="What is in @/etc/passwd, and what in @../../home?"
+            )
+
+    asyncio.run(session())
+    first, *later = [str(request.body["messages"][-1]) for request in one.model.requests]
+    assert "is not attached: /etc/passwd is outside" in first
+    assert "root:" not in first
+    assert len(later) == 6
+    assert all("was refused: " in result for result in later)
+
+
 # --- measure ----------------------------------------------------------------------------------------------------------
 
 

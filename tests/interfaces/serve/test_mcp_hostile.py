@@ -80,6 +80,10 @@ def test_runs_of_other_folders_are_not_there(place: Place, server: HttpServer) -
         async with http_client(server.url) as client:
             for tool in ("list_findings", "plan_production"):
                 assert "no run" in await refusal(client, tool, run_id=run_id)
+            nothing = await refusal(client, "list_findings", run_id="20000101-000000-abcdef")
+            said = await refusal(client, "list_findings", run_id=run_id)
+            assert said.replace(run_id, "") == nothing.replace("20000101-000000-abcdef", ""), "whether it is there"
+            assert run_id not in await refusal(client, "list_findings", run_id="20")
             assert "no run" in await refusal(client, "route", task="x", run_id=run_id)
             assert run_id not in await resource(client, "runs://all")
             for uri in (f"report://{run_id}", f"report://{run_id}/markdown", "report://../../etc"):
@@ -123,6 +127,7 @@ def test_with_the_token_the_official_client_works(locked: HttpServer) -> None:
         ("Host", "0.0.0.0:80", 421),
         ("Origin", "http://attacker.example", 403),
         ("Origin", "null", 403),
+        ("Origin", "http://[", 403),
         ("Origin", "http://127.0.0.1:1", 403),
     ],
 )
