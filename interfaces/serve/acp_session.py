@@ -49,6 +49,7 @@ from ml_engineer.interfaces.serve.order import IMPLEMENT, NO_PEER, Order
 from ml_engineer.interfaces.serve.service import Caller, Service
 from ml_engineer.report import markdown
 from ml_engineer.report.schema import Report
+from ml_engineer.tools.journal import JournalError
 from ml_engineer.tools.permissions import Mode
 
 if TYPE_CHECKING:
@@ -98,10 +99,6 @@ class Session:
 
     # --- turns ----------------------------------------------------------------------------------------------------
 
-    @property
-    def busy(self) -> bool:
-        return self._work is not None
-
     async def prompt(self, text: str) -> StopReason:
         """One turn. Refused while another is under way."""
         if self._work is not None:
@@ -138,7 +135,7 @@ class Session:
                 return await self._converse(settings, text)
         except Refusal as refusal:
             self.say(refusal.message)
-        except (Refused, SessionError, LogError, OSError) as error:
+        except (Refused, SessionError, LogError, JournalError, OSError) as error:
             self.say(str(error))
         return "end_turn"
 

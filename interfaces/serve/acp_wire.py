@@ -19,6 +19,7 @@ from typing import Any
 from acp.exceptions import RequestError
 
 from ml_engineer.agent.log import encode
+from ml_engineer.interfaces.options import Refusal
 
 MAX_MESSAGE = 16 * 1024 * 1024  # bytes of one line
 
@@ -37,10 +38,15 @@ class Wire:
     async def open(cls) -> Wire:
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=MAX_MESSAGE)
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        output = os.fdopen(os.dup(1), "wb", buffering=0)
+        try:
+            await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+            output = os.fdopen(os.dup(1), "wb", buffering=0)
+            transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, output)
+        except ValueError as error:
+            raise Refusal(
+                f"{str(error).rstrip('.')}. An editor starts this command itself, see docs/subagent.md"
+            ) from error
         os.dup2(2, 1)
-        transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, output)
         return cls(reader, asyncio.StreamWriter(transport, protocol, None, loop))
 
     async def send(self, message: Message) -> None:

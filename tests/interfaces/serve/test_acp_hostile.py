@@ -172,6 +172,17 @@ def test_an_editor_that_goes_away_leaves_no_process(place: Place, large: Path, h
     until(lambda: not any(map(_alive, jobs)), "the end of its children")
 
 
+def test_a_wire_that_is_none_is_said(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "input").write_bytes(json.dumps(INITIALIZE).encode())
+    with (tmp_path / "input").open() as file:
+        command, environment = [SCRIPT, "serve", "acp", "--root", str(place.root)], clean_environment(place.home)
+        done = subprocess.run(
+            command, stdin=file, capture_output=True, text=True, env=environment, timeout=DEADLINE, check=False
+        )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "An editor starts this command itself" in done.stderr
+
+
 # --- the wire ---------------------------------------------------------------------------------------------------------
 
 
