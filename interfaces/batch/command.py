@@ -253,21 +253,15 @@ def _finish(summary: Summary, out: Path) -> None:
 
 def _say_policy(verdict: Verdict) -> None:
     """The verdict, the worst of what is not kept, and every exception that has expired."""
-    folders = list(dict.fromkeys(breach.folder for breach in verdict.breaches))
-    said = {"passed": "kept", "incomplete": "not all was looked at", "failed": f"not kept by {_repositories(folders)}"}
+    broken = plural(len({breach.folder for breach in verdict.breaches}), "repository", "repositories")
+    said = {"passed": "kept", "incomplete": "not all was looked at", "failed": f"not kept by {broken}"}
     click.echo(f"Policy: {said[verdict.state]}")
     for breach in verdict.breaches[:_WORST]:
         click.echo(f"  {one_line(breach.repository)}: {one_line(breach.text)}")
     for one in verdict.exceptions:
         if one.state == "expired":
             counted = plural(one.findings, "finding")
-            click.echo(
-                f"  exception expired on {one.until}: {one_line(one.repository)} {one.rule}, {counted} count again"
-            )
-
-
-def _repositories(names: list[str]) -> str:
-    return plural(len(names), "repository", "repositories")
+            click.echo(f"  exception expired on {one.until}: {one_line(one.repository)} {one.rule}; again: {counted}")
 
 
 def _counted(counts: list[tuple[int, str]]) -> str:

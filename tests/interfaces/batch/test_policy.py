@@ -204,7 +204,7 @@ def test_a_batch_keeps_a_policy_or_says_what_does_not(batch: Batch, many: Many, 
     assert broken.exit_code == 1
     assert "Policy: not kept by 2 repositories" in broken.stdout
     assert "r000: MLE0506 is forbidden: 1 finding" in broken.stdout
-    assert "exception expired on 2020-01-31: r000 MLE0506, 1 finding count again" in broken.stdout
+    assert "exception expired on 2020-01-31: r000 MLE0506; again: 1 finding" in broken.stdout
     summary = Summary.model_validate_json((out / "summary.json").read_bytes())
     assert summary.policy is not None
     assert (summary.policy.state, len(summary.policy.breaches)) == ("failed", 2)
