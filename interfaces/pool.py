@@ -7,7 +7,8 @@ One process imports everything and stays warm (multiprocessing's forkserver, `in
 it in a process group of its own, which is killed when the job is cancelled or out of time; the job itself is killed
 when this process dies, too. Job and parent speak in JSON over a pipe: events, then the result or what went wrong.
 
-At most `workers` jobs are at work at once, the others wait for their turn.
+At most `workers` jobs are at work at once, the others wait for their turn. As everywhere with multiprocessing, a script
+that uses this needs its `if __name__ == "__main__":`, because the warm process imports it.
 """
 
 from __future__ import annotations
