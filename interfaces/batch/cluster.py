@@ -10,6 +10,7 @@ installed on every node; a source that is a folder must be there too.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import importlib
 import io
@@ -23,6 +24,7 @@ from ml_engineer.interfaces.pool import JobError, JobFault, Pool, Work
 
 LOST = 5  # times that a task is begun again because its node or its worker was lost
 CONNECT_SECONDS = 10.0
+BEAT_SECONDS, MISSES = 3.0, 3  # how the end of the head node is noticed
 AHEAD = 2  # tasks for each core that are with the cluster, so that it never waits for us
 
 
@@ -46,7 +48,7 @@ class ClusterEngine:
             self._ray = importlib.import_module("ray")
         except ImportError as error:
             raise ClusterError(f"--engine ray needs Ray: pip install 'ml-engineer[ray]' ({error})") from error
-        await self._reach()
+        await self._reach(self.address or "")
         # Ray prints to standard output what becomes of its nodes; it is in its own logs too.
         self._silence.enter_context(contextlib.redirect_stdout(io.StringIO()))
         try:
@@ -61,18 +63,37 @@ class ClusterEngine:
             self._silence.close()
             raise self._unreachable(error) from error
         self._task = self._ray.remote(num_cpus=1, max_retries=LOST)(on_node)
+        self._watch = asyncio.create_task(self._until_gone(self._ray.get_runtime_context().gcs_address))
         self.workers = max(1, int(self._ray.cluster_resources().get("CPU", 1))) * AHEAD
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         try:
-            await asyncio.to_thread(self._ray.shutdown)
+            if self._watch.done():
+                # Ray waits for what is gone, a minute and then ends this process, whose result would be lost.
+                atexit.unregister(self._ray.shutdown)
+                atexit.register(_leave)
+            else:
+                self._watch.cancel()
+                await asyncio.to_thread(self._ray.shutdown)
         finally:
             self._silence.close()
 
-    async def _reach(self) -> None:
+    async def _until_gone(self, address: str) -> None:
+        """Come back when the head node does not answer any more."""
+        misses = 0
+        while misses < MISSES:
+            await asyncio.sleep(BEAT_SECONDS)
+            try:
+                await self._reach(address)
+            except ClusterError:
+                misses += 1
+            else:
+                misses = 0
+
+    async def _reach(self, address: str) -> None:
         """Find out in seconds what Ray itself finds out in minutes: that nobody is there."""
-        host, colon, port = (self.address or "").removeprefix("ray://").rpartition(":")
+        host, colon, port = address.removeprefix("ray://").rpartition(":")
         if not colon or not port.isdecimal():
             return
         try:
@@ -90,7 +111,7 @@ class ClusterEngine:
         """As `Pool.run`; nothing is heard on the way. Raises ClusterError where the cluster is gone."""
         task = self._task.remote(work, given, *self.limits)
         try:
-            result: dict[str, Any] = await task
+            result = await self._result(task)
         except asyncio.CancelledError:
             self._ray.cancel(task, force=True)
             raise
@@ -101,11 +122,27 @@ class ClusterEngine:
         except self._ray.exceptions.OutOfMemoryError as error:
             raise JobError(JobFault.MEMORY, "its node had no more memory") from error
         except self._ray.exceptions.RayError as error:
-            raise ClusterError(f"the cluster is gone ({error}); the same command goes on with another") from error
+            raise ClusterError(f"the cluster is gone ({error}); the same command goes on") from error
         if "fault" in result:
             raise JobError(JobFault(result["fault"]), result["message"])
         done: dict[str, Any] = result["done"]
         return done
+
+    async def _result(self, task: Any) -> dict[str, Any]:
+        """What a task gives, unless the cluster is gone before."""
+        future = asyncio.wrap_future(task.future())
+        await asyncio.wait({future, self._watch}, return_when=asyncio.FIRST_COMPLETED)
+        if not future.done():
+            raise ClusterError("the cluster is gone; the same command goes on, with another or with --engine local")
+        result: dict[str, Any] = future.result()
+        return result
+
+
+def _leave() -> None:
+    """End the process with the exit code that it would have had, without waiting for Ray's threads."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(2)
 
 
 def on_node(work: Work, given: dict[str, Any], memory: int | None, seconds: float | None) -> dict[str, Any]:

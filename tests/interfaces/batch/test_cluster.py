@@ -78,6 +78,26 @@ def test_a_cluster_gives_what_this_machine_gives_though_a_node_dies(
         assert (out / name).read_bytes() == (tmp_path / "local" / name).read_bytes()
 
 
+def test_a_batch_goes_on_where_its_cluster_was_lost(
+    cluster: subprocess.Popen[str], started: Start, batch: Batch, many: Many, out: Path
+) -> None:
+    roots = many(12)
+    address = said(cluster, "address")
+    child = started(*roots, "--engine", "ray", "--address", address)
+    wait_for(lambda: len(list(out.glob("reports/*/report.json"))) >= 1)
+    for process in psutil.Process(cluster.pid).children(recursive=True):
+        process.kill()
+    _, errors = child.communicate(timeout=120)
+    assert child.returncode == 2, errors
+    assert "the cluster is gone" in errors
+    assert "Traceback" not in errors
+    before = {path: path.stat().st_ino for path in out.glob("reports/*/report.json")}
+    result = batch("--resume")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("12 repositories: 12 reviewed\n")
+    assert before.items() <= {path: path.stat().st_ino for path in out.glob("reports/*/report.json")}.items()
+
+
 def test_a_cluster_that_is_not_there_is_said(started: Start, batch: Batch, many: Many, out: Path) -> None:
     roots = many(1)
     child = started(*roots, "--engine", "ray", "--address", "127.0.0.1:9")

@@ -50,7 +50,7 @@ def run(
     with Index.open(out) as index:
         index.enlist(find_sources([str(root) for root in roots]))
         asyncio.run(go(index))
-        return {row.name: row for row in Outputs(out).conclude(index).repositories}
+        return {row.name: row for row in index.rows()}
 
 
 @pytest.fixture(autouse=True)
