@@ -2,6 +2,7 @@
 
 A reply is foreign text. It is parsed strictly, cut to size, and what cannot be checked again is not taken as evidence:
 a peer's command output and measurements have no record in our run, so a claim that rests on them alone stays without.
+That a peer has measured or implemented something no quote can show: such a claim has no evidence at all.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ml_engineer.report.schema import Claim, HandoffState, PeerReply, TokenUsage
 MAX_REPLY = 1_000_000  # bytes of a reply; a reply is read by a model and by people
 MAX_ANSWER = 40_000  # characters of the answer that enter the report; the whole reply is kept in the run
 MAX_CLAIMS = 100
+_OF_RECORDS = ("measured", "implemented")  # states that rest on records of this run, which no peer has made
 _FENCE = re.compile(r"^(`{3,}|~{3,})[ \t]*(?:json|JSON)[ \t]*\n(.*?)^\1[ \t]*$", re.S | re.M)
 
 
@@ -85,7 +87,8 @@ def _find(text: str) -> dict[str, Any]:
 def _checked(data: dict[str, Any]) -> PeerReply:
     for claim in data["claims"] if isinstance(data.get("claims"), list) else ():
         if isinstance(claim, dict) and isinstance(claim.get("evidence"), list):
-            claim["evidence"] = [_digested(item) for item in claim["evidence"] if not _without_record(item)]
+            ours = claim.get("state") not in _OF_RECORDS
+            claim["evidence"] = [_digested(item) for item in claim["evidence"] if ours and not _without_record(item)]
     reply = _Reply.model_validate(data)
     if not reply.answer.strip() and reply.state == "answered":
         raise ValueError("it says answered, and its answer is empty")

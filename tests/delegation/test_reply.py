@@ -39,7 +39,7 @@ def test_the_last_block_is_the_reply_and_windows_line_ends_are_fine() -> None:
 def test_a_quote_needs_no_digest_and_what_has_no_record_here_is_no_evidence() -> None:
     claim = {
         "text": "Accuracy: 0.9",
-        "state": "measured",
+        "state": "present",
         "evidence": [
             QUOTE,
             {"kind": "measurement", "name": "accuracy", "value": 0.9, "unit": "", "samples": 1, "method": "m",
@@ -49,6 +49,13 @@ def test_a_quote_needs_no_digest_and_what_has_no_record_here_is_no_evidence() ->
     }  # fmt: skip
     (kept,) = parse_reply(json.dumps({"answer": "yes", "claims": [claim]})).claims
     assert [item.kind for item in kept.evidence] == ["quote"]
+
+
+@pytest.mark.parametrize("state", ["measured", "implemented"])
+def test_no_quote_proves_that_a_peer_has_measured_or_implemented_something(state: str) -> None:
+    claim = {"text": "Latency: 2 ms", "state": state, "evidence": [QUOTE]}
+    (kept,) = parse_reply(json.dumps({"answer": "yes", "claims": [claim]})).claims
+    assert kept.evidence == [], "the evidence check makes it unknown"
 
 
 def test_whole_numbers_that_came_as_floats_are_whole() -> None:
