@@ -63,12 +63,18 @@ def serve(pipe: Connection) -> None:
         threading.Event().wait()
 
 
-def first_prompt(root: Path, environment: dict[str, str]) -> float:
+def first_prompt(root: Path, environment: dict[str, str]) -> tuple[float, float]:
+    """Seconds that passed, and seconds of processor time."""
     with Terminal(["chat", root], environment) as terminal:
         terminal.wait_for("›")
-        seen = time.monotonic() - terminal.started
+        seen, used = time.monotonic() - terminal.started, processor_time(terminal)
         terminal.wait_for("mode ask")
-        return seen
+        return seen, used
+
+
+def processor_time(terminal: Terminal) -> float:
+    times = psutil.Process(terminal.process.pid).cpu_times()
+    return times.user + times.system
 
 
 def key_echo(terminal: Terminal) -> list[float]:
@@ -102,7 +108,7 @@ def _read_with(terminal: Terminal, seen: int, key: str) -> float:
 
 def many_lines(terminal: Terminal) -> str:
     process = psutil.Process(terminal.process.pid)
-    before = len(terminal.raw)
+    before, used = len(terminal.raw), processor_time(terminal)
     began = time.perf_counter()
     terminal.say("#lines")
     terminal.wait_for(f"line {LINES - 1} with", 300)
@@ -110,9 +116,10 @@ def many_lines(terminal: Terminal) -> str:
     raw = bytes(terminal.raw[before:])
     memory = process.memory_info().rss / 1e6
     clears = len(re.findall(rb"\x1b\[2J|\x1b\[\?1049h", raw))
+    used = processor_time(terminal) - used
     return (
-        f"{LINES:,} lines: {seconds:.1f} s, {memory:.0f} MB at the end, {clears} times the whole screen was cleared, "
-        f"{len(raw) / LINES:.0f} bytes a line"
+        f"{LINES:,} lines: {seconds:.1f} s ({used:.1f} s of a processor), {memory:.0f} MB at the end, "
+        f"{clears} times the whole screen was cleared, {len(raw) / LINES:.0f} bytes a line"
     )
 
 
@@ -124,13 +131,20 @@ def main() -> None:
         settings = {"ANTHROPIC_BASE_URL": url, "ML_ENGINEER_MODEL": "scripted"}
         environment = clean_environment(Path(folder), **settings)
         starts = sorted(first_prompt(root, environment) for _ in range(5))
-        print(f"first prompt: {statistics.median(starts):.2f} s (from {starts[0]:.2f} to {starts[-1]:.2f})")
+        seconds, used = (statistics.median(column) for column in zip(*starts, strict=True))
+        print(
+            f"first prompt: {seconds:.2f} s (from {starts[0][0]:.2f} to {starts[-1][0]:.2f}), "
+            f"{used:.2f} s of a processor"
+        )
         with Terminal(["chat", root], environment, columns=100, rows=40) as terminal:
             terminal.wait_for("mode ask")
+            began, used = time.monotonic(), processor_time(terminal)
             waits = sorted(key_echo(terminal))
+            share = (processor_time(terminal) - used) / (time.monotonic() - began)
             print(
                 f"key echo at {TOKENS_PER_SECOND} tokens/s: median {statistics.median(waits):.1f} ms, "
-                f"95 % within {waits[int(len(waits) * 0.95)]:.1f} ms, worst {waits[-1]:.1f} ms"
+                f"95 % within {waits[int(len(waits) * 0.95)]:.1f} ms, worst {waits[-1]:.1f} ms; "
+                f"{share:.0%} of a processor"
             )
             print(many_lines(terminal))
 

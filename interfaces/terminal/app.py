@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import io
 import signal
 from contextlib import AbstractContextManager
@@ -65,6 +66,7 @@ class App:
         self._asker: Asker | None = None
         self._story: Story | None = None
         self._status: list[str] = []
+        self._warming: asyncio.Task[None] | None = None
         self.console: Front = self._lines() if not start.device.drawn else self._screen()
         self.console.interrupt = self._interrupt
 
@@ -251,6 +253,7 @@ class App:
             )
         )
         self._session = session
+        self._warming = asyncio.create_task(_warm_up(session))
         self.console.show_plan([(item.state, item.text) for item in session.plan])
         if run_id:
             self._show_again(session)
@@ -346,6 +349,16 @@ class App:
         following = _MODES[(_MODES.index(mode) + 1) % len(_MODES)] if mode in _MODES else _MODES[0]
         self._session.set_mode(Mode(following))
         self._tell_status()
+
+
+async def _warm_up(session: Session) -> None:
+    """Import what the first turn will need, and have the garbage collector leave alone what was imported: it takes
+    long enough to look through it that it can be felt while typing."""
+    if session.settings is not None:
+        from ml_engineer.agent.client import import_sdk
+
+        await asyncio.to_thread(import_sdk)
+    gc.freeze()
 
 
 def _told_as_they_are() -> tuple[type[BaseException], ...]:

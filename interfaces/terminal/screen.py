@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 PORTION = 0.012  # seconds of painting before keys have their turn
 _PAUSE = 0.004
+_TOGETHER = 10  # blocks that are painted at once
 _FRAME = 0.05  # seconds between two looks at a growing answer
 _TICK = 0.25  # of the clock in the activity line
 _GRACE = 0.6  # seconds without a key after which a question that interrupted typing may be answered
@@ -258,16 +259,13 @@ class Screen(Printing):
         return "".join(painted)
 
     def _paint_blocks(self, first: Block) -> str:
-        """This block; lines of code together with those behind it, which have their colours in common."""
+        """This block and some behind it: together they cost half, and lines of code have their colours in common."""
         from rich.console import Group
 
         from ml_engineer.interfaces.terminal.blocks import renderables
 
         blocks = [first]
-        while first.kind == "code" and self._work and len(blocks) < 100:
-            following = self._work[0]
-            if isinstance(following, str) or following.kind != "code" or following.gap:
-                break
+        while self._work and len(blocks) < _TOGETHER and not isinstance(following := self._work[0], str):
             blocks.append(following)
             self._work.popleft()
         return self.painter.paint(Group(*renderables(blocks)), self.width)
