@@ -1,4 +1,4 @@
-"""No test writes into the state directory of whoever runs them."""
+"""No test writes into the state directory of whoever runs them, nor into the repository."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no fault of what is tested. What fails is printed with what repeats it: nothing is kept on the disk.
+settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None, print_blob=True
+)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session", autouse=True)

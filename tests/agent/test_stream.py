@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_engineer.agent.listener import silent
@@ -28,7 +28,6 @@ def assemble(*chunks: bytes) -> TurnResult:
     return assembler.finish()
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault of the parser
 @given(
     words=st.text(min_size=1),
     name=st.text(min_size=1),
@@ -48,7 +47,6 @@ def test_an_answer_is_the_same_wherever_its_bytes_are_cut(
     assert result.calls[0]["input"] == {"what": what}
 
 
-@settings(deadline=None)
 @given(st.integers(0, 5000))
 def test_no_beginning_of_an_answer_passes_for_a_whole_one(length: int) -> None:
     data = wire([text("reading"), call("Look", what="a")])

@@ -145,7 +145,7 @@ def test_dockerignore_is_anchored_and_the_last_match_wins(tmp_path):
     assert ignore_of(repo, repo.dockerfiles[0], "").excludes("x")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet=st.sampled_from("FROMRUNCOPYaA \n\\#<${}[]\"'=:-0/EOF\t"), max_size=80))
 def test_no_text_makes_the_parser_fail(text):
     found = docker("FROM a AS b\n" + text)

@@ -3,7 +3,7 @@
 import textwrap
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_engineer.assessment.files import File
@@ -85,7 +85,7 @@ def test_documents_before_a_mistake_are_kept():
     assert found.problem is not None
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200)
 @given(st.text(alphabet=st.sampled_from("ab:-[]{}&*!|>#'\"\n \t,%@`?<0"), max_size=60))
 def test_no_text_makes_the_reader_fail(text):
     found = read(text)

@@ -40,7 +40,7 @@ def test_the_drawing_is_the_same_in_every_process() -> None:
     assert len(drawings) == 1
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.sampled_from([*PEERS, "security-auditor"]), unique=True), st.sets(st.sampled_from(PEERS)))
 def test_each_hand_off_is_made_once_and_comes_back_in_order(wanted: list[str], reachable: set[str]) -> None:
     transports = {name: says() for name in reachable}

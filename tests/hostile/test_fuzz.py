@@ -21,9 +21,7 @@ from ml_engineer.report.decoding import decode, split_lines
 from tests.hostile.conftest import FAULTY_APP
 
 _T = TypeVar("_T")
-fuzz = settings(
-    max_examples=60, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+fuzz = settings(max_examples=60, derandomize=True, suppress_health_check=list(HealthCheck))
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 

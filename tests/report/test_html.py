@@ -117,7 +117,7 @@ def test_markup_in_the_repository_is_shown_as_text(filled: Callable[[str], Repor
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\r\n`") | st.sampled_from("<>&\"'\0\x1b")
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(text=st.text(CHARACTERS, max_size=25))
 def test_any_text_leaves_the_page_well_formed(filled: Callable[[str], Report], text: str) -> None:
     plain = [element.tag for element in page(html.render(filled("x"))).iter()]

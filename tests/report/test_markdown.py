@@ -156,7 +156,7 @@ def test_text_of_the_repository_is_text(filled: Callable[[str], Report], text: s
 CHARACTERS = st.characters(exclude_categories=["Cs"]) | st.sampled_from("|`\\*_[]<>\n#-&~1. ")
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(text=st.text(CHARACTERS, max_size=25), at_end=st.booleans())
 def test_any_text_of_the_repository_is_text(filled: Callable[[str], Report], text: str, at_end: bool) -> None:
     assert_same_structure(filled, f"{text}x" if at_end else f"x{text}")

@@ -197,7 +197,7 @@ def test_text_that_looks_like_a_link_is_none(report: Report) -> None:
     assert first["message"]["text"].startswith("see \\[here\\](https://example.org) and x\\[0\\](1)")
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(text=st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("[]()\\{}%:/\n\0"), max_size=25))
 def test_any_text_validates(filled: Callable[[str], Report], text: str) -> None:
     rendered(filled(text))

@@ -87,7 +87,7 @@ def test_console_markup_in_the_repository_is_text(filled: Callable[[str], Report
 CHARACTERS = st.characters(exclude_categories=["Cs"]) | st.sampled_from("\x1b\x07\r\b\x9b\u202e[]")
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(text=st.text(CHARACTERS, max_size=20))
 def test_no_text_of_the_repository_controls_the_terminal(filled: Callable[[str], Report], text: str) -> None:
     """Escape, bell, carriage return, backspace, control sequence introducer and direction override are spelt out."""

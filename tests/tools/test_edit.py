@@ -53,7 +53,7 @@ def files(draw: st.DrawFn) -> tuple[str, str, str]:
     return text, old, new
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(files(), st.sampled_from(ENCODINGS))
 def test_bytes_outside_the_replaced_span_are_identical(case: tuple[str, str, str], encoding: str) -> None:
     text, old, new = case
@@ -102,7 +102,7 @@ def raw_sides(text: str, view: str, start: int, length: int) -> tuple[str, str]:
     return text[: positions[start]], text[positions[start + length] :]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.sampled_from(["a", "b", "a\n", "b\r\n", "\r\n"]), max_size=12).map("".join),
     st.sampled_from(["a", "a\n", "\n", "b"]),

@@ -105,7 +105,7 @@ def test_shells_inside_shells_end_somewhere() -> None:
 _PIECES = st.sampled_from([*"ab '\"\\$(){}[]|&;<>`#!*?~=\n\t", "echo ", "$(", "<<E\n", "E\n", "\u200b", "\x00", "é"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(_PIECES, max_size=25).map("".join))
 def test_no_text_is_too_strange_to_be_taken_apart(source: str) -> None:
     script = parse(source)
@@ -119,7 +119,7 @@ _QUOTED = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(_QUOTED, min_size=1, max_size=3).map("".join), min_size=1, max_size=4))
 def test_quotes_come_off_as_bash_takes_them_off(words: list[str]) -> None:
     source = "printf '%s\\0' a" + " a".join(words)  # no word starts with `#`, which would begin a comment

@@ -263,7 +263,7 @@ GLOB = st.sampled_from([None, "*.py", "*.{py,txt}", "src/*", "**/x.py", "!*.py",
 
 
 @needs_rg
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     files=st.dictionaries(PATH, CONTENT, max_size=6),
     ignores=st.dictionaries(st.sampled_from(["", "a/", "src/"]), IGNORE, max_size=2),

@@ -150,7 +150,7 @@ def test_outputs_of_the_run_can_be_read_and_not_written(workspace: Workspace, tm
 PART = st.sampled_from(["a", "..", ".", "f.txt", "loop", "out", "up", "", "nope", "b"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(PART, max_size=7).map("/".join), st.booleans())
 def test_no_path_of_any_shape_reaches_the_secret(
     tmp_path_factory: pytest.TempPathFactory, path: str, absolute: bool

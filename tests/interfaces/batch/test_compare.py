@@ -74,7 +74,6 @@ def test_the_same_finding_in_another_repository_is_another() -> None:
 FINGERPRINTS = st.lists(st.sampled_from("abcdefgh"), unique=True)
 
 
-@settings(deadline=None)
 @given(before=FINGERPRINTS, now=FINGERPRINTS)
 def test_new_and_fixed_are_what_sets_say(before: list[str], now: list[str]) -> None:
     old, new = [fault(one) for one in before], [fault(one) for one in now]
@@ -173,7 +172,7 @@ def write(folder: Path, side: Side) -> Path:
     return folder
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(path=st.text(max_size=12), title=st.text(max_size=12))
 def test_what_is_read_back_has_not_moved(tmp_path_factory: pytest.TempPathFactory, path: str, title: str) -> None:
     found = [fault("f1", path=path, title=title), fault("f2", path=path, line=None, cell=None)]

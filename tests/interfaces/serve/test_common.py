@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_engineer.interfaces.options import Refusal
@@ -25,7 +25,6 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@settings(deadline=None)
 @given(parts=st.lists(PARTS, max_size=8), absolute=st.booleans())
 def test_whatever_is_named_lies_in_the_roots_or_is_refused(tree: Path, parts: list[str], absolute: bool) -> None:
     roots = Roots.open([tree / "allowed"])
