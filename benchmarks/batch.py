@@ -71,10 +71,11 @@ def _copy(source: Path, root: Path, number: int, dice: random.Random, keep: floa
 
 @dataclass
 class Sampler:
-    """Memory of a process and all below it (PSS: shared pages count once), twice a second."""
+    """Memory and CPU seconds of a process and all below it, twice a second. PSS: shared pages count once."""
 
     pid: int
     peak: int = 0
+    cpu: float = 0.0
     _over: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
@@ -85,10 +86,10 @@ class Sampler:
             except psutil.NoSuchProcess:
                 return
             self.peak = max(self.peak, sum(_pss(one) for one in family))
+            self.cpu = max(self.cpu, sum(_cpu(one) for one in family))
 
-    def stop(self) -> int:
+    def stop(self) -> None:
         self._over.set()
-        return self.peak
 
 
 def _pss(process: psutil.Process) -> int:
@@ -98,18 +99,25 @@ def _pss(process: psutil.Process) -> int:
         return 0
 
 
+def _cpu(process: psutil.Process) -> float:
+    """With the children that it has waited for."""
+    try:
+        return float(sum(process.cpu_times()[:4]))
+    except psutil.Error:
+        return 0.0
+
+
 def batch(words: list[str], environment: dict[str, str]) -> None:
     """Run the command, and print what it took."""
-    start, before = time.monotonic(), os.times()
+    start = time.monotonic()
     child = subprocess.Popen([str(SCRIPT), "batch", *words], env=environment, stdout=subprocess.PIPE, text=True)
     sampler = Sampler(child.pid)
     threading.Thread(target=sampler.run, daemon=True).start()
     shown, _ = child.communicate()
-    seconds, after = time.monotonic() - start, os.times()
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    sampler.stop()
     print(shown.splitlines()[0])
-    print(f"exit {child.returncode}, {seconds:.1f} s, peak memory {sampler.stop() / 1e6:.0f} MB (PSS of all processes)")
-    print(f"CPU of the processes that were waited for: {cpu:.1f} s")
+    print(f"exit {child.returncode}, {time.monotonic() - start:.1f} s, {sampler.cpu:.1f} s of CPU,")
+    print(f"peak memory {sampler.peak / 1e6:.0f} MB (PSS of all processes)")
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 
