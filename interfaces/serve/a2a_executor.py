@@ -124,7 +124,7 @@ def _order(message: Message) -> Order | None:
     if text.startswith("{"):
         try:
             data = [*data, json.loads(text)]
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Refused(f"this begins like JSON and is none ({error}). {USAGE}") from error
     if not data:
         return Order.read(text)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from acp.schema import (
 
 from ml_engineer import __version__
 from ml_engineer.agent.log import LogError
-from ml_engineer.agent.runs import Run, RunError, discard, list_folders
+from ml_engineer.agent.runs import Run, RunError, discard
 from ml_engineer.interfaces.serve.acp_prompt import words
 from ml_engineer.interfaces.serve.acp_session import Door, Session
 from ml_engineer.interfaces.serve.acp_stage import NAME, title
@@ -111,6 +112,7 @@ class Agent:
             choice = self._service.choice
             run = Run.create({"mode": "chat", "target": str(root), "ask_peers": not choice.offline, **choice.meta()})
         session = self._opened(run, root)
+        session.empty = True
         if mcp_servers:
             log.warning("the editor's MCP servers are not used: %s", ", ".join(one.name for one in mcp_servers))
         return NewSessionResponse(session_id=session.run.id, modes=self._modes(session))
@@ -129,19 +131,17 @@ class Agent:
         return LoadSessionResponse(modes=self._modes(session))
 
     async def list_sessions(self, cwd: str | None = None, **_: Any) -> ListSessionsResponse:
-        found = await asyncio.to_thread(lambda: list(self._kept(cwd)))
-        return ListSessionsResponse(sessions=found[:MAX_LISTED])
+        found = await asyncio.to_thread(lambda: list(islice(self._kept(cwd), MAX_LISTED)))
+        return ListSessionsResponse(sessions=found)
 
     def _kept(self, cwd: str | None) -> Iterator[SessionInfo]:
         """Conversations within the roots that were begun in an editor, latest first."""
-        for folder in reversed(list_folders()):
-            if not (folder / NAME).exists():
-                continue
-            meta = Run.open(folder.name).meta
-            target = str(meta.get("target", ""))
-            if self._service.roots.holds(Path(target)) and cwd in (None, target):
-                started = str(meta.get("started"))
-                yield SessionInfo(session_id=folder.name, cwd=target, title=title(folder), updated_at=started)
+        for run in self._service.kept():
+            assert run.folder is not None, "a run that was opened is on disk"
+            target = str(run.meta["target"])
+            if (run.folder / NAME).exists() and cwd in (None, target):
+                started = str(run.meta.get("started"))
+                yield SessionInfo(session_id=run.id, cwd=target, title=title(run.folder), updated_at=started)
 
     def _opened(self, run: Run, root: Path) -> Session:
         door = Door(self._connection, self._service, self._reads)

@@ -90,7 +90,7 @@ class Session:
         assert run.folder is not None, "a session is kept on disk"
         self.run, self.cwd, self.mode, self._door = run, cwd, mode, door
         self.stage = Stage(door.connection, run.id, Log(run.folder / NAME))
-        self.empty = not (run.folder / NAME).exists()
+        self.empty = False  # begun here, and nothing said yet
         self._work: asyncio.Task[StopReason] | None = None
         self._stack = contextlib.AsyncExitStack()
         self._talk: Talk | None = None

@@ -42,7 +42,7 @@ def add_resources(server: MCPServer, service: Service) -> None:
     @server.resource("report://{run_id}/markdown", mime_type="text/markdown", title="Report in Markdown")
     async def report_markdown(run_id: str) -> str:
         """The report of a run, for people."""
-        return markdown.render(await sealed(run_id))
+        return await asyncio.to_thread(markdown.render, await sealed(run_id))
 
     @server.resource("rules://all", mime_type="application/json", title="Rules")
     async def rules() -> str:

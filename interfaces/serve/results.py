@@ -313,7 +313,7 @@ class Measured(Result):
 class RunItem(Result):
     run_id: str
     mode: str
-    state: str = Field(description="finished, running or interrupted")
+    state: str = Field(description="finished, running, interrupted, or open: a conversation")
     target: str
     started: str
 

@@ -11,8 +11,10 @@ goes wrong behind that is a fault of ours. Cancelling the task of an operation s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
 
 NODES = len(STEP_NAMES) + 5  # of the review's graph: survey, the steps, delegate, synthesise, check_evidence, seal
 LISTED = 200  # runs
+_SHOWN = ("mode", "target", "started")  # of what a run keeps
 HEAVY = 2  # implementations, answers and measurements at once
 # What only reads could still read outside of the roots: the sandbox shows commands the whole system.
 _NO_COMMANDS = Rule("Bash", "deny", "Bash", reason="this server answers by reading files; use Read, Grep, Glob and LS")
@@ -142,21 +145,20 @@ class Service:
         except Refusal as error:
             raise Refused(error.message) from error
 
-    def runs(self) -> list[RunItem]:
-        """The latest runs of repositories within the roots, latest first. One that cannot be read belongs to none."""
-        found: list[RunItem] = []
+    def kept(self) -> Iterator[Run]:
+        """Runs of repositories within the roots, latest first. One that cannot be read belongs to none."""
         for folder in reversed(list_folders()):
-            try:
+            with contextlib.suppress(RunError):
                 run = Run.open(folder.name)
-            except RunError:
-                continue
-            target = str(run.meta.get("target", ""))
-            if self.roots.holds(Path(target)):
-                about = {name: str(run.meta.get(name)) for name in ("mode", "started")}
-                found.append(RunItem(run_id=run.id, state=run.state, target=target, **about))
-            if len(found) == LISTED:
-                break
-        return found
+                if self.roots.holds(Path(str(run.meta.get("target", "")))):
+                    yield run
+
+    def runs(self) -> list[RunItem]:
+        """The latest of them."""
+        return [
+            RunItem(run_id=run.id, state=run.state, **{key: str(run.meta.get(key)) for key in _SHOWN})
+            for run in islice(self.kept(), LISTED)
+        ]
 
     async def report(self, run_id: str) -> Report:
         """The sealed report of a finished run of a repository within the roots."""

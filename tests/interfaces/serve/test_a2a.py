@@ -121,6 +121,7 @@ def test_what_is_not_understood_is_asked_for_in_the_same_task(a2a: HttpServer) -
         ({"skill": "review", "path": "prototype", "use_model": True}, "needs a model"),
         ({"skill": "dance"}, "must be one of"),
         ('{"skill": "review"', "begins like JSON and is none"),
+        ('{"skill": ' * 20_000, "begins like JSON and is none"),
         ("review prototype --steps 12", "numbers from 1 to 10"),
     ],
 )

@@ -16,6 +16,7 @@ import psutil
 import pytest
 from acp import RequestError
 
+from ml_engineer.agent.runs import Run
 from ml_engineer.interfaces.serve.acp_wire import MAX_MESSAGE
 from tests.interfaces.serve.conftest import Place
 from tests.support.acp_editor import Editor, editor
@@ -117,6 +118,33 @@ def test_a_session_belongs_to_one_process_and_one_repository(place: Place) -> No
             assert "begin or load one" in str(wrong.value.data)
 
     asyncio.run(session())
+
+
+def test_only_what_an_editor_began_and_left_empty_is_thrown_away(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """A conversation of the terminal is loaded, and nothing is said in it. Damaged runs hide none from the list."""
+    monkeypatch.setenv("ML_ENGINEER_HOME", str(place.home))
+    kept = Run.create({"mode": "chat", "target": str(place.root / "prototype")})
+    kept.close()
+    damaged = place.home / "runs" / "20200101-000000-abcde0"
+    damaged.mkdir()
+    (damaged / "run.json").write_text("{")
+
+    async def session() -> tuple[str, list[str]]:
+        async with editor(place.root, place.home) as opened:
+            begun, said = [await opened.begin(place.root / "prototype") for _ in range(2)]
+            await opened.say(said, "hello")
+            await opened.agent.load_session(cwd=str(place.root / "prototype"), session_id=kept.id, mcp_servers=[])
+            listed = (await opened.agent.list_sessions()).sessions
+            return begun, [one.session_id for one in listed]
+
+    begun, listed = asyncio.run(session())
+    assert kept.folder is not None
+    assert (kept.folder / "run.json").is_file()
+    assert not (place.home / "runs" / begun).exists()
+    assert begun not in listed
+    assert listed
 
 
 def test_two_editors_at_once_each_get_their_own(place: Place) -> None:
