@@ -47,7 +47,7 @@
       const other = now === "ascending" ? "descending" : "ascending";
       sort(column, now === "none" ? first(column) : other);
     });
-    order.add(new Option(button.textContent.trim().replace(/\s+/g, " "), String(column)));
+    order.add(new Option(button.textContent.replace("#", "").replace(/\s+/g, " ").trim(), String(column)));
   });
   order.addEventListener("change", () => sort(Number(order.value), first(Number(order.value))));
 
