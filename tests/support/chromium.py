@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import select
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -46,6 +46,20 @@ def missing() -> str:
     return "" if found() else f"no browser here: none of {', '.join(NAMES)} is installed"
 
 
+def _pipes(closing: contextlib.ExitStack) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Our ends (to send, to receive), closed with `closing`, and the browser's (3 and 4 there), which may not be 3 or 4
+    here."""
+    read, send = os.pipe()
+    receive, write = os.pipe()
+    closing.callback(os.close, send)
+    closing.callback(os.close, receive)
+    theirs = []
+    for end in (read, write):
+        theirs.append(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10))
+        os.close(end)
+    return (send, receive), (theirs[0], theirs[1])
+
+
 class Chromium:
     """One page of a browser. AssertionError where the page cannot be reached or its script fails."""
 
@@ -62,29 +76,24 @@ class Chromium:
         """A browser with one empty page, ended with everything that it started."""
         browser = found()
         assert browser is not None, missing()
-        to_read, to_write = os.pipe(), os.pipe()
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-            child = subprocess.Popen(
-                ["sh", "-c", f'exec "$@" 3<&{to_read[0]} 4>&{to_write[1]}', "sh", browser, *_FLAGS,
-                 f"--user-data-dir={home}"],
-                pass_fds=(to_read[0], to_write[1]),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )  # fmt: skip
-            os.close(to_read[0])
-            os.close(to_write[1])
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home, contextlib.ExitStack() as closing:
+            ours, theirs = _pipes(closing)
+            flags = [browser, *_FLAGS, f"--user-data-dir={home}"]
+            actions = [
+                *((os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)),
+                *((os.POSIX_SPAWN_DUP2, end, number) for number, end in enumerate(theirs, 3)),
+            ]
+            child = os.posix_spawn(browser, flags, os.environ, file_actions=actions, setpgroup=0)
             try:
-                page = cls(to_read[1], to_write[0])
+                for end in theirs:
+                    os.close(end)
+                page = cls(*ours)
                 page._attach()
                 yield page
             finally:
                 with contextlib.suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
-                os.close(to_read[1])
-                os.close(to_write[0])
+                    os.killpg(child, signal.SIGKILL)
+                os.waitpid(child, 0)
 
     def _attach(self) -> None:
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
