@@ -7,7 +7,8 @@ protocol's official client makes all calls at the same time, one connection each
 
 - answers and their time;
 - the longest callback by the wall clock (with what others took of the machine meanwhile), and by its own CPU time;
-- how late a heartbeat of 10 ms was at worst: what a client would feel;
+- how late a heartbeat of 10 ms was at worst: what a client would feel; and beside it the same in a process that does
+  nothing else, which is as late where the machine is busy;
 - memory: the peak of the server alone, and of everything that it started (PSS, so that shared pages count once).
 
 --large reviews a generated repository of 1,200 functions a call, whose report is large too.
@@ -39,6 +40,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 BEAT = 0.01  # seconds
+_ALONE = "from benchmarks.serve import beat_alone; beat_alone()"
 _REPOSITORY = Path(__file__).resolve().parents[1] / "examples" / "churn"
 
 
@@ -117,6 +119,19 @@ def serve_watched(folder: str, figures: str) -> None:
     server = importlib.import_module("ml_engineer.interfaces.serve.mcp")
     vars(server)["serve_http"] = watched
     mcp.main(["--http", "127.0.0.1:0", "--root", folder], standalone_mode=False)
+
+
+def beat_alone() -> None:
+    """A heart with nothing to do, until the input ends; prints how late it was at worst, in seconds."""
+
+    async def until_told() -> None:
+        watch = Watch()
+        heart = asyncio.ensure_future(watch.beat())
+        await asyncio.to_thread(sys.stdin.read)
+        heart.cancel()
+        print(watch.late)
+
+    asyncio.run(until_told())
 
 
 # --- the clients ------------------------------------------------------------------------------------------------------
@@ -202,9 +217,13 @@ def measure(repository: Path, calls: int, scratch: Path) -> None:
         asyncio.run(all_calls(url, str(repository), 1))  # what is imported once is imported
         idle = memory.process.memory_full_info().pss
         memory.start()
+        alone = subprocess.Popen(
+            [sys.executable, "-c", _ALONE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         started = time.perf_counter()
         answers = asyncio.run(all_calls(url, str(repository), calls))
         elapsed = time.perf_counter() - started
+        late_alone = float(alone.communicate()[0])
         memory.ended.set()
         memory.join()
     finally:
@@ -219,7 +238,7 @@ def measure(repository: Path, calls: int, scratch: Path) -> None:
     print(f"longest callback of the loop: {watch['wall'] * 1000:.0f} ms, of its own CPU {watch['cpu'] * 1000:.0f} ms")
     print(f"  the longest was at {watch['where'] or 'nothing that took 30 ms'}")
     print(f"longest collection of garbage: {watch['collecting'] * 1000:.0f} ms")
-    print(f"heartbeat late by at most {watch['late'] * 1000:.0f} ms")
+    print(f"heartbeat late by at most {watch['late'] * 1000:.0f} ms, in an idle process {late_alone * 1000:.0f} ms")
     print(
         f"memory: server {memory.server / mib:.0f} MB at most ({idle / mib:.0f} before), "
         f"with its {memory.children} processes {memory.all / mib:.0f} MB at most"
