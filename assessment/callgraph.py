@@ -60,9 +60,9 @@ class Closure:
         from ml_engineer.assessment.repo import matches
 
         for module in sorted(self.modules, key=lambda m: m.path):
-            for call in module.calls:
-                if matches(call.name, *patterns) and self.covers(module, call.node):
-                    yield call
+            names = {name for name in module.call_names if matches(name, *patterns)}
+            if names:
+                yield from (call for call in module.calls if call.name in names and self.covers(module, call.node))
 
     def imports(self, *packages: str) -> bool:
         """Whether a reached module imports one of the top-level packages."""

@@ -51,6 +51,18 @@ class _ChildFields(dict[type[ast.AST], tuple[str, ...]]):
 _CHILD_FIELDS = _ChildFields()
 
 
+def children(node: ast.AST) -> list[ast.AST]:
+    """The nodes directly below one, as the index sees them: without markers and names of imports."""
+    found: list[ast.AST] = []
+    for name in _CHILD_FIELDS[type(node)]:
+        value = getattr(node, name, None)
+        if value.__class__ is list:
+            found.extend(child for child in value if child.__class__ is not str and child is not None)
+        elif value is not None:
+            found.append(value)
+    return found
+
+
 def build(module: Module) -> Index:
     """Walk the tree without recursion, so that deeply nested source is no danger."""
     index = Index()

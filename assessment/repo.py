@@ -157,14 +157,36 @@ class Repo:
     def calls(self, *patterns: str, tests: bool = True) -> Iterator[Call]:
         """Calls whose resolved name matches one of the patterns; `tests=False` leaves test files out."""
         matcher = _name_matcher(patterns)
-        wanted = _words(patterns)
-        for module in self.modules:
+        for module in self._may_call(patterns):
             if not tests and "test" in module.file.roles:
                 continue
-            if not _may_call(module.file.data, wanted):
-                continue
-            if any(matcher(name) for name in module.call_names):
-                yield from (call for call in module.calls if matcher(call.name))
+            names = {name for name in module.call_names if matcher(name)}
+            if names:
+                yield from (call for call in module.calls if call.name in names)
+
+    def _may_call(self, patterns: tuple[str, ...]) -> list[Module]:
+        """Modules whose bytes hold the words of one of the patterns; a star import may bring what has no word here."""
+        wanted = _words(patterns)
+        if not wanted:
+            return self.modules
+        found: set[Module] = set()
+        for words in wanted:
+            found |= self._holding(words[0]) & self._holding(words[-1])
+        if stars := self._holding(b"import *"):
+            for words in wanted:
+                found |= stars & (self._holding(words[0]) | self._holding(words[-1]))
+        return [module for module in self.modules if module in found]
+
+    def _holding(self, word: bytes) -> frozenset[Module]:
+        """Modules with the word in their bytes, kept: many rules look for the same words."""
+        found = self._held.get(word)
+        if found is None:
+            found = self._held[word] = frozenset(module for module in self.modules if word in module.file.data)
+        return found
+
+    @cached_property
+    def _held(self) -> dict[bytes, frozenset[Module]]:
+        return {}
 
     def uses(self, *packages: str) -> bool:
         """Whether one of the top-level packages is imported anywhere outside tests."""
@@ -485,13 +507,6 @@ def _words(patterns: tuple[str, ...]) -> tuple[tuple[bytes, ...], ...]:
         plain = "()" not in pattern and pattern[0] not in "*?" and "." in pattern
         wanted.append(tuple({words[0].encode(), words[-1].encode()} if plain else {words[-1].encode()}))
     return tuple(dict.fromkeys(wanted))
-
-
-def _may_call(data: bytes, wanted: tuple[tuple[bytes, ...], ...]) -> bool:
-    """Whether a file's bytes hold the words of one of the patterns; a star import may bring what has no word here."""
-    if not wanted or any(all(word in data for word in words) for words in wanted):
-        return True
-    return b"import *" in data and any(words[-1] in data or words[0] in data for words in wanted)
 
 
 @lru_cache(maxsize=1024)

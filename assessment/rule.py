@@ -17,6 +17,7 @@ This module stays free of pydantic, so that `ml-engineer rules` starts fast.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import pkgutil
@@ -143,10 +144,17 @@ def rule(
 
 def all_rules() -> list[Rule]:
     """Every rule, by id and part."""
+    _register_all()
+    return [_REGISTRY[key] for key in sorted(_REGISTRY)]
+
+
+@functools.cache
+def _register_all() -> None:
+    """Import the rules, which register themselves: once, for a child that reviews one repository pays for a look at
+    the folder as for a rule."""
     package = importlib.import_module("ml_engineer.assessment.rules")
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
-    return [_REGISTRY[key] for key in sorted(_REGISTRY)]
 
 
 def rules_version(rules: Sequence[Rule]) -> str:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.index import children
 from ml_engineer.assessment.module import Module
 from ml_engineer.assessment.scopes import Read, Scopes, scan
 
@@ -29,6 +30,7 @@ _MODULE_NAMES = frozenset(
     "__file__ __name__ __doc__ __package__ __spec__ __loader__ __path__ __builtins__ __annotations__ __dict__ "
     "__class__ __module__ __qualname__ __debug__ __cached__ __version__ WindowsError reveal_type reveal_locals".split()
 )
+_ALWAYS_THERE = _MODULE_NAMES.union(dir(builtins), dir(type(builtins)))
 # What IPython, its hosted notebooks and their kernels put into a notebook.
 _NOTEBOOK_NAMES = frozenset(
     "get_ipython display In Out exit quit _ __ ___ _i _ii _iii _ih _oh _dh spark sc sqlContext dbutils displayHTML "
@@ -91,17 +93,21 @@ def _is_suspect(module: Module) -> bool:
     table = _symbols(module)
     if table is None:
         return True
-    known = top_names(module) | _MODULE_NAMES
+    known = top_names(module, table) | _ALWAYS_THERE
+    for scope in _scopes(table):
+        for symbol in scope.get_symbols():
+            if symbol.get_name() not in known and symbol.is_referenced() and (symbol.is_global() or scope is table):
+                return True
+    return _reads_ahead(module.tree)
+
+
+def _scopes(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
+    """The symbol table of a file and all in it."""
     stack = [table]
     while stack:
         scope = stack.pop()
         stack.extend(scope.get_children())
-        for symbol in scope.get_symbols():
-            name = symbol.get_name()
-            if symbol.is_referenced() and name not in known and not hasattr(builtins, name):
-                if symbol.is_global() or scope is table:
-                    return True
-    return _reads_ahead(module.tree)
+        yield scope
 
 
 def _reads_ahead(tree: ast.Module) -> bool:
@@ -112,14 +118,18 @@ def _reads_ahead(tree: ast.Module) -> bool:
             bound.add(statement.name)
             continue
         loads: set[str] = set()
-        for node in ast.walk(statement):
+        stack: list[ast.AST] = [statement]
+        while stack:
+            node = stack.pop()
             if isinstance(node, ast.Name):
                 (loads if isinstance(node.ctx, ast.Load) else bound).add(node.id)
-            elif isinstance(node, ast.alias):
-                bound.add(node.asname or node.name.split(".")[0])
+                continue
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                bound.update(alias.asname or alias.name.split(".")[0] for alias in node.names)
             elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 bound.add(node.name)
-        if any(name not in bound and not hasattr(builtins, name) and name not in _MODULE_NAMES for name in loads):
+            stack.extend(children(node))
+        if not loads - bound <= _ALWAYS_THERE:
             return True
     return False
 
@@ -141,7 +151,7 @@ def _late(module: Module, read: Read) -> ast.AST | None:
     """`_FINE`, or the first binding where all come too late, or None where there is none."""
     name = read.node.id
     owner = read.scope.owner_of(name)
-    if name in _MODULE_NAMES or hasattr(builtins, name):
+    if name in _ALWAYS_THERE:
         return _FINE
     if _is_hosted(module) and (name in _NOTEBOOK_NAMES or _HISTORY.match(name)):
         return _FINE
@@ -246,10 +256,10 @@ def _exports(repo: Repo, module: Module, seen: set[Module]) -> frozenset[str] | 
     return None if "__getattr__" in names else frozenset(names)
 
 
-def top_names(module: Module) -> frozenset[str]:
-    """Names that the module's own code binds at its top level, or by `global` anywhere."""
+def top_names(module: Module, table: symtable.SymbolTable | None = None) -> frozenset[str]:
+    """Names that the module's own code binds at its top level, or by `global` anywhere. `table`: its symbols."""
     if "_top_names" not in module.__dict__:
-        table = None if module.is_notebook else _symbols(module)
+        table = None if module.is_notebook else table or _symbols(module)
         names = frozenset(scan(module.tree).module.bindings) if table is None else frozenset(_bound_at_top(table))
         module.__dict__["_top_names"] = names
     found: frozenset[str] = module.__dict__["_top_names"]
@@ -257,10 +267,7 @@ def top_names(module: Module) -> frozenset[str]:
 
 
 def _bound_at_top(table: symtable.SymbolTable) -> Iterator[str]:
-    stack = [table]
-    while stack:
-        scope = stack.pop()
-        stack.extend(scope.get_children())
+    for scope in _scopes(table):
         for symbol in scope.get_symbols():
             binds = symbol.is_assigned() or symbol.is_imported()
             if binds and (scope is table or symbol.is_declared_global()):

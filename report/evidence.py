@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,11 +69,11 @@ class EvidenceChecker:
     def __init__(self, root: Path, run_dir: Path | None) -> None:
         self._files = Texts(root)
         self._records = Texts(run_dir) if run_dir is not None else None
-        self._verdicts: dict[str, Verdict] = {}
+        self._verdicts: dict[Hashable, Verdict] = {}
         self._data: dict[str, dict[str, Any]] = {}
 
     def check(self, evidence: Evidence) -> Verdict:
-        key = repr(evidence)
+        key = _key(evidence)
         verdict = self._verdicts.get(key)
         if verdict is None:
             try:
@@ -151,6 +151,16 @@ class EvidenceChecker:
                 parsed = None
             self._data[path] = parsed if isinstance(parsed, dict) else {}
         return self._data[path]
+
+
+def _key(evidence: Evidence) -> Hashable:
+    """Equal for equal evidence, and cheap for the two kinds of which a report has hundreds."""
+    match evidence:
+        case Quote():
+            return tuple(vars(evidence).values())
+        case Absence(need=need, searched=searched):
+            return (evidence.kind, *vars(need).values(), *searched.patterns, None, *searched.files)
+    return repr(evidence)
 
 
 def _normal(quote: str) -> str:

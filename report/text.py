@@ -43,7 +43,10 @@ class Quoted(NamedTuple):
 
 def spans(text: str) -> list[Span]:
     """One line cut at its `code` in backticks, so that each renderer can set it in its own way."""
-    parts = _CODE.split(one_line(text))
+    line = one_line(text)
+    if "`" not in line:
+        return [Span(line, False)] if line else []
+    parts = _CODE.split(line)
     return [Span(part, index % 2 == 1) for index, part in enumerate(parts) if part]
 
 

@@ -21,6 +21,8 @@ _INVISIBLE = re.compile(
 
 def visible(text: str) -> str:
     r"""The text with each invisible or controlling character spelt out, as `\x1b` or `\u202e`. Newlines, tabs stay."""
+    if text.isprintable():  # nearly always, and told much faster than by the expression
+        return text
     return _INVISIBLE.sub(_spell, text.replace("\r\n", "\n"))
 
 
@@ -33,6 +35,8 @@ def _spell(match: re.Match[str]) -> str:
 
 def one_line(text: str) -> str:
     """Visible text on one line: every run of white space is one space."""
+    if text.isprintable():
+        return text.strip()
     return visible(" ".join(split_lines(text))).replace("\t", " ").replace("\n", " ").strip()
 
 

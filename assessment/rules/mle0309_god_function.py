@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.entrypoints import is_training_call
+from ml_engineer.assessment.index import children
 from ml_engineer.assessment.learning import SAVERS
 from ml_engineer.assessment.reachable import worked
 from ml_engineer.assessment.repo import matches
@@ -89,7 +90,7 @@ def _own(body: list[ast.stmt]) -> Iterator[ast.AST]:
     while stack:
         node = stack.pop()
         yield node
-        stack.extend(n for n in ast.iter_child_nodes(node) if not isinstance(n, _DEFINITIONS))
+        stack.extend(child for child in children(node) if not isinstance(child, _DEFINITIONS))
 
 
 def _complexity(body: list[ast.stmt]) -> int:
