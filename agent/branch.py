@@ -23,7 +23,7 @@ from ml_engineer.report.schema import CommandRun
 from ml_engineer.tools.context import Context
 from ml_engineer.tools.git_safe import git_paths, git_text, run_git, safe_git
 from ml_engineer.tools.registry import invoke
-from ml_engineer.tools.worktree import Worktree
+from ml_engineer.tools.worktree import Worktree, too_large
 
 TIMEOUT_MS = 600_000  # of one check
 NOT_RUN = 126  # what a shell gives for a command that cannot be executed
@@ -85,6 +85,19 @@ class Branch:
             raise NotBegun  # doing it again comes to the same
 
         await self.ledger.once(f"take-back/{step}", {}, act, settle)
+
+    def tidy(self) -> None:
+        """Put the working copy back to what is committed, but for files that commits leave out for their size: they
+        may have taken a training to make."""
+        self._unlock()
+        runner = safe_git(self.worktree.git_dir, self.worktree.tree)
+        run_git(runner, "reset", "--hard", "--quiet", "HEAD")
+        for name in git_paths(runner, "ls-files", "--others", "--exclude-standard", "-z"):
+            path = self.worktree.tree / name
+            if name.endswith("/"):
+                shutil.rmtree(path)
+            elif not too_large(path):
+                path.unlink()
 
     def _sweep(self) -> None:
         """Remove what commands leave behind and nobody wants in a commit, where git does not track it."""

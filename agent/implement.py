@@ -52,15 +52,18 @@ PLAN_TURNS = 40
 VERIFICATION = "verification"
 RECURSION_LIMIT = 60
 _OURS = frozenset({"request", "too long"})  # failures of a step's own conversation, which would only come again
-_OWN = (ClaimState.IMPLEMENTED, ClaimState.MEASURED, ClaimState.PROPOSED)
+_OF_CHANGES = (ClaimState.IMPLEMENTED, ClaimState.MEASURED)  # said of the code as a step has left it
+_OWN = (*_OF_CHANGES, ClaimState.PROPOSED)
 
 
 class Stopped(Exception):
-    """The run cannot go on now. The message says why; the run can be resumed unless `final`."""
+    """The run cannot go on now. The message says why; the run can be resumed unless `final`. `what`: the cap that was
+    reached, if one was (`BudgetSpent.what`)."""
 
-    def __init__(self, message: str, *, final: bool = False) -> None:
+    def __init__(self, message: str, *, final: bool = False, what: str = "") -> None:
         super().__init__(message)
         self.final = final
+        self.what = what
 
 
 @dataclass
@@ -177,7 +180,8 @@ async def _ask_for_plan(job: Job) -> tuple[Plan, Usage]:
     finally:
         transcript.close()
     if ending.why is not Why.FINISHED:
-        raise Stopped(f"there is no plan ({ending.why.value}): {one_line(ending.text)}")
+        what = ending.data["what"] if ending.why is Why.BUDGET else ""
+        raise Stopped(f"there is no plan ({ending.why.value}): {one_line(ending.text)}", what=what)
     return Plan.model_validate(ending.data["plan"]), budget.usage()
 
 
@@ -232,13 +236,15 @@ async def _work(job: Job, step: int) -> StepRecord:
 
 
 async def _close(job: Job, planned: PlannedStep, record: StepRecord, runs: list[CommandRun]) -> StepRecord:
-    """The step's changes as a commit, or taken back."""
+    """The step's changes as a commit, or taken back, and with them what was measured on them."""
     failed = [run for run in runs if run.exit_code]
     if failed or record.state is not StepState.DONE:
         await job.branch.take_back(planned.step)
         reason = _failure(failed) if failed else record.reason
         state = StepState.FAILED if failed else record.state
-        return record.model_copy(update={"state": state, "reason": f"{reason}; its changes were taken back"})
+        claims = {name: claim for name, claim in record.claims.items() if claim.state not in _OF_CHANGES}
+        reason = f"{reason}; its changes were taken back"
+        return record.model_copy(update={"state": state, "reason": reason, "claims": claims})
     body = "\n\n".join([record.summary, "Checks passed:\n" + "\n".join(f"  {run.command}" for run in runs)])
     kept = await job.branch.keep(planned.step, planned.title, body)
     changes = [Change(path=path, summary=planned.title, commit=kept["sha"]) for path in kept["files"]]
@@ -273,6 +279,7 @@ async def _verify(state: State, runtime: Any) -> State:
 async def _assess_again(state: State, runtime: Any) -> State:
     job: Job = runtime.context
     if job.run.read("survey-after.json") is None:
+        job.branch.tidy()  # what the verification has left behind is not on the branch, and must solve nothing
         job.run.write("survey-after.json", (await job.survey()).model_dump_json().encode())
     return {"stage": "assessed"}
 

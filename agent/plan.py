@@ -107,10 +107,15 @@ class Plan(BaseModel):
         lines = [self.summary, ""]
         for one in self.steps:
             lines += [f"Step {one.step}, {one.name}: {one.title}", f"  {one.changes}", "  done when these pass:"]
-            lines += [f"    $ {check}" for check in one.checks]
+            lines += [_shown(check) for check in one.checks]
         if self.verification:
-            lines += ["At the end:", *(f"    $ {command}" for command in self.verification)]
+            lines += ["At the end:", *map(_shown, self.verification)]
         return "\n".join(lines)
+
+
+def _shown(command: str) -> str:
+    """A command whose further lines cannot be taken for something else."""
+    return "    $ " + command.replace("\n", "\n    > ")
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from ml_engineer.interfaces.model import ModelChoice, model_options, settings_re
 from ml_engineer.interfaces.options import Refusal
 from ml_engineer.interfaces.progress import Progress
 from ml_engineer.interfaces.stream import StreamJson
+from ml_engineer.report.visible import visible
 
 if TYPE_CHECKING:
     from ml_engineer.agent.calls import Call
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from ml_engineer.agent.implement import Job
     from ml_engineer.agent.plan import Plan
     from ml_engineer.assessment.record import Assessment
-    from ml_engineer.report.schema import Report, Usage
+    from ml_engineer.report.schema import Report
     from ml_engineer.tools.permissions import Decision
     from ml_engineer.tools.sandbox import Sandbox
     from ml_engineer.tools.worktree import Worktree
@@ -63,15 +65,23 @@ def implement(
     The work is done in a copy on a branch of its own; the repository's files, index and branch stay as they are. A plan
     is shown first. Each step ends with a commit when its checks pass, and is taken back when they do not.
     """
-    path, task = _split(words)
     choice = ModelChoice(False, model, max_cost, max_turns)
     stream = StreamJson("", model or "") if stream_json else None
+    before = signal.signal(signal.SIGTERM, _like_an_interruption)
     try:
+        path, task = _split(words)
         report, run = _start(path, task, permission, choice, stream)
-    except (Refusal, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt) as error:
         _end(stream, error)
         raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
     _finish(report, run, stream)
+
+
+def _like_an_interruption(number: int, frame: object) -> None:
+    """Who is told to end ends as with Ctrl-C: the run says so, and the stream has its result."""
+    signal.raise_signal(signal.SIGINT)
 
 
 def _split(words: tuple[str, ...]) -> tuple[Path, str]:
@@ -180,13 +190,12 @@ async def _work(run: Run, settings: Settings, stream: StreamJson | None, person:
             try:
                 return await implement(job)
             except Stopped as stop:
-                usage = job.steps_agent.budget.usage()
-                raise _stopped(stop, run, worktree, stream, usage) from stop
+                raise _stopped(stop, run, worktree, stream) from stop
     finally:
         await client.close()
 
 
-def _stopped(stop: Any, run: Run, worktree: Worktree, stream: StreamJson | None, usage: Usage) -> Refusal:
+def _stopped(stop: Any, run: Run, worktree: Worktree, stream: StreamJson | None) -> Refusal:
     """The message for a run that cannot go on; what it must leave behind is left, the rest is removed."""
     if stop.final:
         worktree.discard()
@@ -195,7 +204,7 @@ def _stopped(stop: Any, run: Run, worktree: Worktree, stream: StreamJson | None,
         message = f"{stop}. Nothing is lost: ml-engineer runs resume {run.id}"
     run.event("stopped", reason=str(stop))
     if stream is not None:
-        stream.failure(message, usage)
+        stream.failure(message, what=stop.what)
     return Refusal(message)
 
 
@@ -231,7 +240,7 @@ async def _open_job(
         )
         steps.recall()
         if stream is not None:
-            stream.session, stream.model = run.id, client.settings.model
+            stream.session, stream.model, stream.spent = run.id, client.settings.model, budget.usage
             stream.init(cwd=str(target), tools=list(ALL_TOOLS), mode=mode.value)
         try:
             with settings_refused(run):
@@ -292,7 +301,7 @@ def _listener(run: Run, stream: StreamJson | None) -> Any:
 
 async def _approved_beforehand(plan: Plan) -> bool:
     """Where nobody can be asked, --permission accept-edits or full is the approval."""
-    click.echo(plan.text(), err=True)
+    click.echo(visible(plan.text()), err=True)
     return True
 
 
@@ -303,12 +312,12 @@ class Person:
     progress: Progress
 
     async def approves(self, plan: Plan) -> bool:
-        self.progress.say(plan.text())
+        self.progress.say(visible(plan.text()))
         return await self._confirm("Carry out this plan?")
 
     async def allows(self, call: Call, decision: Decision) -> bool:
         what = call.input.get("command") or call.input.get("file_path") or call.name
-        self.progress.say(f"{call.name}: {what}\n  {decision.reason}")
+        self.progress.say(visible(f"{call.name}: {what}\n  {decision.reason}"))
         return await self._confirm("Allow it?")
 
     @staticmethod

@@ -15,6 +15,7 @@ import json
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ class StreamJson:
     session: str
     model: str
     out: IO[str] = field(default_factory=lambda: sys.stdout)
+    spent: Callable[[], Usage] | None = None  # what the run has spent so far, once a model can be asked
     _started: float = field(default_factory=time.monotonic)
     _inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     _denials: list[dict[str, Any]] = field(default_factory=list)
@@ -69,9 +71,10 @@ class StreamJson:
         text = markdown.render(report)
         self._result("success", partial, text, report.usage, reason, structured_output=report.model_dump(mode="json"))
 
-    def failure(self, message: str, usage: Usage | None = None, *, what: str = "", reason: str = "error") -> None:
+    def failure(self, message: str, *, what: str = "", reason: str = "error") -> None:
         """The result of a run that could not go on. `what`: which cap was reached, if one was."""
         subtype = _SUBTYPES.get(what, "error_during_execution")
+        usage = self.spent() if self.spent is not None else None
         self._result(subtype, True, message, usage, reason, errors=[message])
 
     def _result(self, subtype: str, is_error: bool, text: str, usage: Usage | None, reason: str, **more: Any) -> None:

@@ -203,7 +203,7 @@ def _plan_copy(target: Path, run_dir: Path, run_id: str) -> Worktree:
     left_out: list[str] = []
 
     def ignore(folder: str, names: list[str]) -> list[str]:
-        skipped = [name for name in names if name in _GENERATED or _too_large(Path(folder, name))]
+        skipped = [name for name in names if name in _GENERATED or too_large(Path(folder, name))]
         left_out.extend(os.path.relpath(Path(folder, name), target) for name in skipped)
         return skipped
 
@@ -234,14 +234,15 @@ def _stage(runner: git.Git, root: Path) -> tuple[str, ...]:
     """Everything into the index, except new files that are too large and repositories inside this one: their names."""
     run_git(runner, "add", "--update", "--", ".")
     new = git_paths(runner, "ls-files", "--others", "--exclude-standard", "-z")
-    left_out = tuple(name for name in new if name.endswith("/") or _too_large(root / name))
+    left_out = tuple(name for name in new if name.endswith("/") or too_large(root / name))
     wanted = [name for name in new if name not in set(left_out)]
     names = "".join(f"{name}\0" for name in wanted).encode("utf-8", errors="surrogateescape")
     run_git(runner, "update-index", "--add", "-z", "--stdin", stdin=names)
     return left_out
 
 
-def _too_large(path: Path) -> bool:
+def too_large(path: Path) -> bool:
+    """Whether this is a file that no commit takes in when it is new."""
     return path.is_file() and not path.is_symlink() and path.stat().st_size > _FILE_CAP
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from ml_engineer.agent.runs import Run
@@ -38,8 +39,8 @@ CLAIM = {"field": "API Endpoints", "state": "implemented", "text": "POST /predic
          "path": "app.py", "line": 16, "quote": 'app.run(host="0.0.0.0"'}  # fmt: skip
 
 
-def script(steps: list[dict[str, Any]], turns: dict[int, list[Any]], *plans: dict[str, Any]) -> Script:
-    plan = {"summary": "What was asked for.", "steps": steps}
+def script(steps: list[dict[str, Any]], turns: dict[int, list[Any]], *plans: dict[str, Any], **more: Any) -> Script:
+    plan = {"summary": "What was asked for.", "steps": steps, **more}
     planning = Agent([Turn.read([call("propose_plan", **one)]) for one in (*plans, plan)], "# Plan the work")
     peers = Agent([Turn.read([call("answer", answer="Roll it out to one host first.")])], PEER)
     agents = [Agent([Turn.read(turn) for turn in own], f"# Your step: {number} ") for number, own in turns.items()]
@@ -121,6 +122,44 @@ def test_a_failing_check_goes_back_to_the_model_and_then_fails_the_step(carry_ou
     patch = run.read("step-08.rejected.patch")
     assert patch is not None
     assert b"+on: push" in patch
+
+
+def test_what_was_measured_on_changes_that_were_taken_back_is_not_in_the_report(carry_out: Work) -> None:
+    never = {"step": 6, "title": "Never done", "changes": "fast.py", "checks": ["test -f never"]}
+    training = call("RunTraining", label="fast", command="echo '{\"p95\": 12.5}' > metrics.json")
+    lie = [call("finish_step", summary="Faster.", claims=[{"field": "Latency", "state": "measured",
+                "text": "p95 is 12.5", "measurement": "fast p95"}])]  # fmt: skip
+    report, run = carry_out(script([never], {6: [[training], lie, lie, lie]}), permission="full")
+    handed_in = transcript(run, "step-06")[-1]["end"]["data"]["record"]
+    assert handed_in["claims"]["Latency"]["state"] == "measured", "the gate let it pass: there is a record"
+    assert report.steps[5].state is StepState.FAILED
+    assert report.sections.performance_metrics["Latency"].state is not ClaimState.MEASURED
+
+
+def transcript(run: Run, agent: str) -> list[Any]:
+    assert run.folder is not None
+    return [json.loads(line) for line in (run.folder / "agents" / f"{agent}.jsonl").read_text().splitlines()]
+
+
+def test_what_the_verification_leaves_behind_is_not_taken_for_the_branch(carry_out: Work, target: Path) -> None:
+    workflow = "on: push\njobs: {test: {runs-on: ubuntu-latest, steps: [{run: pytest}]}}"
+    leaving = f"mkdir -p .github/workflows && echo '{workflow}' > .github/workflows/ci.yml && rm README.md"
+    report, run = carry_out(script([OFF], {5: DONE}, verification=[leaving]))
+    assert any("verification: `mkdir" in note and "ended with 0" in note for note in report.run.notes)
+    assert report.sections.mlops_implementation["CI/CD Pipeline"].state is ClaimState.ABSENT
+    assert any(one.rule == "MLE0801" for one in report.findings), "there is still no pipeline"
+    assert "ci.yml" not in git(target, "ls-tree", "-r", "--name-only", branch(run))
+
+
+def test_a_plan_cannot_drive_the_terminal_or_hide_a_command(
+    carry_out: Work, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sly = {**OFF, "title": "Turn it off\x1b[2J", "checks": ["test -f app.py\n\n# At the end:"]}
+    carry_out(script([sly], {5: DONE}))
+    shown = capsys.readouterr().err
+    assert "\x1b" not in shown
+    assert "Turn it off\\x1b[2J" in shown
+    assert "    $ test -f app.py\n    > \n    > # At the end:" in shown
 
 
 def test_a_check_that_is_mended_in_time_counts(carry_out: Work, target: Path) -> None:
@@ -208,6 +247,44 @@ def test_a_budget_that_is_spent_while_planning_ends_with_a_message_and_can_be_re
         carry_out(turns, max_turns=2, stream=StreamJson("", "", out))
     last = json.loads(out.getvalue().splitlines()[-1])
     assert (last["type"], last["is_error"], last["num_turns"]) == ("result", True, 2)
+    assert last["subtype"] == "error_max_turns"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a fault of ours"), Refusal("no place"), KeyboardInterrupt()])
+def test_the_stream_has_a_result_whatever_ends_it(
+    error: BaseException, target: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ended(*arguments: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(implement, "_start", ended)
+    with pytest.raises((type(error), click.Abort)):
+        implement.implement.main([str(target), "Make it safe", "--stream-json"], standalone_mode=False)
+    with pytest.raises(Refusal, match="say what is to be done"):
+        implement.implement.main([str(target), "--stream-json"], standalone_mode=False)
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    for line in (first, second):
+        assert (line["type"], line["is_error"], line["subtype"]) == ("result", True, "error_during_execution")
+    assert first["terminal_reason"] == ("interrupted" if isinstance(error, KeyboardInterrupt) else "error")
+
+
+def test_a_program_that_is_told_to_end_gives_its_result_and_can_be_resumed(serve: Serve, target: Path) -> None:
+    turns = script([OFF], {5: DONE})
+    turns.agents[0].turns[:0] = [Turn.read([call("LS", path=".")])]
+    turns.agents[0].turns[1].latency = 60.0
+    server = serve(turns)
+    command = [PROGRAM, "implement", str(target), "Make it safe", "--stream-json", "--permission", "full"]
+    environment = {**os.environ, "ANTHROPIC_BASE_URL": server.url, "ML_ENGINEER_MODEL": "scripted"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        began = json.loads(process.stdout.readline())
+        assert json.loads(process.stdout.readline())["type"] == "assistant"
+        process.terminate()
+        out, err = process.communicate(timeout=60)
+    last = json.loads(out.splitlines()[-1])
+    assert (began["subtype"], last["type"], last["terminal_reason"]) == ("init", "result", "interrupted")
+    assert (process.returncode, last["num_turns"], last["total_cost_usd"]) == (130, 1, None), "unpriced is not zero"
+    assert f"runs resume {began['session_id']}" in err.decode()
 
 
 def test_a_folder_alone_is_no_task(tmp_path: Path) -> None:
