@@ -177,6 +177,7 @@ async def hand_on(
     """
     if run.read(_MADE) is not None:
         return
+    peers.desk.hide = secrets.hide
     aside = set(known)
     findings = [one for record in records for one in record.findings if one.fingerprint not in aside]
     claims = {name: claim for record in records for name, claim in record.claims.items()}
@@ -202,7 +203,9 @@ def hidden(handoff: Handoff, secrets: Secrets) -> Handoff:
         return handoff
     claims = [_without(claim, secrets) for claim in reply.claims]
     texts = {"answer": secrets.hide(reply.answer), "error": reply.error and secrets.hide(reply.error)}
-    return handoff.model_copy(update={"reply": reply.model_copy(update={"claims": claims, **texts})})
+    artifacts = [secrets.hide(one) for one in reply.artifacts]
+    told = reply.model_copy(update={"claims": claims, "artifacts": artifacts, **texts})
+    return handoff.model_copy(update={"reply": told})
 
 
 def _without(claim: Claim, secrets: Secrets) -> Claim:

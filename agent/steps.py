@@ -161,7 +161,10 @@ class Steps:
             return EvidenceGate(engine, owned, agent, self.model, checker, records, secrets, changed, passed)
 
         repository = RepositoryTools(self.context, {name: ALL_TOOLS[name] for name in self.tools})
-        delegating = Delegating(self.peers.desk, self.peers.chain) if self.peers is not None else None
+        delegating = None
+        if self.peers is not None:
+            self.peers.desk.hide = secrets.hide
+            delegating = Delegating(self.peers.desk, self.peers.chain)
         budget = self.budget.child(agent, Caps(turns=STEP_TURNS))
         loop = ToolLoop(
             self.client,

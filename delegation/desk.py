@@ -12,7 +12,7 @@ and gives up on what was interrupted twice rather than pay a third time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -73,6 +73,7 @@ class Desk:
     root: Path
     repository: str
     listen: Listener = _silent
+    hide: Callable[[str], str] = str  # takes the repository's secrets out of what a model writes to a peer
     _asking: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     def reachable(self, chain: Chain) -> list[Peer]:
@@ -84,7 +85,8 @@ class Desk:
     async def hand(self, handoff: Handoff, chain: Chain, purse: Purse | None = None) -> Handoff:
         """Ask the peer, or give what it answered before. The result is never in doubt: it has a final state."""
         async with self._asking.setdefault(handoff.id, asyncio.Lock()):
-            entry = Entry(begun=0, ended=False, handoff=handoff)
+            texts = {name: self.hide(getattr(handoff, name)) for name in ("question", "context", "expected")}
+            entry = Entry(begun=0, ended=False, handoff=handoff.model_copy(update=texts))
             try:
                 entry = self._entry(handoff) or entry
                 if entry.ended:

@@ -107,7 +107,8 @@ def _quoted(handoff: Handoff) -> str:
     if reply is None:
         return f"Nobody answers for {handoff.peer}: the question is queued in the run. Go on without an answer."
     if reply.state is HandoffState.FAILED:
-        return f"{handoff.peer} gave no answer. Go on without, and say so. {_marked(handoff, reply.error or 'no reason')}"
+        reason = _marked(handoff, reply.error or "no reason")
+        return f"{handoff.peer} gave no answer. Go on without, and say so. {reason}"
     claims = "\n".join(f"- [{claim.state.value}] {claim.text}" for claim in reply.claims)
     body = reply.answer + (f"\n\nClaims, not yet checked:\n{claims}" if claims else "")
     return f"Reply of {handoff.peer} ({reply.state.value}). {_marked(handoff, body)}"

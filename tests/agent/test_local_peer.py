@@ -154,6 +154,19 @@ def test_a_peer_changes_nothing_and_what_it_says_gives_no_orders(serve: Serve, p
     assert all(text.count("</peer-reply>") == 1 for text in results)
 
 
+def test_a_secret_that_a_model_puts_into_its_question_reaches_no_peer(
+    serve: Serve, prototype: Path, tmp_path: Path
+) -> None:
+    asked = {**ASKED, "question": "Is Sommer-2024-geheim good?", "context": "app.py:7 has Sommer-2024-geheim"}
+    server = serve(script({4: [[call("Delegate", **asked)], [finish()]]}, data_scientist=[[answer()]]))
+    report = review(server.url, prototype, tmp_path / "run", peers=True)
+    (own,) = asked_by_step(report, 4)
+    assert own.question == "Is [secret] good?"
+    assert "app.py:7 has [secret]" in str([one.body["messages"] for one in of_peer(server, "data-scientist")])
+    assert "geheim" not in str([one.body["messages"] for one in of_peer(server, "data-scientist")])
+    assert "geheim" not in report.to_json()
+
+
 def test_a_peer_asks_another_but_nobody_above_it_and_not_too_deep(
     serve: Serve, prototype: Path, tmp_path: Path, limits: Callable[..., None]
 ) -> None:
