@@ -78,8 +78,18 @@ class Bytes(click.ParamType[int]):
 @click.option("--max-cache", type=Bytes(), default="20G", show_default=True, help="Size of all clones together.")
 @click.option("--max-repository", type=Bytes(), default="2G", show_default=True, help="Size of one clone.")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit 1 where a finding is at or above this severity.")
-@click.option("--policy", type=click.Path(path_type=Path), metavar="FILE.toml", help="Exit 1 where it is not kept.")
-@click.option("--compare", type=click.Path(path_type=Path), metavar="OLD", help="Against the batch in the folder OLD.")
+@click.option(
+    "--policy",
+    type=click.Path(path_type=Path),
+    metavar="FILE.toml",
+    help="What is asked of every repository; exit 1 where it is not kept.",
+)
+@click.option(
+    "--compare",
+    type=click.Path(path_type=Path),
+    metavar="OLD",
+    help="Say what is new, fixed and moved since the batch in the folder OLD.",
+)
 @click.option("--offline", is_flag=True, help="Use no model, also where a key is configured.")
 @model_options
 def batch(sources: tuple[str, ...], out: Path, resume: bool, **options: Any) -> None:
