@@ -78,6 +78,12 @@ def test_what_was_not_looked_at_is_never_green(other: Row) -> None:
     assert judged(Policy(), fail_on="low").state == "incomplete"
 
 
+def test_what_was_found_in_a_part_counts_and_what_has_no_report_breaks_nothing_more() -> None:
+    policy = Policy(require=Require(readiness=50), forbid=Forbid(rules=["MLE0506"]))
+    verdict = judged(policy, (row("a", state="partial"), [fault()]), (failed("b"), []), (row("c", readiness=5), []))
+    assert texts(verdict) == ["a: MLE0506 is forbidden: 1 finding", "c: readiness is 5 %; required are 50 %"]
+
+
 # --- exceptions -------------------------------------------------------------------------------------------------------
 
 
