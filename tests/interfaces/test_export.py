@@ -137,6 +137,7 @@ def runner(environment: dict[str, str], tmp_path: Path) -> Callable[..., subproc
 
     def call(script: str, **given: str) -> subprocess.CompletedProcess[str]:
         files = {name: str(tmp_path / name) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
+        files["PATH"] = f"{SCRIPT.parent}{os.pathsep}{environment['PATH']}"  # the command, as the action has installed it
         path = tmp_path / "step.sh"
         path.write_text(script)
         return subprocess.run(

@@ -102,6 +102,7 @@ def test_what_befalls_a_child_is_named_and_the_pool_works_on(
         with pytest.raises(JobError, match=words) as raised:
             await pool.run(work, {})
         assert raised.value.kind is fault
+        pool.seconds = None
         return await Pool.run(pool, fine, {"number": 1})
 
     assert drive(both, **limits) == {"twice": 2}
