@@ -61,7 +61,7 @@ async def _converse(process: Process, message: bytes) -> Written:
     errors = bytearray()
     tasks = [
         asyncio.ensure_future(_write(process.stdin, message)),
-        asyncio.ensure_future(_keep_end(process.stderr, errors)),
+        asyncio.ensure_future(keep_end(process.stderr, errors)),
     ]
     reading = asyncio.ensure_future(_read(process.stdout))
     ending = asyncio.ensure_future(_ended(process))
@@ -109,7 +109,8 @@ async def _read(stream: asyncio.StreamReader) -> bytes:
     return bytes(reply)
 
 
-async def _keep_end(stream: asyncio.StreamReader, kept: bytearray) -> None:
+async def keep_end(stream: asyncio.StreamReader, kept: bytearray) -> None:
+    """Read to the end, and keep the last MAX_ERRORS bytes."""
     while chunk := await stream.read(_CHUNK):
         kept += chunk
         del kept[:-MAX_ERRORS]

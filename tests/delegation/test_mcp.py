@@ -144,3 +144,13 @@ def test_a_command_that_is_no_server(tmp_path: Path) -> None:
         done, reply = hand(MCP("ask", "brief", None, command), root=tmp_path, timeout=30)
         assert done.state is HandoffState.FAILED
         assert str(reply.error).startswith("mcp: ")
+
+
+def test_what_a_server_writes_to_stderr_reaches_no_terminal_and_its_end_explains_the_failure(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = "import sys; sys.stderr.write('x' * 5_000_000 + '\\x1b[2J no database'); sys.exit(3)"
+    _, reply = hand(MCP("ask", "brief", None, (sys.executable, "-c", code)), root=tmp_path, timeout=60)
+    assert capfd.readouterr() == ("", "")
+    assert str(reply.error).endswith("no database")
+    assert len(str(reply.error)) < 1_000
