@@ -21,6 +21,7 @@ from ml_engineer.delegation.routes import CUES, Cue
 from ml_engineer.report.schema import Claim, Confidence, Evidence, Finding, Handoff, Severity
 from ml_engineer.report.text import one_line, where
 
+ASKED_BY = "asked by "  # the cue of a hand-off that no route has made, but an agent
 TOGETHER = 3  # so many triggers one severity below the threshold weigh as much as one at it
 MAX_PLACES = 3  # places cited of one trigger
 MAX_EVIDENCE = 24  # pieces of evidence in one hand-off
@@ -64,8 +65,12 @@ def route(
 
 
 def why(handoff: Handoff) -> str:
-    """Which cues fired for this hand-off, and on what evidence, as text."""
-    return f"{handoff.peer} ({handoff.state.value})\n\n{handoff.context}\n"
+    """Which cues fired for this hand-off, and on what evidence; or who has asked what. As text."""
+    if handoff.cue.startswith(ASKED_BY):
+        because = "\n".join(filter(None, [f"{handoff.cue}: {handoff.question}", handoff.context]))
+    else:
+        because = handoff.context
+    return f"{handoff.peer} ({handoff.state.value})\n\n{because}\n"
 
 
 # --- cues -------------------------------------------------------------------------------------------------------------

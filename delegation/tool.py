@@ -16,6 +16,7 @@ from typing import Any
 
 from ml_engineer.delegation.desk import Desk
 from ml_engineer.delegation.limits import Chain, Purse
+from ml_engineer.delegation.routing import ASKED_BY
 from ml_engineer.report.schema import Handoff, HandoffState
 
 NAME = "Delegate"
@@ -91,10 +92,11 @@ def _handoff(desk: Desk, chain: Chain, arguments: dict[str, Any], place: str) ->
         raise DelegateError("question must be a text that is not empty; context and expected must be texts")
     if sum(map(len, texts)) > MAX_QUESTION:
         raise DelegateError(f"the question is longer than {MAX_QUESTION:,} characters; cite path:line, don't copy")
+    texts = [text.encode("utf-8", "replace").decode() for text in texts]  # half a surrogate pair cannot be written
     return Handoff(
         id=handoff_id(chain, arguments, place),
         peer=str(peer),
-        cue=f"asked by {chain[-1]}",
+        cue=f"{ASKED_BY}{chain[-1]}",
         question=texts[0],
         context=texts[1],
         expected=texts[2],

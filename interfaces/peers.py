@@ -112,6 +112,7 @@ def _explain(run_id: str) -> str:
     from ml_engineer.agent.handoffs import Made
     from ml_engineer.agent.runs import Run, RunError
     from ml_engineer.delegation.routing import why
+    from ml_engineer.report.schema import Report
     from ml_engineer.report.text import visible
 
     try:
@@ -123,7 +124,8 @@ def _explain(run_id: str) -> str:
         raise Refusal(
             f"run {run.id} is {run.state} and has not come to its hand-offs: ml-engineer runs resume {run.id}"
         )
-    handoffs = Made.model_validate_json(data).handoffs
+    sealed = run.read("report.json")
+    handoffs = Report.model_validate_json(sealed).handoffs if sealed else Made.model_validate_json(data).handoffs
     if not handoffs:
         return "No hand-off: no cue was worth one.\n"
     return visible("\n".join(why(handoff) for handoff in handoffs))

@@ -222,6 +222,12 @@ def test_why_explains_a_run_and_graph_draws_the_routes(
     assert "data-scientist (queued)" in why
     assert "[tainted-evaluation]\n- MLE0101 high: " in why
     assert "train.py:8" in why
+    sealed = json.loads((folder / "report.json").read_text())
+    sealed["handoffs"].append(sealed["handoffs"][0] | {"cue": "asked by ml-engineer", "question": "Which split?"})
+    (folder / "report.json").write_text(json.dumps(sealed))
+    assert "asked by ml-engineer: Which split?" in run("peers", "--why", folder.name).stdout, (
+        "and what a step has asked"
+    )
     graph = run("peers", "--graph").stdout
     assert "tainted-evaluation" in graph
     assert "-> data-scientist" in graph

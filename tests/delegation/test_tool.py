@@ -47,6 +47,12 @@ def test_the_peer_gets_question_and_context_and_the_record_gets_the_hand_off() -
     assert result.handoff.cue == "asked by ml-engineer"
 
 
+def test_half_a_surrogate_pair_does_not_keep_a_question_from_being_asked() -> None:
+    transport = says()
+    assert not call(desk({"data-scientist": transport}), {**ASKED, "question": "Which \ud800 split?"}).is_error
+    assert "Which ? split?" in transport.asked[0].brief
+
+
 def test_the_same_place_in_the_work_asks_once_another_place_asks_again() -> None:
     transport = says()
     one = desk({"data-scientist": transport})
