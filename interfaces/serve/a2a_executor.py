@@ -16,7 +16,7 @@ from a2a.helpers.proto_helpers import new_task_from_user_message
 from a2a.server.agent_execution import AgentExecutor, RequestContext
 from a2a.server.events import EventQueue
 from a2a.server.tasks import TaskUpdater
-from a2a.types import Message
+from a2a.types import Message, TaskState
 
 from ml_engineer.interfaces.pool import JobError, JobFault
 from ml_engineer.interfaces.serve.a2a_talk import JSON, MARKDOWN, Talk, hand_over, told
@@ -40,10 +40,12 @@ class Executor(AgentExecutor):
         message, task_id = context.message, context.task_id
         assert message is not None, "the handler gives every request its message"
         assert task_id is not None, "the handler gives every request a task"
-        if not context.current_task:
+        task, talk = context.current_task, self._talks.get(task_id)
+        if task is None:
             await event_queue.enqueue_event(new_task_from_user_message(message))
+        elif talk is None and task.status.state != TaskState.TASK_STATE_INPUT_REQUIRED:
+            return  # the message came while the task was at work, and waited: what has ended is not begun again
         updater = TaskUpdater(event_queue, task_id, context.context_id or "")
-        talk = self._talks.get(task_id)
         if talk is not None:
             await talk.reply(message, updater)
         elif len(self._talks) >= MAX_AT_WORK:

@@ -179,6 +179,20 @@ def test_a_client_that_has_left_comes_back_to_its_task(a2a: HttpServer, large: P
     assert heard.report.repository.name == "large"
 
 
+@pytest.mark.parametrize("binding", BINDINGS)
+def test_a_message_to_a_task_at_work_does_not_begin_it_again(a2a: HttpServer, large: Path, binding: str) -> None:
+    async def session() -> tuple[Heard, Heard]:
+        async with a2a_client(a2a.url, binding) as client:
+            begun = await send(client, "review large --steps 1", until_heard=lambda one: len(one.states) > 1)
+            assert begun.state == "working"
+            asked = Heard(begun.task_id, begun.context_id)
+            return await send(client, "review prototype", task=asked), await asked_for(client, begun.task_id)
+
+    heard, kept = asyncio.run(session())
+    assert heard.states.count("completed") == 1
+    assert (kept.state, kept.report.repository.name) == ("completed", "large")
+
+
 def test_a_task_that_has_ended_can_be_asked_for_and_not_cancelled(a2a: HttpServer) -> None:
     async def session() -> Heard:
         async with a2a_client(a2a.url) as client:
