@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from ml_engineer.interfaces.batch.summary import Fault, Row, Summary
@@ -45,6 +46,7 @@ def summary_of(rows: list[Row], faults: Faults) -> Summary:
     return Summary.of(rows, ((folder, one) for folder, found in faults.items() for one in found))
 
 
+@cache
 def large(repositories: int, findings: int) -> tuple[Summary, Faults]:
     """A batch of many repositories, and findings spread evenly over them and over the rules."""
     from ml_engineer.assessment.rules_index import load
