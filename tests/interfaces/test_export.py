@@ -16,6 +16,7 @@ import yaml
 
 from ml_engineer import __version__
 from ml_engineer.delegation.peers import parse_peer
+from tests.interfaces.conftest import SCRIPT
 
 ROOT = Path(__file__).parents[2]
 Call = Callable[..., subprocess.CompletedProcess[str]]
@@ -137,7 +138,7 @@ def runner(environment: dict[str, str], tmp_path: Path) -> Callable[..., subproc
 
     def call(script: str, **given: str) -> subprocess.CompletedProcess[str]:
         files = {name: str(tmp_path / name) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
-        files["PATH"] = f"{SCRIPT.parent}{os.pathsep}{environment['PATH']}"  # the command, as the action has installed it
+        files["PATH"] = f"{SCRIPT.parent}{os.pathsep}{environment['PATH']}"  # where the action has installed it
         path = tmp_path / "step.sh"
         path.write_text(script)
         return subprocess.run(
