@@ -67,7 +67,7 @@ def diffs(name: str, given: dict[str, Any], root: Path) -> list[FileEditToolCall
         return []
     place = root / path
     if name == "Write" and isinstance(given.get("content"), str):
-        return [tool_diff_content(str(place), given["content"], _old(place))]
+        return [tool_diff_content(str(place), given["content"], _old(place, root))]
     edits = given.get("edits") if name == "MultiEdit" else [given] if name == "Edit" else []
     found = []
     for edit in edits if isinstance(edits, list) else []:
@@ -77,8 +77,10 @@ def diffs(name: str, given: dict[str, Any], root: Path) -> list[FileEditToolCall
     return found
 
 
-def _old(place: Path) -> str | None:
-    """The file's text before; None for a new file, or one that is no text of a size to show."""
+def _old(place: Path, root: Path) -> str | None:
+    """The file's text before; None for a new file, one elsewhere, or one that is no text of a size to show."""
+    if not place.resolve().is_relative_to(root):
+        return None
     try:
         if place.stat().st_size > MAX_OLD:
             return None
