@@ -76,6 +76,8 @@ def _in_words(kinds: list[str]) -> str:
         tool, _, spec = kind.removesuffix(")").partition("(")
         if not spec:
             told.append("every edit in this repository" if tool == "Edit" else f"every use of {tool}")
+        elif tool == "Read":
+            told.append(f"reading `{one_line(spec.removeprefix('/'))}`, and what is in it if it is a folder,")
         elif spec.endswith(":*"):
             told.append(f"`{one_line(spec.removesuffix(':*'))} …`")
         else:
