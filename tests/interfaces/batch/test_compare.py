@@ -58,6 +58,11 @@ def test_a_cell_of_a_notebook_is_a_place() -> None:
     assert changes(found) == [("a", "moved", "a.ipynb[cell 2]:3")]
 
 
+def test_a_path_is_said_as_it_is_and_not_as_a_spreadsheet_needs_it() -> None:
+    now = [fault(path="@scope/app.py")]
+    assert changes(compared([(row("a"), [])], [(row("a", now), now)])) == [("a", "new", "@scope/app.py:3")]
+
+
 def test_a_fingerprint_that_stands_twice_is_two_findings() -> None:
     before, now = [fault(), fault()], [fault()]
     assert changes(compared([(row("a", before), before)], [(row("a", now), now)])) == [("a", "fixed", "app.py:3")]
@@ -74,6 +79,7 @@ def test_the_same_finding_in_another_repository_is_another() -> None:
 FINGERPRINTS = st.lists(st.sampled_from("abcdefgh"), unique=True)
 
 
+@settings(max_examples=50)
 @given(before=FINGERPRINTS, now=FINGERPRINTS)
 def test_new_and_fixed_are_what_sets_say(before: list[str], now: list[str]) -> None:
     old, new = [fault(one) for one in before], [fault(one) for one in now]
@@ -172,7 +178,7 @@ def write(folder: Path, side: Side) -> Path:
     return folder
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(path=st.text(max_size=12), title=st.text(max_size=12))
 def test_what_is_read_back_has_not_moved(tmp_path_factory: pytest.TempPathFactory, path: str, title: str) -> None:
     found = [fault("f1", path=path, title=title), fault("f2", path=path, line=None, cell=None)]
