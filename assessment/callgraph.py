@@ -57,10 +57,10 @@ class Closure:
 
     def calls(self, *patterns: str) -> Iterator[Call]:
         """Reached calls whose resolved name matches one of the patterns, by path and place."""
-        from ml_engineer.assessment.repo import matches
+        from ml_engineer.assessment.repo import matching
 
         for module in sorted(self.modules, key=lambda m: m.path):
-            names = {name for name in module.call_names if matches(name, *patterns)}
+            names = matching(module.call_names, *patterns)
             if names:
                 yield from (call for call in module.calls if call.name in names and self.covers(module, call.node))
 

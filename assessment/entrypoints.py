@@ -288,6 +288,7 @@ _TRAIN_CALLS = (
     "fasttext.train_unsupervised", "*.minimize", "sklearn.model_selection.cross_val_score",
 )  # fmt: skip
 _BACKWARD = ("*.backward",)
+_MAY_TRAIN = (*_FIT, *_TRAIN_CALLS, *_BACKWARD)
 _NOT_MODELS = re.compile(r"^(matplotlib|seaborn|plotly|scipy|numpy|lmfit|astropy|curve)\b")
 _EVALUATE = ("*.evaluate", "sklearn.metrics.*", "torchmetrics.*", "evaluate.load")
 _PREDICT = ("*.predict", "*.predict_proba", "*.predict_generator", "*.generate", "*.predict_classes")
@@ -296,6 +297,8 @@ _PREDICT = ("*.predict", "*.predict_proba", "*.predict_generator", "*.generate",
 def is_training_call(call: Call) -> bool:
     """Whether a call trains a model: fit of an estimator, a trainer's train, a backward pass."""
     name = call.name
+    if not matches(name, *_MAY_TRAIN):
+        return False
     if matches(name, *_BACKWARD):
         return b".step(" in call.module.file.data or not _explains(call)
     if matches(name, *_TRAIN_CALLS):

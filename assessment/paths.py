@@ -36,16 +36,21 @@ class Paths:
         return [self._files[position] for position in sorted(found)]
 
     def _find(self, pattern: str) -> list[int]:
-        compiled = path_pattern(pattern)
         last = pattern.rpartition("/")[2]
         if "**" in last:
-            return [n for n, f in enumerate(self._files) if compiled.fullmatch(f.path if "/" in pattern else f.name)]
+            whole = path_pattern(pattern).fullmatch
+            return [n for n, f in enumerate(self._files) if whole(f.path if "/" in pattern else f.name)]
         if _WILD.search(last):
             named = path_pattern(last).fullmatch
             found = [n for name, positions in self._by_name.items() if named(name) for n in positions]
         else:
             found = self._by_name.get(last.lower(), [])
-        return [n for n in found if compiled.fullmatch(self._files[n].path)] if "/" in pattern else found
+        if "/" not in pattern:
+            return found
+        # Most folders that are asked for are not there: told by how the pattern begins, it need not be compiled.
+        head = _WILD.split(pattern, 1)[0].lower()
+        found = [n for n in found if self._files[n].path.lower().startswith(head)]
+        return [n for n in found if path_pattern(pattern).fullmatch(self._files[n].path)]
 
 
 @lru_cache(maxsize=2048)

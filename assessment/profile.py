@@ -15,7 +15,7 @@ from ml_engineer.assessment import catalogue
 from ml_engineer.assessment.engine import evidence_of
 from ml_engineer.assessment.entrypoints import UI_FRAMEWORKS, Entry
 from ml_engineer.assessment.module import UNKNOWN, Call
-from ml_engineer.assessment.repo import matches
+from ml_engineer.assessment.repo import matching
 from ml_engineer.assessment.rule import Site
 from ml_engineer.report.schema import Fact
 
@@ -155,8 +155,9 @@ def model_types(repo: Repo) -> list[Known]:
             continue
         names = module.call_names
         for kind, patterns in _KINDS:
-            if any(matches(name, *patterns) for name in names):
-                call = next(call for call in module.calls if matches(call.name, *patterns))
+            shown = matching(names, *patterns)
+            if shown:
+                call = next(call for call in module.calls if call.name in shown)
                 if not call.name.startswith("?.") or kind != "Text generation":
                     sites.setdefault(kind, []).append(call.site())
         for call in module.calls:

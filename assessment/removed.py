@@ -6,7 +6,6 @@ works). An entry may be about a name, about a keyword of a call, or about a meth
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -222,8 +221,8 @@ BY_KERAS_METHOD = {entry.name: entry for entry in KERAS_METHODS}
 
 
 @lru_cache(maxsize=4096)
-def words(tops: frozenset[str], keras: bool) -> re.Pattern[bytes] | None:
-    """What a file that imports these packages has to hold somewhere to use an entry; None where there is no entry."""
+def words(tops: frozenset[str], keras: bool) -> frozenset[bytes]:
+    """Words of which a file that imports these packages has to hold one somewhere to use an entry."""
     parts: set[str] = set()
     for entry in (*NAMES, *KEYWORDS, *METHODS):
         first = entry.name.partition(".")[0]
@@ -237,4 +236,4 @@ def words(tops: frozenset[str], keras: bool) -> re.Pattern[bytes] | None:
         parts.add("step")
     if "transformers" in tops:
         parts.add("from_pretrained")
-    return re.compile(rf"\b({'|'.join(sorted(map(re.escape, parts)))})\b".encode()) if parts else None
+    return frozenset(part.encode() for part in parts)

@@ -160,7 +160,7 @@ class Repo:
         for module in self._may_call(patterns):
             if not tests and "test" in module.file.roles:
                 continue
-            names = {name for name in module.call_names if matcher(name)}
+            names = set(filter(matcher, module.call_names))
             if names:
                 yield from (call for call in module.calls if call.name in names)
 
@@ -172,17 +172,27 @@ class Repo:
         found: set[Module] = set()
         for words in wanted:
             found |= self._holding(words[0]) & self._holding(words[-1])
-        if stars := self._holding(b"import *"):
+        if self._starred:
             for words in wanted:
-                found |= stars & (self._holding(words[0]) | self._holding(words[-1]))
+                found |= self._starred & (self._holding(words[0]) | self._holding(words[-1]))
         return [module for module in self.modules if module in found]
 
     def _holding(self, word: bytes) -> frozenset[Module]:
         """Modules with the word in their bytes, kept: many rules look for the same words."""
         found = self._held.get(word)
         if found is None:
-            found = self._held[word] = frozenset(module for module in self.modules if word in module.file.data)
+            holders = self.modules if word in self._vocabulary else ()
+            found = self._held[word] = frozenset(module for module in holders if word in module.file.data)
         return found
+
+    @cached_property
+    def _vocabulary(self) -> bytes:
+        """Every word of the modules once: most words that rules look for are in none of them."""
+        return b"\n".join({word for module in self.modules for word in re.findall(rb"\w+", module.file.data)})
+
+    @cached_property
+    def _starred(self) -> frozenset[Module]:
+        return frozenset(module for module in self.modules if b"import *" in module.file.data)
 
     @cached_property
     def _held(self) -> dict[bytes, frozenset[Module]]:
@@ -518,6 +528,8 @@ def _name_matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     heads = tuple(pattern[:-1] for pattern in single if pattern[-1] == "*")
     tails = tuple(pattern[1:] for pattern in single if pattern[0] == "*")
     others = [p for p in patterns if p not in whole and (p not in single or "*" in p[1:-1])]
+    if not (heads or tails or others):
+        return whole.__contains__
     other = re.compile("|".join(re.escape(p).replace(r"\*", ".*") for p in others)).fullmatch if others else None
 
     def match(name: str) -> bool:
@@ -529,3 +541,8 @@ def _name_matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
 def matches(name: str, *patterns: str) -> bool:
     """Whether a resolved name matches one of the patterns; `*` matches anything."""
     return _name_matcher(patterns)(name)
+
+
+def matching(names: Iterable[str], *patterns: str) -> set[str]:
+    """The names that match one of the patterns."""
+    return set(filter(_name_matcher(patterns), names))

@@ -95,7 +95,7 @@ def _uses(repo: Repo, module: Module) -> Iterator[tuple[Removed, ast.AST]]:
     keras = repo.uses("keras", "tensorflow")
     tops = frozenset(item.top for item in repo.facts[module.path].imports)
     words = removed.words(tops, keras)
-    if words is None or not words.search(module.file.data):
+    if words.isdisjoint(re.findall(rb"\w+", module.file.data)):
         return  # none of the names is in the file's bytes, so it need not be parsed
     for item in module.imports:
         entry = _lookup(removed.BY_NAME, item.target)
