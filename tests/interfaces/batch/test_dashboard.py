@@ -232,7 +232,7 @@ def test_markup_in_a_repository_is_shown_as_text(text: str) -> None:
 
 def hostile(text: str) -> str:
     """A page in which this text is everywhere that a repository, a list or a policy can put it."""
-    found = [fault("f1", title=text, path=text), fault("f2", "MLE1010", title=text)]
+    found = [fault("f1", title=text, path=text), fault("f2", f"MLE10{text}", title=text)]
     names = {"owner": text, "scope": text, "labels": {text: text}, "place": text, "what": text}
     rows = [
         row(text, found, folder="a-0", **names),
