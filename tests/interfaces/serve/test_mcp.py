@@ -179,6 +179,7 @@ def test_many_calls_at_once_are_all_answered_by_few_processes(place: Place, serv
         nonlocal most
         while True:
             most = max(most, len(await asyncio.to_thread(server.jobs)))
+            await asyncio.sleep(0.02)
 
     async def session() -> list[dict[str, Any]]:
         watching = asyncio.ensure_future(watch())
