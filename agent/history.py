@@ -32,7 +32,8 @@ class Undone:
 
     def text(self) -> str:
         """For the user."""
-        lines = [f"Taken back: {one_line(self.title)[:200]}"]
+        done = "Taken back" if self.restored.paths else "Nothing was taken back"
+        lines = [f"{done}: {one_line(self.title)[:200]}"]
         lines += [f"  {path} is as it was before" for path in self.restored.paths]
         lines += [f"  {path} was changed by somebody else since and was left alone" for path in self.restored.conflicts]
         lines += [f"  {path} cannot be restored: its old content was not kept" for path in self.restored.lost]

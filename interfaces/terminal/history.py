@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
 NAME = "chat-history"
 _LARGEST = 1 << 20  # bytes; then the older half is dropped
+
+
+class _Kept(FileHistory):
+    """A message is said also where it can be kept no more, as on a full disk: the arrow keys have it in this chat."""
+
+    def store_string(self, string: str) -> None:
+        with contextlib.suppress(OSError):
+            super().store_string(string)
 
 
 def open_history(home: Path) -> History:
@@ -21,4 +30,4 @@ def open_history(home: Path) -> History:
             path.write_bytes(kept[kept.find(b"\n# ") + 1 :])
     except OSError:
         return InMemoryHistory()
-    return FileHistory(path)
+    return _Kept(path)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ml_engineer.interfaces.terminal.screen import Screen
 
 _AGAIN = 2.0  # seconds in which a second Ctrl-C leaves
+_IMPATIENT = 1.0  # seconds after a stop in which one more Ctrl-C still means that
 _NAMES = {
     Keys.Up: "up",
     Keys.Down: "down",
@@ -40,6 +41,12 @@ def bindings(screen: Screen) -> KeyBindings:
         else:
             screen.key_pressed()
             screen.buffer.insert_text(event.data)
+
+    @keys.add(Keys.BracketedPaste, filter=asking)
+    def _paste(event: KeyPressEvent) -> None:
+        """Never an answer: it waits in the input."""
+        screen.key_pressed()
+        screen.buffer.insert_text(screen.pastes.collapse(event.data))
 
     for key, name in _NAMES.items():
 
@@ -111,22 +118,27 @@ def _editing(keys: KeyBindings, screen: Screen, typing: Filter) -> None:
 
 
 def _leaving(keys: KeyBindings, screen: Screen) -> None:
-    pressed = [0.0]
+    pressed, stopped = [0.0], [0.0]
 
     @keys.add("c-c")
     @keys.add("<sigint>")
     def _interrupt(event: KeyPressEvent) -> None:
         """Stop what is going on, else empty the input, else leave when it is pressed twice."""
+        now = time.monotonic()
         if screen.interrupt() or screen.leave_question():
+            stopped[0] = now
             return
         if screen.panel is not None:
             screen.panel.leave()
         elif screen.buffer.text:
             screen.buffer.reset()
-        elif time.monotonic() - pressed[0] < _AGAIN:
+            stopped[0] = 0.0
+        elif now - stopped[0] < _IMPATIENT:
+            stopped[0] = now
+        elif now - pressed[0] < _AGAIN:
             screen.leave()
         else:
-            pressed[0] = time.monotonic()
+            pressed[0] = now
             screen.hint = "Press Ctrl-C again to leave; Ctrl-D leaves, too"
         event.app.invalidate()
 

@@ -77,7 +77,11 @@ def _prefix(screen: Screen, line: int, wrap: int) -> StyleAndTextTuples:
 
 
 def _panel(screen: Screen) -> StyleAndTextTuples:
-    return _fit(screen, screen.panel.fragments(screen.width, screen.device.rows)) if screen.panel is not None else []
+    """The question; what can be pressed is said only once a key would be taken for an answer."""
+    if screen.panel is None:
+        return []
+    drawn = screen.panel.fragments(screen.width, screen.device.rows)
+    return _fit(screen, drawn if screen.may_answer else drawn[:-1])
 
 
 def _plan(screen: Screen) -> StyleAndTextTuples:

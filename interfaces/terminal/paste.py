@@ -12,29 +12,25 @@ from ml_engineer.report.visible import plural
 
 LINES = 8
 CHARACTERS = 800
-_MARKER = re.compile(r"\[pasted [\d,]+ \w+ #(\d+)\]")
+_MARKER = re.compile(r"\[pasted [\d,]+ \w+ #\d+\]")
 
 
 class Pastes:
     """The pasted texts of one message after the other."""
 
     def __init__(self) -> None:
-        self._texts: list[str] = []
+        self._texts: dict[str, str] = {}  # by their markers
 
     def collapse(self, text: str) -> str:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         lines = text.count("\n") + 1
         if lines <= LINES and len(text) <= CHARACTERS:
             return text
-        self._texts.append(text)
         size = plural(lines, "line") if lines > LINES else plural(len(text), "character")
-        return f"[pasted {size} #{len(self._texts)}]"
+        marker = f"[pasted {size} #{len(self._texts) + 1}]"
+        self._texts[marker] = text
+        return marker
 
     def expand(self, message: str) -> str:
-        """The message with its pastes in their places. A marker that was typed by hand stays."""
-
-        def whole(found: re.Match[str]) -> str:
-            number = int(found[1])
-            return self._texts[number - 1] if 0 < number <= len(self._texts) else found[0]
-
-        return _MARKER.sub(whole, message)
+        """The message with its pastes in their places. What only looks like a marker stays."""
+        return _MARKER.sub(lambda found: self._texts.get(found[0], found[0]), message)

@@ -53,6 +53,7 @@ _TOGETHER = 10  # blocks that are painted at once
 _FRAME = 0.05  # seconds between two looks at a growing answer
 _TICK = 0.25  # of the clock in the activity line
 _GRACE = 0.6  # seconds without a key after which a question that interrupted typing may be answered
+_SEEN = 0.25  # seconds that a question has to stand before a key can be meant for it
 
 
 class _Note:
@@ -83,6 +84,7 @@ class Screen(Printing):
         self._answered: asyncio.Future[str | None] | None = None
         self._activity, self._since = "", 0.0
         self._last_key = 0.0
+        self._asked = 0.0  # when the question came up
         self._work: deque[str | Block] = deque()
         self._spaced = False  # the last line that was written is empty
         self._cutter: Cutter | None = None
@@ -172,14 +174,16 @@ class Screen(Printing):
         if self._answered is not None:
             self._answer(self.pastes.expand(typed).strip())
             return
-        self.buffer.append_to_history()
+        whole = self.pastes.expand(typed)  # markers mean nothing in the next chat
+        if self.buffer.history.get_strings()[-1:] != [whole]:
+            self.buffer.history.append_string(whole)
         self.buffer.reset()
         self.queued.append(typed.strip("\n"))
         self._arrived.set()
 
     def take_back(self) -> bool:
         """Put the message that was queued last back into the input."""
-        if not self.queued or self.buffer.text:
+        if not self.queued or self.buffer.text or self.question is not None:
             return False
         typed = self.queued.pop()
         self.buffer.document = Document(typed, len(typed))
@@ -356,19 +360,23 @@ class Screen(Printing):
 
     @property
     def may_answer(self) -> bool:
-        """Whether a key is meant for the question. While a message is being typed it is not, before a pause."""
-        return not self.buffer.text or time.monotonic() - self._last_key > _GRACE
+        """Whether a key is meant for the question: not before it can have been seen, and while a message is being
+        typed not before a pause."""
+        now = time.monotonic()
+        return now - self._asked > _SEEN and (not self.buffer.text or now - self._last_key > _GRACE)
 
     async def _ask_panel(self, panel: Any) -> Any:
         """Ask, once everything is on the screen that the question is about."""
         while self._work:
             await asyncio.sleep(_PAUSE)
-        self.panel = panel
+        self.panel, self._asked = panel, time.monotonic()
         self.app.layout.focus(self._parts.panel)
         self.app.invalidate()
+        shown = asyncio.get_running_loop().call_later(_SEEN + _PAUSE, self.app.invalidate)  # with what can be pressed
         try:
             return await panel.answer
         finally:
+            shown.cancel()
             self.panel = None
             self.app.layout.focus(self._parts.input)
             self._schedule(0)

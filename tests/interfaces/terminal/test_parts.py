@@ -18,7 +18,7 @@ from ml_engineer.interfaces.terminal.blocks import renderables, rows
 from ml_engineer.interfaces.terminal.completion import Paths
 from ml_engineer.interfaces.terminal.console import Choice
 from ml_engineer.interfaces.terminal.device import Device
-from ml_engineer.interfaces.terminal.history import open_history
+from ml_engineer.interfaces.terminal.history import NAME, open_history
 from ml_engineer.interfaces.terminal.markdown import Block, Cutter
 from ml_engineer.interfaces.terminal.paint import Painter, locked
 from ml_engineer.interfaces.terminal.panels import ChoicePanel, clip, wrapped
@@ -170,7 +170,19 @@ def test_pastes_come_back_whole(texts: list[str]) -> None:
 
 
 def test_a_marker_typed_by_hand_stays() -> None:
-    assert Pastes().expand("[pasted 3 lines #7]") == "[pasted 3 lines #7]"
+    pastes = Pastes()
+    pastes.collapse("line\n" * 20)
+    for marker in ("[pasted 3 lines #7]", "[pasted 3 lines #1]"):
+        assert pastes.expand(marker) == marker
+
+
+def test_a_history_that_cannot_be_written_any_more_goes_on_in_memory(tmp_path: Path) -> None:
+    history = open_history(tmp_path)
+    history.append_string("kept")
+    (tmp_path / NAME).unlink()
+    (tmp_path / NAME).mkdir()
+    history.append_string("said")
+    assert history.get_strings()[-2:] == ["kept", "said"]
 
 
 def test_paths_match_by_their_letters_file_names_first(tmp_path: Path) -> None:

@@ -244,6 +244,20 @@ def test_what_is_being_typed_is_not_taken_for_an_answer(chat: Terminal, place: P
     chat.wait_gone("yes and then")
 
 
+def test_a_paste_is_no_answer_and_is_not_lost(chat: Terminal, place: Path) -> None:
+    chat.say("#command")
+    chat.wait_for("press a letter")
+    chat.paste("y")
+    chat.wait_gone("press a letter")  # for a moment: somebody types
+    chat.wait_for("Allow it?")
+    chat.send("ctrl-c")
+    chat.wait_for("Stopped.")
+    assert not (place / "prototype" / "made-by-bash").exists()
+    chat.wait_for("› y")
+    chat.send("ctrl-c")
+    chat.wait_gone("› y")
+
+
 # --- stopping ---------------------------------------------------------------------------------------------------------
 
 
@@ -293,6 +307,16 @@ def test_stop_while_it_waits_to_ask_again(chat: Terminal) -> None:
     chat.say("#retry")
     chat.wait_for(" s before asking again")
     stops(chat)
+
+
+def test_ctrl_c_pressed_in_impatience_stops_and_does_not_leave(chat: Terminal) -> None:
+    chat.say("#slow")
+    chat.wait_for("piece2 ")
+    chat.send("ctrl-c", "ctrl-c")
+    chat.wait_for("Stopped.")
+    chat.send("ctrl-c", "ctrl-c")
+    chat.say("#short")
+    chat.wait_for("A short answer.")
 
 
 def test_ctrl_c_at_an_idle_prompt_empties_the_line_first(chat: Terminal) -> None:
@@ -348,6 +372,21 @@ def test_a_long_paste_is_shown_as_a_marker_and_sent_whole(chat: Terminal, server
     chat.wait_for("A short answer.")
     assert "pasted line 7" not in chat.screen
     assert "pasted line 7\npasted line 8" in server.requests[-1].body["messages"][-1]["content"][-1]["text"]
+
+
+def test_the_arrow_brings_back_a_paste_as_it_was_in_the_next_chat_too(chat: Terminal, place: Path) -> None:
+    chat.send("#short look: ")
+    chat.paste("\n".join(f"old line {number}" for number in range(20)))
+    chat.send("enter")
+    chat.wait_for("A short answer.")
+    with Terminal(["chat", place / "prototype"], clean_environment(place)) as following:
+        following.wait_for("mode ask")
+        following.paste("\n".join(f"new line {number}" for number in range(20)))
+        following.wait_for("[pasted 20 lines #1]")
+        following.send("ctrl-c")
+        following.wait_gone("[pasted")
+        following.send("up")
+        following.wait_for("old line 19")
 
 
 def test_the_arrow_brings_back_what_was_said(chat: Terminal) -> None:
