@@ -53,7 +53,7 @@ def escape(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    escaped = _MARKUP.sub(lambda match: "\\" + match.group(), text).replace("|", "&#124;")
+    escaped = _MARKUP.sub(r"\\\g<0>", text).replace("|", "&#124;")
     return _LINE_START.sub(lambda match: f"&#{ord(match.group()[0])};{match.group()[1:]}", escaped)
 
 
