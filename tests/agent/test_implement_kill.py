@@ -64,7 +64,7 @@ SCRIPT = Script(
 )
 
 
-# "some": about ten moments around events. "events": all of them. "all": around each write and git command as well.
+# "some": about five moments around events. "events": all of them. "all": around each write and git command as well.
 MOMENTS = os.environ.get("ML_ENGINEER_TEST_MOMENTS", "some")
 
 Do = Callable[..., dict[str, Any]]
@@ -138,7 +138,7 @@ def test_a_run_killed_at_any_moment_comes_to_the_same(do: Do, tmp_path: Path) ->
     assert "ci.yml" in expected["rejected"]
     assert expected["report"].count('"answer": "It is as it is."') > 2
     assert expected["left"] == ""
-    for stop_at in range(1, ended["moments"] + 1, ended["moments"] // 10 if MOMENTS == "some" else 1):
+    for stop_at in range(1, ended["moments"] + 1, ended["moments"] // 5 if MOMENTS == "some" else 1):
         folder = prepare(tmp_path / f"moment-{stop_at}")
         assert do(folder, stop_at)["exit"] == -signal.SIGKILL, f"moment {stop_at}"
         assert do(folder)["exit"] == 0, f"moment {stop_at}"

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_engineer.agent import branch, log, runs
-from ml_engineer.agent.client import import_sdk
+from ml_engineer.agent.client import Settings, open_client
 from ml_engineer.agent.implement import implement as _graph  # noqa: F401 (imported before the forks)
 from ml_engineer.agent.lean import import_langgraph
 from ml_engineer.assessment import assess as _assess  # noqa: F401 (imported before the forks)
@@ -102,7 +102,7 @@ def work(job: dict[str, Any]) -> None:
 
 def main() -> None:
     import_langgraph()
-    import_sdk()
+    open_client(Settings("warm", base_url="http://127.0.0.1:9"))  # what a first client imports is paid for once
     scratch = Path(sys.argv[1])
     (scratch / "workspace").mkdir(parents=True)
     proved = sandbox.choose(scratch / "workspace", scratch / "sandbox").level

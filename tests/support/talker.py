@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ml_engineer.agent.client import import_sdk
+from ml_engineer.agent.client import Settings, open_client
 from ml_engineer.agent.runs import Run, list_folders
 from ml_engineer.agent.toolbox import RepositoryTools
 from tests.support.conversation import opened
@@ -73,7 +73,7 @@ async def work(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    import_sdk()
+    open_client(Settings("warm", base_url="http://127.0.0.1:9"))  # what a first client imports is paid for once
     for line in sys.stdin:
         job = json.loads(line)
         pid = os.fork()

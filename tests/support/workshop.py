@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_engineer.agent.calls import Call, Outcome
-from ml_engineer.agent.client import Settings, import_sdk, open_client
+from ml_engineer.agent.client import Settings, open_client
 from ml_engineer.agent.ledger import Ledger
 from ml_engineer.agent.toolbox import RepositoryTools
 from ml_engineer.agent.toolloop import ToolLoop
@@ -66,7 +66,7 @@ async def work(job: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    import_sdk()
+    open_client(Settings("warm", base_url="http://127.0.0.1:9"))  # what a first client imports is paid for once
     for line in sys.stdin:
         job = json.loads(line)
         pid = os.fork()
