@@ -52,15 +52,21 @@ class ModelChoice:
         return {"model_options": dict(vars(self))}
 
     def settings(self) -> Settings | None:
-        """Which model to ask; None without one. Raises Refusal where the configuration is wrong."""
+        """Which model to ask; None without one. Raises Refusal where the configuration is wrong, or where --max-cost
+        could not be kept."""
         if self.offline:
             return None
+        from ml_engineer.agent import prices
         from ml_engineer.agent.client import ConfigError, find_settings
 
         try:
-            return find_settings(self.model)
+            settings = find_settings(self.model)
         except ConfigError as error:
             raise Refusal(f"{error}; or use --offline, to work without a model") from error
+        if settings is not None and self.max_cost is not None and not prices.is_priced(settings.model):
+            known = f"the price of {settings.model} is not known (prices of {prices.dated()})"
+            raise Refusal(f"{known}, so --max-cost cannot be kept; give --max-turns instead")
+        return settings
 
     def caps(self) -> Caps:
         from ml_engineer.agent.budget import Caps

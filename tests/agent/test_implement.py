@@ -250,6 +250,17 @@ def test_a_budget_that_is_spent_while_planning_ends_with_a_message_and_can_be_re
     assert last["subtype"] == "error_max_turns"
 
 
+def test_a_cap_on_cost_that_could_not_be_kept_is_refused_before_anything_happens(
+    serve: Serve, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(script([OFF], {5: DONE}))
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+    with pytest.raises(Refusal, match=r"price of scripted is not known .* give --max-turns instead"):
+        implement._start(target, "Make it safe", "full", ModelChoice(model="scripted", max_cost="1"), None)
+    assert ModelChoice(model="claude-sonnet-5-5", max_cost="1").settings() is not None
+    assert (server.requests, git(target, "branch", "--list", "ml-engineer/*")) == ([], "")
+
+
 @pytest.mark.parametrize("error", [RuntimeError("a fault of ours"), Refusal("no place"), KeyboardInterrupt()])
 def test_the_stream_has_a_result_whatever_ends_it(
     error: BaseException, target: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
