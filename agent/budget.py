@@ -106,7 +106,7 @@ class Budget:
     def record(self, model: str, usage: dict[str, Any]) -> None:
         """Count a call that was made before this process began, as a resumed run does."""
         self._add(1, 0, Decimal(0))
-        self._count(model, Tokens.of(usage))
+        self._count(model, usage)
 
     def charge(self, usage: Usage, unknown: Decimal) -> None:
         """Count what was spent outside of this process, though it be past a cap. A cost that is not known is billed as
@@ -130,8 +130,8 @@ class Budget:
     def _root(self) -> Budget:
         return self if self.parent is None else self.parent._root()
 
-    def _count(self, model: str, tokens: Tokens) -> None:
-        cost = prices.cost(model, tokens)
+    def _count(self, model: str, usage: dict[str, Any]) -> None:
+        tokens, cost = Tokens.of(usage), prices.bill(model, usage)
         self._bill(1, tokens, cost)
         self._add(0, tokens.total, cost or Decimal(0))
 
@@ -270,4 +270,4 @@ class Call:
         self.answered = True
         tokens = Tokens.of(usage)
         self._budget._root()._learn(self._prompt_tokens, tokens)
-        self._budget._count(self._model, tokens)
+        self._budget._count(self._model, usage)

@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
+from ml_engineer.agent.listener import Listener
 from ml_engineer.agent.profiles import ANTHROPIC, COMPATIBLE, EFFORTS, PROFILES, Profile
+from ml_engineer.agent.stream import Assembler, BrokenAnswer, EventParser, TurnResult
 
 if TYPE_CHECKING:
     from anthropic import AsyncStream
 
-    from ml_engineer.agent.stream import TurnResult
     from ml_engineer.agent.transcript import Transcript
 
 DEFAULT_MODEL = "claude-sonnet-5-5"  # at api.anthropic.com; anywhere else the model must be named
@@ -132,6 +133,27 @@ class Client:
     settings: Settings
     options: dict[str, Any]
     takes_bytes: bool
+
+    async def answer(self, transcript: Transcript, head: dict[str, Any], notify: Listener) -> TurnResult:
+        """How a turn is sent: a request, and the whole of its answer. Raises one of `failures.expected_failures()`."""
+        stream = await self.send(transcript, head)
+        assembler = Assembler(notify)
+        try:
+            if self.settings.provider == "bedrock":  # frames of AWS, which the SDK takes apart
+                async for event in stream:
+                    if not isinstance(event, dict):
+                        raise BrokenAnswer("an event of the answer is no JSON object")
+                    assembler.take(event)
+            else:
+                parser = EventParser()
+                async for chunk in stream.response.aiter_bytes():
+                    for event in parser.feed(chunk):
+                        assembler.take(event)
+            result = assembler.finish()
+        finally:
+            await stream.close()
+        result.request_id = stream.response.headers.get("request-id")
+        return result
 
     async def send(self, transcript: Transcript, head: dict[str, Any]) -> AsyncStream[object]:
         """Send one request and give its answer as a stream of plain dicts. Raises what the SDK raises."""

@@ -10,6 +10,8 @@ from decimal import Decimal
 from importlib import resources
 from typing import Any
 
+BATCH_TIER = "batch"  # what the wire's usage says of a call of the Message Batches API
+BATCH_SHARE = Decimal("0.5")  # of the price, for such a call
 _MILLION = Decimal(1_000_000)
 _DATED_ID = re.compile(r"-20\d{6}$")
 
@@ -85,6 +87,12 @@ def cost(model: str, tokens: Tokens) -> Decimal | None:
     tier = next(one for one in tiers if tokens.prompt <= one.get("prompt_up_to", tokens.prompt))
     kinds = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
     return sum((Decimal(tier[kind]) * getattr(tokens, kind) for kind in kinds), Decimal(0)) / _MILLION
+
+
+def bill(model: str, usage: dict[str, Any]) -> Decimal | None:
+    """US dollars for one call as the server has counted it: half, where it was answered in a message batch."""
+    price = cost(model, Tokens.of(usage))
+    return price if price is None or usage.get("service_tier") != BATCH_TIER else price * BATCH_SHARE
 
 
 def _tiers(model: str) -> list[dict[str, Any]] | None:

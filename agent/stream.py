@@ -3,6 +3,7 @@
     parser.feed(chunk) -> events        server-sent events as plain dicts
     assembler.take(event)               put together; a listener hears of text and thinking as they come
     assembler.finish() -> TurnResult    or BrokenAnswer: nothing incomplete is ever handed on
+    whole(message) -> TurnResult        the same from an answer that came in one piece
 
 Servers that leave out `event:` lines, usage or `message_start` are understood; one that ends before `message_stop` is
 not believed.
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from ml_engineer.agent.listener import Listener
+from ml_engineer.agent.listener import Listener, silent
 
 Event = dict[str, Any]
 
@@ -231,3 +232,18 @@ class Assembler:
             details=self._details,
             malformed=self._malformed,
         )
+
+
+def whole(message: dict[str, Any]) -> TurnResult:
+    """The answer that is this message of the wire, by the same rules as a streamed one. Raises BrokenAnswer."""
+    assembler = Assembler(silent)
+    content = message.get("content")
+    if not isinstance(content, list):
+        raise BrokenAnswer("the answer has no content")
+    assembler.take({"type": "message_start", "message": message})
+    for index, block in enumerate(content):
+        assembler.take({"type": "content_block_start", "index": index, "content_block": block})
+        assembler.take({"type": "content_block_stop", "index": index})
+    assembler.take({"type": "message_delta", "delta": message})
+    assembler.take({"type": "message_stop"})
+    return assembler.finish()

@@ -18,7 +18,7 @@ from typing import Any
 from ml_engineer.agent.client import Client
 from ml_engineer.agent.failures import ModelError, diagnose, expected_failures
 from ml_engineer.agent.listener import Listener, silent
-from ml_engineer.agent.stream import Assembler, BrokenAnswer, EventParser, TurnResult
+from ml_engineer.agent.stream import TurnResult
 from ml_engineer.agent.transcript import Transcript
 
 
@@ -61,7 +61,7 @@ async def take_turn(
     failures = expected_failures()
     for attempt in count(1):
         try:
-            result = await _attempt(client, transcript, head, notify)
+            result = await client.answer(transcript, head, notify)
         except failures as error:
             failure = diagnose(error, client.settings)
             pause = patience.pause(failure, attempt)
@@ -80,24 +80,3 @@ def _given_up(failure: ModelError, attempt: int, patience: Patience) -> ModelErr
     if failure.retryable and failure.wait is not None and failure.wait > patience.honoured:
         note = f"; the server asks to wait {failure.wait:.0f} s, more than {patience.honoured:.0f} s: try again later"
     return ModelError(failure.kind, f"{failure}{note}", retryable=failure.retryable, status=failure.status)
-
-
-async def _attempt(client: Client, transcript: Transcript, head: dict[str, Any], notify: Listener) -> TurnResult:
-    stream = await client.send(transcript, head)
-    assembler = Assembler(notify)
-    try:
-        if client.settings.provider == "bedrock":  # frames of AWS, which the SDK takes apart
-            async for event in stream:
-                if not isinstance(event, dict):
-                    raise BrokenAnswer("an event of the answer is no JSON object")
-                assembler.take(event)
-        else:
-            parser = EventParser()
-            async for chunk in stream.response.aiter_bytes():
-                for event in parser.feed(chunk):
-                    assembler.take(event)
-        result = assembler.finish()
-    finally:
-        await stream.close()
-    result.request_id = stream.response.headers.get("request-id")
-    return result

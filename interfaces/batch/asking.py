@@ -1,6 +1,7 @@
 """A worker's way to the model: each call is admitted by the batch's governor, and it hears what came of it.
 
     async with governed(client, address) as client:      a client; `client.line.notify` is to hear of every turn
+    async with governed(client, address, owner) as …     one whose turns go by message batches, sent by the parent
 
 The client is asked like any other. Where the governor refuses, `BudgetSpent` ends the step, as its own budget would.
 """
@@ -16,7 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from ml_engineer.agent.budget import BudgetSpent
 from ml_engineer.agent.client import Client
-from ml_engineer.agent.failures import diagnose, expected_failures
+from ml_engineer.agent.failures import ModelError, diagnose, expected_failures
+from ml_engineer.agent.listener import Listener
+from ml_engineer.agent.stream import ErrorEvent, TurnResult, whole
+from ml_engineer.interfaces.batch.governor import LONGEST_LINE
 
 if TYPE_CHECKING:
     from anthropic import AsyncStream
@@ -41,21 +45,26 @@ class Line:
         while line := await self.reader.readline():
             said = json.loads(line)
             self._waiting.pop(said["n"]).set_result(said)
-        for waiting in self._waiting.values():
-            waiting.set_exception(BudgetSpent("time", "the batch has ended"))
+        # The batch is gone, and this process with it in a moment. Who waits goes on waiting: a step that ended now
+        # would be kept as one that the model did not finish.
 
     async def admit(self, agent: str, model: str, prompt: int, answer: int) -> None:
         """Wait until the call may leave. Raises BudgetSpent."""
         if agent in self._tickets:  # an answer of it broke off: nobody knows what that has cost
             self.say(agent, lost=True)
+        reply = await self.ask(model=model, prompt=prompt, answer=answer)
+        self._tickets[agent] = reply["go"]
+
+    async def ask(self, **what: Any) -> dict[str, Any]:
+        """The governor's reply. Raises BudgetSpent."""
         self._asked += 1
         number = self._asked
         self._waiting[number] = asyncio.get_running_loop().create_future()
-        self._write({"ask": number, "model": model, "prompt": prompt, "answer": answer})
+        self._write({"ask": number, **what})
         reply = await self._waiting[number]
         if "spent" in reply:
             raise BudgetSpent(reply["spent"], reply["message"])
-        self._tickets[agent] = reply["go"]
+        return reply
 
     def say(self, agent: str, **what: Any) -> None:
         """What came of the call that is in flight."""
@@ -80,8 +89,7 @@ class GovernedClient(Client):
 
     async def send(self, transcript: Transcript, head: dict[str, Any]) -> AsyncStream[object]:
         settings = self.settings
-        size = transcript.size + len(json.dumps(head))
-        await self.line.admit(transcript.name, settings.model, size // BYTES_A_TOKEN, settings.max_tokens)
+        await self.line.admit(transcript.name, settings.model, _prompt(transcript, head), settings.max_tokens)
         try:
             return await super().send(transcript, head)
         except expected_failures() as error:
@@ -93,14 +101,43 @@ class GovernedClient(Client):
             raise
 
 
+@dataclass(frozen=True)
+class BatchedClient(GovernedClient):
+    """A client whose turns the parent sends, in batches with those of others. `owner`: whose turns these are."""
+
+    owner: str
+
+    async def answer(self, transcript: Transcript, head: dict[str, Any], notify: Listener) -> TurnResult:
+        s = self.settings
+        request = transcript.body({key: value for key, value in head.items() if key != "stream"}, s.profile.mark)
+        reply = await self.line.ask(
+            model=s.model,
+            prompt=_prompt(transcript, head),
+            answer=s.max_tokens,
+            owner=f"{self.owner}/{transcript.name}",
+            request=request.decode(),
+        )
+        if "failed" in reply:
+            raise ModelError(reply["failed"], reply["message"])
+        if "error" in reply:
+            raise ErrorEvent(reply["kind"], reply["error"])
+        return whole(reply["message"])
+
+
+def _prompt(transcript: Transcript, head: dict[str, Any]) -> int:
+    """Tokens of a request, at most."""
+    return (transcript.size + len(json.dumps(head))) // BYTES_A_TOKEN
+
+
 @contextlib.asynccontextmanager
-async def governed(client: Client, address: str) -> AsyncIterator[GovernedClient]:
-    """The client under the governor that listens at `address`."""
-    reader, writer = await asyncio.open_unix_connection(address)
+async def governed(client: Client, address: str, owner: str | None = None) -> AsyncIterator[GovernedClient]:
+    """The client under the governor that listens at `address`; with an `owner`, its turns go by message batches."""
+    reader, writer = await asyncio.open_unix_connection(address, limit=LONGEST_LINE)
     line = Line(reader, writer)
     listening = asyncio.create_task(line.listen())
     try:
-        yield GovernedClient(client.sdk, client.settings, client.options, client.takes_bytes, line)
+        parts = (client.sdk, client.settings, client.options, client.takes_bytes, line)
+        yield GovernedClient(*parts) if owner is None else BatchedClient(*parts, owner)
     finally:
         listening.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -8,7 +8,7 @@ import datetime
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,10 @@ from typing import Any
 import click
 
 from ml_engineer.agent.budget import Caps
+from ml_engineer.agent.client import ConfigError, Settings, open_client
+from ml_engineer.agent.failures import ModelError
+from ml_engineer.agent.prices import BATCH_SHARE
+from ml_engineer.interfaces.batch.batches import Batches, NoBatches
 from ml_engineer.interfaces.batch.clone import Cache, trim
 from ml_engineer.interfaces.batch.cluster import ClusterEngine, ClusterError
 from ml_engineer.interfaces.batch.compare import CompareError, headline, read_earlier
@@ -37,6 +41,8 @@ from ml_engineer.report.text import one_line, plural
 PROJECTIONS: tuple[Format, ...] = ("md", "html", "sarif")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _WORST = 5
+TIMEOUT, PATIENT_TIMEOUT = 300.0, 7 * 86_400.0  # seconds
+MOST_IN_FLIGHT, WAITING = 64, 100_000_000  # repositories at once with --model-batches; bytes for one that waits
 
 
 class Bytes(click.ParamType[int]):
@@ -71,7 +77,11 @@ class Bytes(click.ParamType[int]):
     "--address", metavar="HOST:PORT", help="The head node of the Ray cluster; by default one on this machine."
 )
 @click.option("--workers", type=click.IntRange(1, 256), help="Repositories at once; by default one for each core.")
-@click.option("--timeout", type=click.FloatRange(1), default=300, show_default=True, help="Seconds for a repository.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(1),
+    help=f"Seconds for a repository; by default {TIMEOUT:.0f}, with --model-batches a week.",
+)
 @click.option("--memory", type=Bytes(), default="2G", show_default=True, help="Memory for a repository.")
 @click.option("--attempts", type=click.IntRange(1, 10), default=2, show_default=True, help="At a repository.")
 @click.option("--cache", type=click.Path(path_type=Path, file_okay=False), help="Where clones are kept.")
@@ -91,6 +101,7 @@ class Bytes(click.ParamType[int]):
     help="Say what is new, fixed and moved since the batch in the folder OLD.",
 )
 @click.option("--offline", is_flag=True, help="Use no model, also where a key is configured.")
+@click.option("--model-batches", is_flag=True, help="Ask by message batches: half the price, and hours of patience.")
 @model_options
 def batch(sources: tuple[str, ...], out: Path, resume: bool, **options: Any) -> None:
     """Review many repositories into the folder --out.
@@ -113,6 +124,11 @@ def batch(sources: tuple[str, ...], out: Path, resume: bool, **options: Any) -> 
     settings = choice.settings()
     if settings is not None and options["engine"] == "ray":
         raise Refusal("a model is asked by --engine local only; add --offline for a batch on a cluster")
+    if options["model_batches"]:
+        if settings is None:
+            raise Refusal("--model-batches is for a batch with a model: set a key, or leave it out")
+        if settings.provider != "anthropic":
+            raise Refusal(f"there are no message batches at {settings.provider}; leave out --model-batches")
     if options["address"] and options["engine"] != "ray":
         raise Refusal("--address is that of a Ray cluster; add --engine ray")
     if not found and not resume:
@@ -130,8 +146,8 @@ def batch(sources: tuple[str, ...], out: Path, resume: bool, **options: Any) -> 
                 index.retry()
             if options["refresh"]:
                 index.refresh()
-            summary = _work(index, outputs, options, against, choice.caps(), settings.model if settings else None)
-    except (IndexRefused, ClusterError) as error:
+            summary = _work(index, outputs, options, against, choice.caps(), settings)
+    except (IndexRefused, ClusterError, ConfigError, NoBatches, ModelError) as error:
         raise Refusal(str(error)) from error
     except OSError as error:
         raise Refusal(f"{out} cannot be written ({error}); what was done is kept, the same command goes on") from error
@@ -156,7 +172,7 @@ def _against(out: Path, options: dict[str, Any]) -> Against:
 
 
 def _work(
-    index: Index, outputs: Outputs, options: dict[str, Any], against: Against, caps: Caps, model: str | None
+    index: Index, outputs: Outputs, options: dict[str, Any], against: Against, caps: Caps, settings: Settings | None
 ) -> Summary:
     """Do what is waiting, and write what came out also where that was cut off."""
     total = len(index.waiting())
@@ -164,12 +180,13 @@ def _work(
         cache=Cache(options["cache"] or _cache_folder(), options["max_cache"], options["max_repository"]),
         formats=_formats(options["formats"]),
         attempts=options["attempts"],
-        model=model,
+        model=settings.model if settings else None,
+        batched=options["model_batches"],
     )
     try:
         if total:
             with watching(total) as watch:
-                asyncio.run(_run(index, outputs, plan, watch, caps, options))
+                asyncio.run(_run(index, outputs, plan, watch, caps, settings, options))
     except KeyboardInterrupt:
         outputs.conclude(index, against)
         click.echo("The same command goes on where this was interrupted.", err=True)
@@ -177,11 +194,21 @@ def _work(
     return outputs.conclude(index, against)
 
 
-async def _run(index: Index, outputs: Outputs, plan: Plan, watch: Watch, caps: Caps, options: dict[str, Any]) -> None:
+async def _run(
+    index: Index,
+    outputs: Outputs,
+    plan: Plan,
+    watch: Watch,
+    caps: Caps,
+    settings: Settings | None,
+    options: dict[str, Any],
+) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        if plan.model is not None:
+        if settings is not None:
             cost, turns = index.spent()
             governor = Governor(caps, Account(cost, turns, index.keep_spent))
+            if plan.batched:
+                await stack.enter_async_context(_batched(governor, index, settings))
             plan = replace(plan, governor=governor, address=await stack.enter_async_context(governor.serving()))
         engine = await stack.enter_async_context(_engine(options, plan))
         await conduct(index, outputs, engine, plan, watch)
@@ -192,12 +219,32 @@ async def _run(index: Index, outputs: Outputs, plan: Plan, watch: Watch, caps: C
 
 
 def _engine(options: dict[str, Any], plan: Plan) -> contextlib.AbstractAsyncContextManager[Engine]:
-    limits = {"memory": options["memory"], "seconds": options["timeout"]}
+    limits = {
+        "memory": options["memory"],
+        "seconds": options["timeout"] or (PATIENT_TIMEOUT if plan.batched else TIMEOUT),
+    }
     if options["engine"] == "ray":
         return ClusterEngine(options["address"], **limits)
-    return Pool(
-        options["workers"] or len(os.sched_getaffinity(0)), **limits, warm=WARM if plan.model is None else WARM_MODEL
-    )
+    workers = options["workers"] or (in_flight() if plan.batched else len(os.sched_getaffinity(0)))
+    return Pool(workers, **limits, warm=WARM if plan.model is None else WARM_MODEL)
+
+
+@contextlib.asynccontextmanager
+async def _batched(governor: Governor, index: Index, settings: Settings) -> AsyncIterator[None]:
+    """The governor sends what workers ask in message batches."""
+    client = open_client(settings)
+    try:
+        async with Batches(client, governor, index).open() as batches:
+            governor.share, governor.batches = BATCH_SHARE, batches.answer
+            yield
+    finally:
+        await client.close()
+
+
+def in_flight() -> int:
+    """Repositories at once where nearly all of them wait for a message batch: as many as half of the memory holds."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(len(os.sched_getaffinity(0)), min(MOST_IN_FLIGHT, memory // 2 // WAITING))
 
 
 def _cache_folder() -> Path:

@@ -39,6 +39,7 @@ class Plan:
     pause: float = 2.0
     work: Work = review_unit
     model: str | None = None
+    batched: bool = False  # its turns go by message batches
     governor: Governor | None = None  # of the calls to the model
     address: str = ""  # where it listens
 
@@ -135,10 +136,11 @@ async def _attempt(
     return plan.pause * 2**job.attempts, Job(job.source, job.attempts + 1, job.known)
 
 
-def _asking(outputs: Outputs, plan: Plan, job: Job) -> dict[str, str] | None:
+def _asking(outputs: Outputs, plan: Plan, job: Job) -> dict[str, Any] | None:
     if plan.model is None:
         return None
-    return {"model": plan.model, "governor": plan.address, "folder": str(outputs.run_folder(job.folder).absolute())}
+    folder = str(outputs.run_folder(job.folder).absolute())
+    return {"model": plan.model, "governor": plan.address, "folder": folder, "batched": plan.batched}
 
 
 def _keep(index: Index, outputs: Outputs, job: Job, product: dict[str, Any], seconds: float) -> str:

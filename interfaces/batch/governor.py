@@ -5,6 +5,7 @@
 A worker asks before each call and says afterwards what came of it. A line of JSON each way:
 
     {"ask": n, "model": …, "prompt": tokens, "answer": tokens}    → {"n": n, "go": ticket} or {"n": n, "spent": what, …}
+    {"ask": n, …, "owner": …, "request": "…"}                     → {"n": n, "message": {…}} or an error (batches.py)
     {"ticket": …, "usage": {…}}  {"ticket": …, "refused": seconds or null}                   no answer
 
 **Cost.** A call in flight is held at the most it can cost. What would not fit beside that waits until another call has
@@ -23,7 +24,7 @@ import contextlib
 import json
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -36,7 +37,10 @@ from ml_engineer.agent.prices import Tokens
 WIDER, NARROWER = 1.10, 0.97  # of the gap, at a refusal and at an answer: in balance where one in four is refused
 FIRST_GAP = 0.02  # seconds, at the first refusal
 LONGEST_GAP = 5.0
+LONGEST_LINE = 1 << 26  # bytes, of a whole request
 UNTOLD_WAIT = 1.0  # seconds, where a refusal names none
+
+Post = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 @dataclass
@@ -81,6 +85,8 @@ class Governor:
     caps: Caps
     account: Account = field(default_factory=Account)
     pace: Pace = field(default_factory=Pace)
+    share: Decimal = Decimal(1)  # of the price that is paid
+    batches: Post | None = None  # answers calls that come with their request
     exhausted: str | None = None  # why no more calls are allowed
     refusals: int = 0
     _held: dict[int, Decimal] = field(default_factory=dict)
@@ -91,6 +97,16 @@ class Governor:
 
     async def admit(self, model: str, prompt: int, answer: int) -> int:
         """A ticket for one call of so many tokens at most, when it may leave. Raises BudgetSpent."""
+        ticket = await self.hold(model, prompt, answer)
+        try:
+            await self._leave()
+        except BaseException:
+            await self.settle(ticket, cost=Decimal(0), answered=False)
+            raise
+        return ticket
+
+    async def hold(self, model: str, prompt: int, answer: int) -> int:
+        """A ticket for one call when the budget has room for it. Raises BudgetSpent."""
         most = self._most(model, prompt, answer)
         async with self._ended:
             while not self._fits(most):
@@ -103,16 +119,22 @@ class Governor:
             self._held[ticket] = most
             self.account.turns += 1
             self._keep()
-        try:
-            await self._leave()
-        except BaseException:
-            await self.settle(ticket, cost=Decimal(0), answered=False)
-            raise
         return ticket
+
+    def held(self, ticket: int) -> Decimal:
+        """The most that a call in flight can cost."""
+        return self._held[ticket]
+
+    def take_up(self, most: Decimal) -> int:
+        """A ticket for a call that an earlier process has sent; the account has it at its most already."""
+        self.account.cost -= most
+        self._tickets += 1
+        self._held[self._tickets] = most
+        return self._tickets
 
     async def answered(self, ticket: int, model: str, usage: dict[str, Any]) -> None:
         self.pace.answered()
-        cost = prices.cost(model, Tokens.of(usage))
+        cost = prices.bill(model, usage)
         await self.settle(ticket, cost=cost if cost is not None else self._held.get(ticket, Decimal(0)))
 
     async def refused(self, ticket: int, wait: float | None) -> None:
@@ -145,7 +167,7 @@ class Governor:
         cost = prices.cost(model, dearest)
         if cost is None and self.caps.cost is not None:
             raise BudgetSpent("price", f"the price of {model} is not known, so a cap on cost cannot be kept")
-        return cost or Decimal(0)
+        return (cost or Decimal(0)) * self.share
 
     def _fits(self, most: Decimal) -> bool:
         if self.caps.turns is not None and self.account.turns >= self.caps.turns:
@@ -180,7 +202,7 @@ class Governor:
                 workers[task] = writer
                 task.add_done_callback(workers.pop)
 
-            server = await asyncio.start_unix_server(connected, str(path))
+            server = await asyncio.start_unix_server(connected, str(path), limit=LONGEST_LINE)
             try:
                 yield str(path)
             finally:
@@ -214,12 +236,14 @@ class Governor:
 
     async def _answer(self, said: dict[str, Any], tickets: dict[int, str], writer: asyncio.StreamWriter) -> None:
         try:
-            ticket = await self.admit(said["model"], said["prompt"], said["answer"])
+            if "request" in said and self.batches is not None:
+                reply = await self.batches(said)
+            else:
+                ticket = await self.admit(said["model"], said["prompt"], said["answer"])
+                tickets[ticket] = said["model"]
+                reply = {"go": ticket}
         except BudgetSpent as spent:
-            reply: dict[str, Any] = {"spent": spent.what, "message": str(spent)}
-        else:
-            tickets[ticket] = said["model"]
-            reply = {"go": ticket}
+            reply = {"spent": spent.what, "message": str(spent)}
         writer.write(json.dumps({"n": said["ask"], **reply}).encode() + b"\n")
         with contextlib.suppress(ConnectionError):
             await writer.drain()

@@ -213,6 +213,28 @@ class Index:
         with self._db:
             self._db.execute("INSERT OR REPLACE INTO account VALUES (1, ?, ?)", (str(cost), turns))
 
+    # --- calls of a model in message batches ----------------------------------------------------------------------
+
+    def call(self, key: str) -> tuple[str, Decimal] | None:
+        """The message batch that has this call, and what of it is not settled (US dollars)."""
+        found = self._db.execute("SELECT batch, held FROM calls WHERE key = ?", (key,)).fetchone()
+        return (found[0], Decimal(found[1])) if found else None
+
+    def keep_calls(self, batch: str, held: dict[str, Decimal]) -> None:
+        """These calls were sent in one message batch."""
+        rows = [(key, batch, str(most)) for key, most in held.items()]
+        with self._db:
+            self._db.executemany("INSERT OR REPLACE INTO calls VALUES (?, ?, ?)", rows)
+
+    def settle_call(self, key: str) -> None:
+        with self._db:
+            self._db.execute("UPDATE calls SET held = '0' WHERE key = ?", (key,))
+
+    def forget_call(self, key: str) -> None:
+        """It has no answer in its batch: who asks again needs another."""
+        with self._db:
+            self._db.execute("DELETE FROM calls WHERE key = ?", (key,))
+
     # --- what came out --------------------------------------------------------------------------------------------
 
     def rows(self) -> list[Row]:
@@ -252,5 +274,6 @@ def _connect(path: Path) -> sqlite3.Connection:
     with database:
         database.execute(_TABLE)
         database.execute("CREATE TABLE IF NOT EXISTS account (id INTEGER PRIMARY KEY, cost TEXT, turns INTEGER)")
+        database.execute("CREATE TABLE IF NOT EXISTS calls (key TEXT PRIMARY KEY, batch TEXT, held TEXT)")
         database.execute(f"PRAGMA user_version = {VERSION}")
     return database

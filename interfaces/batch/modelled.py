@@ -28,11 +28,12 @@ from ml_engineer.report.schema import Report
 
 @dataclass(frozen=True)
 class Asking:
-    """Which model, where its governor listens, and the folder of the run."""
+    """Which model, where its governor listens, the folder of the run, and whether turns go by message batches."""
 
     model: str
     governor: str
     folder: str
+    batched: bool
 
     def record(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -58,7 +59,8 @@ async def _review(root: Path, assessment: Assessment, asking: Asking, run_id: st
 
     context = Context(run=run, root=root, survey=survey)
     try:
-        async with governed(plain, asking.governor) as client:
+        owner = Path(asking.folder).name if asking.batched else None
+        async with governed(plain, asking.governor, owner) as client:
             log = logged(run.event)
 
             def hear(kind: str, /, **data: Any) -> None:

@@ -54,6 +54,19 @@ def test_a_model_without_a_price_is_unpriced(model: str) -> None:
     assert prices.cost(model, Tokens(input=1)) is None
 
 
+def test_what_was_answered_in_a_message_batch_costs_half() -> None:
+    usage = {"input_tokens": 1_000, "output_tokens": 100}
+    full = prices.bill("claude-sonnet-5-5", usage)
+    assert full == prices.cost("claude-sonnet-5-5", Tokens.of(usage))
+    assert full is not None
+    assert prices.bill("claude-sonnet-5-5", usage | {"service_tier": "batch"}) == full / 2
+    assert prices.bill("nameless", usage | {"service_tier": "batch"}) is None
+    budget = Budget()
+    with budget.call("claude-sonnet-5-5", 1_000) as call:
+        call.spent(usage | {"service_tier": "batch"})
+    assert budget.usage().cost_usd == float(full / 2)
+
+
 def test_an_id_with_a_date_has_the_price_of_the_model() -> None:
     assert prices.cost("claude-opus-5-5-20261001", Tokens(input=11, output=22)) == Decimal("0.000484")
 

@@ -173,6 +173,28 @@ def test_what_the_server_allows_is_used(rate: float, burst: float) -> None:
     assert done >= 0.8 * allowed  # 0.95 and more on a quiet machine
 
 
+def test_a_batch_that_is_gone_ends_no_step() -> None:
+    """A worker outlives its batch by a moment: what it wrote down then would be true for good."""
+
+    async def work() -> None:
+        governor = Governor(Caps())
+        governor.pace.refused(60.0, time.monotonic())
+        async with governor.serving() as address:
+            reader, writer = await asyncio.open_unix_connection(address)
+            line = Line(reader, writer)
+            listening = asyncio.create_task(line.listen())
+            asking = asyncio.create_task(line.admit("a", MODEL, 1, 1))
+            while not governor._held:
+                await asyncio.sleep(0.01)
+        await listening
+        await asyncio.sleep(0.05)
+        assert not asking.done()
+        asking.cancel()
+        writer.close()
+
+    run(work)
+
+
 def test_over_the_socket() -> None:
     async def work() -> Governor:
         governor = Governor(Caps(cost=CALL * 3))

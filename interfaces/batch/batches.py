@@ -1,0 +1,257 @@
+"""Turns of many repositories through the Message Batches API: half the price, for who can wait.
+
+    async with Batches(client, governor, index).open() as batches:      governor.batches = batches.answer
+    reply = await batches.answer({"model", "prompt", "answer", "owner", "request"})
+
+What workers ask within a short while is created as one message batch. It is looked at with growing pauses until it has
+ended, then each call gets its own result. A call is known by a digest of its owner and its request, which an agent that
+goes on repeats byte by byte, and the index keeps which batch has it: after a kill the answers of a batch that was
+created are picked up, not paid again. Only a kill between a creation and its entry in the index loses that batch; its
+calls count as their most then. A worker that dies does not end its call.
+
+Replies: `{"message"}`; `{"error", "kind"}`, this call has no answer and may be sent again; `{"failed", "message"}`, the
+server gives no answers to anybody, and trying has been done here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import count
+from typing import Any, Self
+
+from ml_engineer.agent import prices
+from ml_engineer.agent.client import Client
+from ml_engineer.agent.failures import ModelError, diagnose, expected_failures
+from ml_engineer.agent.turn import Patience
+from ml_engineer.interfaces.batch.governor import Governor
+from ml_engineer.interfaces.batch.index import Index
+
+PATH = "/v1/messages/batches"
+QUIET = 1.0  # seconds without a further call, after which a batch is created
+LONGEST = 10.0  # seconds, from the first call of a batch to its creation
+MOST_CALLS, MOST_BYTES = 10_000, 100_000_000  # of one batch; the service takes ten times and twice as much
+FIRST_LOOK, SLOWER, LAST_LOOK = 1.0, 1.3, 60.0  # seconds between two looks at a batch
+_NO_BATCHES = frozenset({404, 405, 501})
+
+Result = dict[str, Any]
+
+
+class NoBatches(Exception):
+    """The server has no message batches. The message says what to do."""
+
+
+@dataclass
+class _Collected:
+    """Calls that will be one batch: each with its request and the most that it can cost."""
+
+    created: asyncio.Future[str]
+    calls: dict[str, tuple[str, Decimal]] = field(default_factory=dict)
+    size: int = 0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.calls) >= MOST_CALLS or self.size >= MOST_BYTES
+
+
+@dataclass
+class Batches:
+    """See the module."""
+
+    client: Client
+    governor: Governor
+    index: Index
+    patience: Patience = field(default_factory=Patience)
+    created: int = 0  # batches, by this process
+    _collected: _Collected | None = None
+    _calls: dict[str, asyncio.Task[dict[str, Any]]] = field(default_factory=dict)  # by key, while they are under way
+    _results: dict[str, asyncio.Task[dict[str, Result]]] = field(
+        default_factory=dict
+    )  # by batch, while it is waited for
+    _creating: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[Self]:
+        """Raises NoBatches where the server has none, ModelError where it cannot be asked."""
+        try:
+            await self._ask(lambda: self.client.sdk.get(f"{PATH}?limit=1", cast_to=object))
+        except ModelError as error:
+            if error.status in _NO_BATCHES:
+                place = self.client.settings.place
+                raise NoBatches(f"{place} has no Message Batches API; leave out --model-batches") from error
+            raise
+        try:
+            yield self
+        finally:
+            tasks = [*self._calls.values(), *self._results.values(), *self._creating]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def answer(self, said: dict[str, Any]) -> dict[str, Any]:
+        """The reply to one call. Raises BudgetSpent. Who asks the same while it is under way gets the same reply."""
+        key = hashlib.sha256(f"{said['owner']}\n{said['request']}".encode()).hexdigest()
+        task = self._calls.get(key)
+        if task is None:
+            task = self._calls[key] = asyncio.create_task(self._call(key, said))
+            task.add_done_callback(lambda _: self._calls.pop(key))
+        return await asyncio.shield(task)
+
+    # --- one call -------------------------------------------------------------------------------------------------
+
+    async def _call(self, key: str, said: dict[str, Any]) -> dict[str, Any]:
+        known = self.index.call(key)
+        if known is not None:
+            batch, ticket = known[0], self.governor.take_up(known[1])
+        else:
+            ticket = await self.governor.hold(said["model"], said["prompt"], said["answer"])
+            try:
+                batch = await self._sent(key, said["request"], self.governor.held(ticket))
+            except ModelError as error:
+                free = error.status is not None  # refused; of a request without any answer nobody knows
+                await self.governor.settle(ticket, cost=Decimal(0) if free else None, answered=False)
+                return {"failed": error.kind, "message": str(error)}
+        try:
+            result = (await self._waited(batch)).get(key, {"type": "missing"})
+        except ModelError as error:
+            return await self._unheard(key, ticket, error)
+        return await self._settled(key, ticket, said["model"], result)
+
+    async def _settled(self, key: str, ticket: int, model: str, result: Result) -> dict[str, Any]:
+        """The index is written before the account: a kill between both may count too much, never too little."""
+        if result["type"] == "succeeded":
+            message = result["message"]
+            usage = message["usage"] = (message.get("usage") or {}) | {"service_tier": prices.BATCH_TIER}
+            if self.governor.held(ticket):
+                self.index.settle_call(key)
+                await self.governor.answered(ticket, model, usage)
+            else:  # an earlier process has paid it, and its worker had no time to write it down
+                await self.governor.settle(ticket, cost=Decimal(0))
+            return {"message": message}
+        self.index.forget_call(key)
+        await self.governor.settle(ticket, cost=Decimal(0), answered=False)  # only answers are billed
+        error: dict[str, Any] = result.get("error") or {}
+        error = error.get("error", error)
+        return {
+            "error": error.get("message") or f"the call was {result['type']} in its batch",
+            "kind": error.get("type"),
+        }
+
+    async def _unheard(self, key: str, ticket: int, error: ModelError) -> dict[str, Any]:
+        """The batch's results cannot be had: for good where the server has forgotten it, else by a later run."""
+        if error.status == 404:
+            self.index.forget_call(key)
+            await self.governor.settle(ticket, cost=None)
+            return {"error": "its message batch is no longer at the server", "kind": None}
+        self.index.settle_call(key)
+        await self.governor.settle(ticket, cost=None)
+        return {"failed": error.kind, "message": str(error)}
+
+    # --- creation -------------------------------------------------------------------------------------------------
+
+    async def _sent(self, key: str, request: str, most: Decimal) -> str:
+        """The id of the batch that this call went with."""
+        collected = self._collected
+        if collected is None or collected.is_full:
+            collected = self._collected = _Collected(asyncio.get_running_loop().create_future())
+            task = asyncio.create_task(self._create(collected))
+            self._creating.add(task)
+            task.add_done_callback(self._creating.discard)
+        collected.calls[key] = (request, most)
+        collected.size += len(request)
+        collected.changed.set()
+        return await asyncio.shield(collected.created)
+
+    async def _create(self, collected: _Collected) -> None:
+        """Wait for further calls, then create the batch of all."""
+        loop = asyncio.get_running_loop()
+        last = loop.time() + LONGEST
+        with contextlib.suppress(TimeoutError):
+            while not collected.is_full:
+                collected.changed.clear()
+                async with asyncio.timeout(min(QUIET, last - loop.time())):
+                    await collected.changed.wait()
+        if self._collected is collected:
+            self._collected = None
+        entries = [f'{{"custom_id":"{key}","params":{request}}}' for key, (request, _) in collected.calls.items()]
+        body = f'{{"requests":[{",".join(entries)}]}}'.encode()
+        try:
+            made = await self._ask(
+                lambda: self.client.sdk.post(PATH, content=body, options=self.client.options, cast_to=object)
+            )
+            with self._understood():
+                batch = str(made["id"])
+        except ModelError as error:
+            collected.created.set_exception(error)
+            return
+        self.index.keep_calls(batch, {key: most for key, (_, most) in collected.calls.items()})
+        self.created += 1
+        collected.created.set_result(batch)
+
+    # --- results --------------------------------------------------------------------------------------------------
+
+    async def _waited(self, batch: str) -> dict[str, Result]:
+        """The results of a batch by key. All its calls wait for the same."""
+        task = self._results.get(batch)
+        if task is None:
+            task = self._results[batch] = asyncio.create_task(self._fetch(batch))
+            task.add_done_callback(lambda _: self._results.pop(batch))
+        return await asyncio.shield(task)
+
+    async def _fetch(self, batch: str) -> dict[str, Result]:
+        pause = FIRST_LOOK
+        while True:
+            seen = await self._ask(lambda: self.client.sdk.get(f"{PATH}/{batch}", cast_to=object))
+            with self._understood():
+                ended = seen["processing_status"] == "ended"
+            if ended:
+                break
+            await asyncio.sleep(pause)
+            pause = min(LAST_LOOK, pause * SLOWER)
+        text = await self._ask(lambda: self.client.sdk.get(f"{PATH}/{batch}/results", cast_to=str))
+        with self._understood():
+            return _results(text)
+
+    @contextlib.contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Around what takes an answer apart: one of another form is a ModelError."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError) as error:
+            place = self.client.settings.place
+            raise ModelError(
+                "broken answer", f"{place} speaks of message batches in another form: {error!r}"
+            ) from error
+
+    async def _ask(self, send: Callable[[], Awaitable[Any]]) -> Any:
+        """What the server says, tried again where that is safe. Raises ModelError."""
+        failures = expected_failures()
+        for attempt in count(1):
+            try:
+                return await send()
+            except failures as error:
+                failure = diagnose(error, self.client.settings)
+                pause = self.patience.pause(failure, attempt)
+                if pause is None:
+                    raise failure from error
+            await asyncio.sleep(pause)
+        raise AssertionError("itertools.count has no end")
+
+
+def _results(text: str) -> dict[str, Result]:
+    """Results by key, from lines of JSON in any order. KeyError, TypeError or ValueError: they are none."""
+    found: dict[str, Result] = {}
+    for line in text.splitlines():
+        if line.strip():
+            entry = json.loads(line)
+            result = entry["result"]
+            found[entry["custom_id"]] = {"type": str(result["type"]), **result}
+            if result["type"] == "succeeded" and not isinstance(result["message"], dict):
+                raise TypeError("a message that is no object")
+    return found
