@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -56,29 +57,31 @@ def test_the_run_s_folder_is_outside_of_the_target_and_the_target_is_untouched(r
 NODES = ["survey.json", "step-01.json", "step-02.json", "step-07.json", "draft.json", "checked.json"]
 
 
-@pytest.mark.parametrize("artefact", NODES)
-def test_a_run_killed_at_any_node_is_resumed_to_the_same_report(run, environment, prototype, home, artefact):
+def test_a_run_killed_at_any_node_is_resumed_to_the_same_report(run, environment, prototype, home):
     whole = run("review", prototype, "--format", "json").stdout
     run("runs", "discard", only_run(home).name)
-    # Killed by the interpreter itself at the moment the artefact is about to be put in its place.
-    killer = (
-        "import os, signal, sys\nreal = os.replace\n"
-        f"def replace(a, b, **k):\n    if str(b).endswith({artefact!r}): os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return real(a, b, **k)\nos.replace = replace\n"
-        "sys.argv = ['ml-engineer', 'review', sys.argv[1], '--format', 'json']\n"
-        "from ml_engineer.interfaces.main import main\nmain()\n"
-    )
-    python = Path(SCRIPT).parent / "python"
-    killed = subprocess.run(
-        [python, "-c", killer, prototype], env=environment, capture_output=True, timeout=120, check=False
-    )
-    assert killed.returncode == -signal.SIGKILL
-    run_id = only_run(home).name
-    assert run("runs", "list").stdout.split()[1] == "interrupted"
-    assert run("runs", "report", run_id).returncode == 2
-    resumed = run("runs", "resume", run_id, "--format", "json")
-    assert resumed.returncode == 0, resumed.stderr
-    assert without_times(resumed.stdout) == without_times(whole)
+    for artefact in NODES:
+        # Killed by the interpreter itself at the moment the artefact is about to be put in its place.
+        killer = (
+            "import os, signal, sys\nreal = os.replace\n"
+            f"def replace(a, b, **k):\n    if str(b).endswith({artefact!r}): os.kill(os.getpid(), signal.SIGKILL)\n"
+            "    return real(a, b, **k)\nos.replace = replace\n"
+            "sys.argv = ['ml-engineer', 'review', sys.argv[1], '--format', 'json']\n"
+            "from ml_engineer.interfaces.main import main\nmain()\n"
+        )
+        python = Path(SCRIPT).parent / "python"
+        killed = subprocess.run(
+            [python, "-c", killer, prototype], env=environment, capture_output=True, timeout=120, check=False
+        )
+        assert killed.returncode == -signal.SIGKILL, artefact
+        run_id = only_run(home).name
+        if artefact == NODES[0]:
+            assert run("runs", "list").stdout.split()[1] == "interrupted"
+            assert run("runs", "report", run_id).returncode == 2
+        resumed = run("runs", "resume", run_id, "--format", "json")
+        assert resumed.returncode == 0, f"{artefact}: {resumed.stderr}"
+        assert without_times(resumed.stdout) == without_times(whole), artefact
+        shutil.rmtree(home / "runs" / run_id)
 
 
 def test_ctrl_c_ends_with_130_and_the_run_can_be_resumed(environment, prototype, home, run):
@@ -132,8 +135,9 @@ def test_a_full_disk_in_the_middle_of_the_run_loses_nothing_but_the_run(run, env
     full = (
         "import errno, os, sys\nreal = os.fsync\n"
         "import ml_engineer.report.atomic as atomic\n"
-        "def write(path, data):\n    if 'step' in str(path): raise OSError(errno.ENOSPC, 'No space left on device')\n"
-        "    return real_write(path, data)\nreal_write = atomic.write_atomic\natomic.write_atomic = write\n"
+        "def write(path, data, **more):\n"
+        "    if 'step' in str(path): raise OSError(errno.ENOSPC, 'No space left on device')\n"
+        "    return real_write(path, data, **more)\nreal_write = atomic.write_atomic\natomic.write_atomic = write\n"
         "sys.argv = ['ml-engineer', 'review', sys.argv[1], '--format', 'json']\n"
         "from ml_engineer.interfaces.main import main\nmain()\n"
     )
