@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from ml_engineer.interfaces.batch.summary import Summary
 from ml_engineer.interfaces.serve import results
 from ml_engineer.report.schema import Report
 
@@ -163,6 +164,7 @@ OUTPUTS: dict[str, tuple[str, Any]] = {
     "rules": ("`ml-engineer rules --json`, the MCP resources rules://all and rule://ID", results.RuleList),
     "peers": ("`ml-engineer peers --json`", Peers),
     "runs": ("each line of `ml-engineer runs list --json`", RunLine),
+    "batch-summary": ("summary.json of `ml-engineer batch`", Summary),
     "mcp-runs": ("the MCP resource runs://all", results.RunList),
     "mcp-review_repository": ("result of the MCP tool review_repository", results.ReviewResult),
     "mcp-list_findings": ("result of the MCP tool list_findings", results.FindingList),

@@ -65,6 +65,11 @@ def test_reports_and_lists_keep_to_their_schemas(run: Run, prototype: Path) -> N
     validator("runs").validate(json.loads(lines[0]))
 
 
+def test_the_summary_of_a_batch_keeps_to_its_schema(run: Run, prototype: Path, tmp_path: Path) -> None:
+    assert run("batch", prototype, "--out", tmp_path / "out").returncode == 0
+    validator("batch-summary").validate(json.loads((tmp_path / "out/summary.json").read_text()))
+
+
 def test_measurements_keep_to_their_schema_also_when_there_are_none(run: Run, prototype: Path) -> None:
     for command, code in (("echo done", 0), ("exit 3", 2)):
         done = run("measure", "training", prototype, "--command", command, "--format", "json")
