@@ -32,6 +32,7 @@ docs: $(STAMP)  ## renew what is generated from the code
 	$(BIN)/python -m ml_engineer.assessment.rules_index
 	$(BIN)/ml-engineer rules --markdown > docs/rules.md
 	$(BIN)/python -m ml_engineer.interfaces.schemas
+	$(BIN)/python -m ml_engineer.interfaces.terminal.commands > docs/chat.md
 
 lock:  ## renew requirements.lock (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet --upgrade --output-file requirements.lock
