@@ -219,6 +219,21 @@ class Service:
         except Refusal as error:
             raise Refused(error.message) from error
 
+    def _making_room(self, caller: Caller) -> Caller:
+        """The caller, for whose answers others do not have to wait."""
+        ask = caller.ask
+        if ask is None:
+            return caller
+
+        async def put(question: str) -> bool:
+            self._heavy.release()
+            try:
+                return await ask(question)
+            finally:
+                await self._heavy.acquire()
+
+        return replace(caller, ask=put)
+
     async def implement(self, path: str, task: str, caller: Caller = NOBODY) -> Report:
         """Carry out `task` on a branch of its own; the human behind the client approves the plan in mode `ask`."""
         self.policy.require("implement")
@@ -235,7 +250,7 @@ class Service:
         assert self.policy.mode in MODES, "read-only was refused above"
         home = asyncio.get_running_loop()
         async with self._heavy:
-            return await aside(lambda: self._implement(root, task, caller, home))
+            return await aside(lambda: self._implement(root, task, self._making_room(caller), home))
 
     async def _implement(self, root: Path, task: str, caller: Caller, home: asyncio.AbstractEventLoop) -> Report:
         try:
@@ -303,7 +318,7 @@ class Service:
         home = asyncio.get_running_loop()
         async with self._heavy:
             caller.progress(0, 1, f"measuring: {options.get('label', '')}")
-            return await aside(lambda: self._measure(root, tool, options, caller, home, network))
+            return await aside(lambda: self._measure(root, tool, options, self._making_room(caller), home, network))
 
     async def _measure(
         self,

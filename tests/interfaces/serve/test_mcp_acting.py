@@ -17,6 +17,7 @@ import pytest
 from mcp import Client, MCPError
 
 from ml_engineer.agent.runs import Run, list_folders
+from ml_engineer.interfaces.serve.service import HEAVY
 from tests.interfaces.serve.test_mcp import call, refusal
 from tests.interfaces.test_schemas import validator
 from tests.support.mcp_server import HttpServer, Human, http_client, http_server, until
@@ -303,14 +304,15 @@ def test_a_measurement_in_full_asks_nobody_and_needs_one_kind(acting: Open) -> N
 
 
 def test_a_question_that_is_never_answered_holds_nobody_up(acting: Open) -> None:
-    """A client since 2026-07-28 that does not come back."""
+    """A client since 2026-07-28 that does not come back, as often as there are places."""
     one = acting("ask")
     arguments = {"path": one.target.name, "training": TRAINING}
 
     async def session() -> None:
         async with one.client(Human()) as client:
-            asked = await client.session.call_tool("measure", arguments, allow_input_required=True)
-            assert asked.result_type == "input_required"
+            for _ in range(HEAVY):
+                asked = await client.session.call_tool("measure", arguments, allow_input_required=True)
+                assert asked.result_type == "input_required"
             forged = client.session.call_tool("measure", arguments, request_state="x", allow_input_required=True)
             with pytest.raises(MCPError):
                 await forged
