@@ -23,12 +23,13 @@ from ml_engineer.agent import handoffs, synthesise
 from ml_engineer.agent.branch import Branch, Commands, StepChecks
 from ml_engineer.agent.budget import Caps
 from ml_engineer.agent.calls import Gate
+from ml_engineer.agent.ending import Why
 from ml_engineer.agent.lean import import_langgraph
 from ml_engineer.agent.plan import Plan, PlanGate, PlannedStep, PlanTools
 from ml_engineer.agent.prompts import render
 from ml_engineer.agent.steps import READING, Steps, agent_name
 from ml_engineer.agent.toolbox import RepositoryTools
-from ml_engineer.agent.toolloop import ToolLoop, Why
+from ml_engineer.agent.toolloop import ToolLoop
 from ml_engineer.agent.transcript import Transcript
 from ml_engineer.agent.workflow import Context, State, evidence_node, hand_on, node_name, seal_node, survey_node
 from ml_engineer.assessment.record import Assessment

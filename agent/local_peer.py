@@ -17,6 +17,7 @@ from ml_engineer.agent.budget import Caps
 from ml_engineer.agent.calls import Call, Gate, Outcome
 from ml_engineer.agent.client import Client
 from ml_engineer.agent.delegating import DELEGATE, Delegating
+from ml_engineer.agent.ending import Why
 from ml_engineer.agent.finish import REPAIRS, as_quoted, earlier
 from ml_engineer.agent.handoffs import BudgetPurse
 from ml_engineer.agent.ledger import Ledger
@@ -26,7 +27,7 @@ from ml_engineer.agent.peer_answer import ANSWER, NAME, judge
 from ml_engineer.agent.prompts import render
 from ml_engineer.agent.records import Records
 from ml_engineer.agent.toolbox import RepositoryTools
-from ml_engineer.agent.toolloop import ToolLoop, Why
+from ml_engineer.agent.toolloop import ToolLoop
 from ml_engineer.agent.transcript import Transcript
 from ml_engineer.delegation.transports.base import Ask, TransportError, Written
 from ml_engineer.report.evidence import EvidenceChecker

@@ -26,6 +26,7 @@ from ml_engineer.agent.chat_tools import ChatGate, ChatTools
 from ml_engineer.agent.client import Client, ConfigError, Settings, find_settings, import_sdk, open_client
 from ml_engineer.agent.compaction import Carried, compact, full_text
 from ml_engineer.agent.delegating import Delegating
+from ml_engineer.agent.ending import Ending, Why
 from ml_engineer.agent.grants import kinds
 from ml_engineer.agent.handoffs import Peers, lines_of, open_peers
 from ml_engineer.agent.history import Undone
@@ -43,7 +44,7 @@ from ml_engineer.agent.session_log import NAME, Kept, PlanItem, SessionLog
 from ml_engineer.agent.steps import ALL_TOOLS, profile
 from ml_engineer.agent.survey import Survey, SurveyError
 from ml_engineer.agent.toolbox import Ask, PermissionGate, RepositoryTools, nobody
-from ml_engineer.agent.toolloop import Ending, ToolLoop, Why
+from ml_engineer.agent.toolloop import ToolLoop
 from ml_engineer.agent.transcript import Block, Message, Transcript
 from ml_engineer.delegation.settings import DelegationError
 from ml_engineer.delegation.transports.base import Ask as AskPeer

@@ -22,6 +22,7 @@ from ml_engineer.agent.budget import Budget, Caps
 from ml_engineer.agent.calls import Gate
 from ml_engineer.agent.client import Client
 from ml_engineer.agent.delegating import Delegating
+from ml_engineer.agent.ending import Ending, Why
 from ml_engineer.agent.finish import Checks, StepGate, StepTools
 from ml_engineer.agent.gate import EvidenceGate
 from ml_engineer.agent.handoffs import Peers, hidden, open_peers
@@ -35,7 +36,7 @@ from ml_engineer.agent.records import Records
 from ml_engineer.agent.runs import Run
 from ml_engineer.agent.secrets import Secrets
 from ml_engineer.agent.toolbox import PermissionGate, RepositoryTools
-from ml_engineer.agent.toolloop import Ending, ToolLoop, Why
+from ml_engineer.agent.toolloop import ToolLoop
 from ml_engineer.agent.transcript import Block, Transcript
 from ml_engineer.assessment.record import Assessment
 from ml_engineer.report.evidence import EvidenceChecker

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from ml_engineer.agent.budget import Budget, BudgetSpent
 from ml_engineer.agent.calls import Call, Gate, OpenGate, Outcome, Repetition, Tools
 from ml_engineer.agent.client import Client
+from ml_engineer.agent.ending import Ending, Why
 from ml_engineer.agent.failures import ModelError
 from ml_engineer.agent.ledger import Ledger
 from ml_engineer.agent.listener import Listener, silent
@@ -37,34 +37,6 @@ _EMPTY = "The answer was empty. Go on with the work."
 _FINISH = "The work is not over before {finisher} is called. Go on, or call {finisher} with what there is."
 _CIRCLE = "[{name} has now given the same result to the same call {count} times. Do something else, or finish.]"
 _LAST = "[{left} turns are left. Finish now.]"
-
-
-class Why(StrEnum):
-    """How an agent's work ended."""
-
-    FINISHED = "finished"  # a tool ended it; the ending has its data
-    ANSWERED = "answered"  # the model had nothing more to do
-    REFUSED = "refused"  # the model declined
-    CONTEXT_FULL = "context full"
-    STUCK = "stuck"  # going round in circles, or not to be brought to go on
-    BUDGET = "budget"  # a cap is reached; more budget, and it goes on from here
-    FAILED = "failed"  # no usable answer could be had; running it again goes on from here
-
-
-@dataclass(frozen=True)
-class Ending:
-    """`text` is the last answer, or says what went wrong; `data` is what the finishing tool gave."""
-
-    why: Why
-    text: str
-    data: dict[str, Any] = field(default_factory=dict)
-
-    def record(self) -> dict[str, Any]:
-        return {"why": self.why.value, "text": self.text, "data": self.data}
-
-    @classmethod
-    def of(cls, record: dict[str, Any]) -> Ending:
-        return cls(Why(record["why"]), record["text"], record["data"])
 
 
 class _Over(Exception):

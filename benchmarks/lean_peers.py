@@ -138,11 +138,12 @@ async def langgraph(sessions: int, folder: Path) -> None:
 async def ours(sessions: int, folder: Path) -> None:
     """The product's loop with its own tools, transcript, ledger and log of events, all on disk and synced."""
     from ml_engineer.agent.client import find_settings, open_client
+    from ml_engineer.agent.ending import Why
     from ml_engineer.agent.ledger import Ledger
     from ml_engineer.agent.listener import logged
     from ml_engineer.agent.runs import Run
     from ml_engineer.agent.toolbox import RepositoryTools
-    from ml_engineer.agent.toolloop import ToolLoop, Why
+    from ml_engineer.agent.toolloop import ToolLoop
     from ml_engineer.agent.transcript import Transcript
     from ml_engineer.tools.context import open_context
     from ml_engineer.tools.registry import TOOLS as OWN

@@ -35,10 +35,10 @@ from acp.schema import (
     UsageUpdate,
 )
 
+from ml_engineer.agent.ending import Ending, Why
 from ml_engineer.agent.log import Log, LogError
 from ml_engineer.agent.runs import Run
 from ml_engineer.agent.session import WINDOW, SessionError, open_session
-from ml_engineer.agent.toolloop import Ending, Why
 from ml_engineer.interfaces.options import Refusal
 from ml_engineer.interfaces.serve import acp_updates as updates
 from ml_engineer.interfaces.serve.acp_prompt import buffer

@@ -13,9 +13,10 @@ import httpx2
 import pytest
 
 from ml_engineer.agent.client import Client, Settings, open_client
+from ml_engineer.agent.ending import Ending, Why
 from ml_engineer.agent.ledger import Ledger
 from ml_engineer.agent.log import Log
-from ml_engineer.agent.toolloop import Ending, ToolLoop, Why
+from ml_engineer.agent.toolloop import ToolLoop
 from ml_engineer.agent.transcript import Transcript
 from ml_engineer.agent.turn import Patience
 from tests.support.agents import CountingTools

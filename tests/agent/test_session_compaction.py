@@ -12,9 +12,9 @@ import pytest
 
 from ml_engineer.agent.budget import Caps
 from ml_engineer.agent.calls import Call
+from ml_engineer.agent.ending import Why
 from ml_engineer.agent.runs import Run
 from ml_engineer.agent.session import SessionError
-from ml_engineer.agent.toolloop import Why
 from ml_engineer.report.schema import Handoff
 from ml_engineer.tools.permissions import Decision
 from tests.support.agents import Heard

@@ -13,8 +13,9 @@ import pytest
 
 from ml_engineer.agent.budget import Budget, Caps
 from ml_engineer.agent.calls import Call, Outcome
+from ml_engineer.agent.ending import Ending, Why
 from ml_engineer.agent.ledger import Ledger
-from ml_engineer.agent.toolloop import Ending, ToolLoop, Why
+from ml_engineer.agent.toolloop import ToolLoop
 from ml_engineer.agent.transcript import Transcript
 from tests.support.agents import QUICK, CountingTools, Heard, client_for
 from tests.support.messages_server import MessagesServer

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from ml_engineer.agent.ending import Why
 from ml_engineer.agent.mentions import MAX_WORDS
 from ml_engineer.agent.runs import Run
-from ml_engineer.agent.toolloop import Why
 from ml_engineer.tools.rules import load
 from tests.support.agents import Heard
 from tests.support.conversation import DEBUG_OFF, opened, said

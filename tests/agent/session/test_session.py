@@ -16,12 +16,12 @@ import pytest
 
 from ml_engineer.agent.budget import Caps
 from ml_engineer.agent.calls import Call
+from ml_engineer.agent.ending import Why
 from ml_engineer.agent.grants import kinds
 from ml_engineer.agent.runs import Run
 from ml_engineer.agent.session import NO_MODEL, SURVEY_PATIENCE, Session, SessionError
 from ml_engineer.agent.session_log import PlanItem
 from ml_engineer.agent.survey import Survey, SurveyError
-from ml_engineer.agent.toolloop import Why
 from ml_engineer.agent.transcript import Transcript
 from ml_engineer.report.schema import Handoff, HandoffState
 from ml_engineer.tools.permissions import Decision, Mode, Permissions
@@ -481,11 +481,11 @@ def test_the_conversation_can_be_shown_again_in_the_users_own_words(run: Run, se
         async with opened(run, server.url, tmp_path) as session:
             await session.say("Is @app.py in debug mode?")
         async with opened(again(run), server.url, tmp_path) as session:
-            assert [(one.who, one.text[:25]) for one in session.replay()] == [
-                ("user", "Is @app.py in debug mode?"),
-                ("agent", "I look."),
-                ("tool", "Read {'file_path': 'app.p"),
-                ("agent", "It is on."),
+            assert [(one.who, one.text, one.input) for one in session.replay()] == [
+                ("user", "Is @app.py in debug mode?", {}),
+                ("agent", "I look.", {}),
+                ("tool", "Read", {"file_path": "app.py"}),
+                ("agent", "It is on.", {}),
             ]
             session.run.close()
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from ml_engineer.agent.calls import Call
+from ml_engineer.agent.ending import Why
 from ml_engineer.agent.runs import Run
-from ml_engineer.agent.toolloop import Why
 from ml_engineer.tools.checkpoints import Checkpoints
 from ml_engineer.tools.permissions import Decision
 from tests.support.agents import Heard
