@@ -78,7 +78,7 @@ class Desk:
 
     def reachable(self, chain: Chain) -> list[Peer]:
         """The peers that the last of `chain` may ask and that can answer."""
-        if self.tree.deeper(chain) == 0 and len(chain) > self.tree.settings.depth:
+        if len(chain) > self.tree.settings.depth:
             return []
         return [self.peers[name] for name in sorted(self.transports) if name in self.peers and name not in chain]
 
