@@ -1,27 +1,27 @@
 """A conversation as it is shown again to a person: from its transcripts, all of them, compactions notwithstanding.
 
-for said in replay(paths, log):      said.who is user, agent or tool
+for said in replay(paths, log):      said.who is user, agent or tool; of a tool, said.input is what it was asked
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ml_engineer.agent.log import Record
 from ml_engineer.agent.session_log import SessionLog
-from ml_engineer.report.text import one_line
 
 
 @dataclass(frozen=True)
 class Said:
-    """A piece of a conversation. Of a tool, `text` is its name and its input."""
+    """A piece of a conversation. Of a tool, `text` is its name."""
 
     who: Literal["user", "agent", "tool"]
     text: str
+    input: dict[str, Any] = field(default_factory=dict)
 
 
 def replay(paths: Iterable[Path], log: SessionLog) -> Iterator[Said]:
@@ -40,4 +40,4 @@ def _pieces(record: Record, log: SessionLog) -> Iterator[Said]:
             if block["type"] == "text":
                 yield Said("agent", block["text"])
             elif block["type"] == "tool_use":
-                yield Said("tool", f"{block['name']} {one_line(str(block['input']))}")
+                yield Said("tool", block["name"], block["input"])

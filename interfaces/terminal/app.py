@@ -26,7 +26,7 @@ from ml_engineer.interfaces.model import ModelChoice
 from ml_engineer.interfaces.options import Refusal
 from ml_engineer.interfaces.terminal.console import Front
 from ml_engineer.interfaces.terminal.device import Device
-from ml_engineer.report.visible import one_line, plural, visible
+from ml_engineer.report.visible import plural, visible
 
 if TYPE_CHECKING:
     from ml_engineer.agent.client import Settings
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ml_engineer.interfaces.terminal.story import Story
 
 _SHOWN_AGAIN = 12  # pieces of an earlier conversation
+_LINES_AGAIN = 12  # of one message in it
 _MODES = ("ask", "accept-edits", "read-only")  # what Shift-Tab goes through; `full` has to be typed
 
 
@@ -295,17 +296,20 @@ class App:
         return None
 
     def _show_again(self, session: Session) -> None:
-        """What was said before, its last part."""
-        said = list(session.replay())
+        """What was said before, its last part. The plan is shown as it stands now."""
+        from ml_engineer.interfaces.terminal import calls
+        from ml_engineer.interfaces.terminal.story import PLAN
+
+        said = [one for one in session.replay() if one.text != PLAN or one.who != "tool"]
         if len(said) > _SHOWN_AGAIN:
             self.console.say(f"… {plural(len(said) - _SHOWN_AGAIN, 'earlier piece')} of this conversation", "dim")
         for one in said[-_SHOWN_AGAIN:]:
             if one.who == "user":
-                self.console.show_message(one.text)
+                self.console.show_message(_beginning(one.text))
             elif one.who == "agent":
                 self.console.markdown(one.text)
             else:
-                self.console.say(f"● {one_line(one.text)[:120]}", "dim")
+                self.console.say(f"● {calls.asked(one.text, one.input)}", "dim")
         if session.interrupted:
             self.console.say("The last turn was interrupted; say how to go on.", "yellow")
 
@@ -386,6 +390,13 @@ class _Aside(io.TextIOBase):
 
 class Fault(Exception):
     """Something went wrong where nobody waited for it."""
+
+
+def _beginning(text: str) -> str:
+    """The first lines of what was said, which may have been a long paste."""
+    lines = text.split("\n")
+    left = len(lines) - _LINES_AGAIN
+    return "\n".join([*lines[:_LINES_AGAIN], f"… {plural(left, 'more line')}"]) if left > 1 else text
 
 
 def _short(path: Path) -> str:

@@ -92,7 +92,15 @@ anything that the permission mode does not allow, and keeps every change in a ch
 - `@path` in what you say brings a file or the listing of a folder along, up to 120,000 characters together; nothing
   outside the repository. Quote a path with spaces: `@"my notes.md"`.
 - A paste of more than 60,000 characters is put into a file that the agent can read; its beginning and end are shown.
+- Enter sends. A backslash before Enter, Alt-Enter or Ctrl-J begins a new line; the arrows bring back what was said, in
+  earlier chats too. The history is a file in the state directory that only you can read; pastes are in it.
+- What you send while it works waits its turn, also after Ctrl-C; the up arrow takes it back. Shift-Tab goes through the
+  permission modes, Ctrl-O unfolds what was folded last.
+- Before something that needs your permission you see the command or the change. `y` allows it once, `a` its kind for
+  this conversation (the question says what that is), `n` denies it, `t` denies it with a word to the model. Enter alone
+  does nothing, and neither does what you type or paste before the question can have been seen.
 - Ctrl-C stops the turn. What was done stays done, what was being run is ended, and the next thing you say goes on.
+  Ctrl-D, or Ctrl-C twice at an empty line, leaves.
 - The conversation is kept in a run outside the repository, as it happens. Kill the terminal and come back: `/resume`
   brings back what was said, the plan, the granted permissions and what can be undone.
 - When the conversation nears the end of the model's context it is compacted: what you said, the plan, records of steps

@@ -1,0 +1,51 @@
+"""What is shown of a conversation that is gone on with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.interfaces.terminal.conftest import Start, serving
+from tests.support.paced_server import PacedServer, Plays
+from tests.support.script import call, text
+
+PLAYS = Plays(
+    {
+        "#read": [
+            [call("UpdatePlan", items=[{"text": "Read it", "state": "active"}])],
+            [call("Read", file_path="app.py")],
+            [text("I have read it.")],
+        ]
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PacedServer]:
+    with serving(PLAYS) as running:
+        yield running
+
+
+def test_calls_are_a_line_each_and_a_long_message_is_shortened(start: Start, server: PacedServer) -> None:
+    first = start(server)
+    first.wait_for("mode ask")
+    first.send("#read this: ")
+    first.paste("\n".join(f"pasted line {number}" for number in range(200)))
+    first.wait_for("[pasted 200 lines")
+    first.send("enter")
+    first.wait_for("I have read it.")
+    first.wait_gone("Ctrl-C stops it")
+    first.send("ctrl-d")
+    assert first.wait_for_end() == 0
+    found = re.search(r"ml-engineer chat --resume (\S+)", first.screen)
+    assert found
+    second = start(server, "--resume", found[1])
+    second.wait_for("● Read app.py")
+    second.wait_for("I have read it.")
+    second.wait_for("mode ask")
+    assert "pasted line 11\n  … 188 more lines" in second.history
+    assert "UpdatePlan" not in second.history
+    second.say("/plan")
+    second.wait_for("Read it")
