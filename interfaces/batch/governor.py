@@ -34,7 +34,7 @@ from ml_engineer.agent import prices
 from ml_engineer.agent.budget import BudgetSpent, Caps
 from ml_engineer.agent.prices import Tokens
 
-WIDER, NARROWER = 1.10, 0.97  # of the gap, at a refusal and at an answer: in balance where one in four is refused
+WIDER, NARROWER = 1.15, 0.965  # of the gap, at a refusal and at an answer: in balance where one in five is refused
 FIRST_GAP = 0.02  # seconds, at the first refusal
 LONGEST_GAP = 5.0
 LONGEST_LINE = 1 << 26  # bytes, of a whole request
@@ -71,8 +71,10 @@ class Pace:
         return now < self._until
 
     def refused(self, wait: float | None, now: float) -> None:
+        """Calls that were in flight at a refusal hear the same a moment later: they widen the gap no further."""
+        widened = self.gap if self.holds(now) else max(FIRST_GAP, self.gap * WIDER)
         self._until = max(self._until, now + (UNTOLD_WAIT if wait is None else wait))
-        self.gap = min(LONGEST_GAP, max(FIRST_GAP, self.gap * WIDER))
+        self.gap = min(LONGEST_GAP, widened)
 
     def answered(self) -> None:
         self.gap = self.gap * NARROWER if self.gap > FIRST_GAP / 10 else 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import time
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
@@ -14,7 +15,7 @@ from ml_engineer.agent import prices
 from ml_engineer.agent.budget import BudgetSpent, Caps
 from ml_engineer.agent.prices import Tokens
 from ml_engineer.interfaces.batch.asking import Line
-from ml_engineer.interfaces.batch.governor import LONGEST_GAP, Account, Governor, Pace
+from ml_engineer.interfaces.batch.governor import FIRST_GAP, LONGEST_GAP, Account, Governor, Pace
 
 MODEL = "claude-sonnet-5-5"
 CALL = prices.cost(MODEL, Tokens(output=1_000, cache_write=1_000)) or Decimal(0)  # the most that it can cost
@@ -142,6 +143,43 @@ def test_the_gap_widens_with_refusals_and_closes_with_answers() -> None:
     for _ in range(500):
         pace.answered()
     assert pace.gap == 0.0
+
+
+def test_what_is_in_flight_at_a_refusal_is_one_refusal() -> None:
+    pace = Pace()
+    for number in range(60):
+        pace.refused(1.0, 0.001 * number)
+    assert pace.gap == FIRST_GAP
+    pace.refused(1.0, 3.0)
+    assert pace.gap > FIRST_GAP
+
+
+@pytest.mark.parametrize(("rate", "workers"), [(2.0, 16), (5.0, 16), (5.0, 60)])
+def test_with_turns_of_two_seconds_a_rate_is_used_up(rate: float, workers: int) -> None:
+    """In simulated time: a server that lets `rate` calls a second pass, five at once, 20 ms away."""
+    pace, burst, turns, lag, told = Pace(), 5.0, 300, 0.02, 0.5
+    events = [(0.0, number, "wants") for number in range(workers)]
+    tokens, last, done, number = burst, 0.0, 0, workers
+    while done < turns:
+        now, _, what = heapq.heappop(events)
+        number += 1
+        if what == "wants" or (what == "leaves" and pace.holds(now)):
+            event = (pace.slot(now), "leaves")
+        elif what == "leaves":
+            event = (now + lag, "arrives")
+        elif what == "arrives":
+            tokens, last = min(burst, tokens + (now - last) * rate), now
+            event = (now + 2.0, "answered") if tokens >= 1 else (now + lag, "refused")
+            tokens -= tokens >= 1
+        elif what == "answered":
+            pace.answered()
+            done += 1
+            event = (now, "wants")
+        else:
+            pace.refused(told, now)
+            event = (now + told, "wants")
+        heapq.heappush(events, (event[0], number, event[1]))
+    assert (turns - burst) / rate + 2.0 >= 0.85 * now
 
 
 @pytest.mark.parametrize(("rate", "burst"), [(50.0, 5.0), (20.0, 5.0)])
