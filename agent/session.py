@@ -189,7 +189,9 @@ class Session:
             ending = await loop.ask(blocks, turn=turn.number, **self._follows())
         finally:  # `ask` begins with writing them down, so the model has them whatever came afterwards
             self.log.tell(notes=notes, profile=self._told)
-        while _is_full(ending) and self._transcript.turns:
+        answered = 1  # what has to be there for a compaction to gain anything; right after one, more than that
+        while _is_full(ending) and len(self._transcript.turns) >= answered:
+            answered = 2
             await self._compact()
             loop = await self._open_loop()
             go_on = f"Go on with what you were doing. The last request stands: {words}"

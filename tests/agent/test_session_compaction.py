@@ -202,6 +202,20 @@ def test_what_is_too_long_from_the_first_word_ends_and_says_so(run: Run, serve: 
     assert len(server.requests) == 1, "there is nothing to compact, and no circle"
 
 
+def test_what_is_full_again_right_after_a_compaction_ends_and_says_so(run: Run, serve: Serve, tmp_path: Path) -> None:
+    full = {"blocks": [READ], "usage": {"input_tokens": 900, "output_tokens": 5}}
+    server = serve(script(full, full, full))
+    heard = Heard()
+
+    async def go() -> None:
+        async with opened(run, server.url, tmp_path, window=1_000, notify=heard) as session:
+            ending = await asyncio.wait_for(session.say(FIRST), 60)
+            assert ending.why is Why.CONTEXT_FULL
+
+    asyncio.run(go())
+    assert len(heard.of("compacted")) == 1, "another one would not make it shorter"
+
+
 @pytest.mark.parametrize("fault", [Fault("status", 400), Fault("status", 401)])
 def test_without_a_summary_the_last_exchanges_stand_for_it(
     run: Run, serve: Serve, tmp_path: Path, fault: Fault
