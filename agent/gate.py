@@ -19,8 +19,8 @@ from typing import TypeVar
 
 from ml_engineer.agent import boasts
 from ml_engineer.agent.records import Records
-from ml_engineer.agent.secrets import Secrets
 from ml_engineer.agent.submission import ClaimRow, FindingRow, ReviewRow, Row, Submission
+from ml_engineer.assessment.secrets import Secrets
 from ml_engineer.report.evidence import EvidenceChecker
 from ml_engineer.report.schema import (
     Absence,

@@ -22,7 +22,7 @@ from ml_engineer.agent.client import config_path
 from ml_engineer.agent.lean import import_langgraph
 from ml_engineer.agent.prices import is_priced
 from ml_engineer.agent.runs import Run
-from ml_engineer.agent.secrets import Secrets
+from ml_engineer.assessment.secrets import Secrets
 from ml_engineer.delegation.brief import template
 from ml_engineer.delegation.connect import connect
 from ml_engineer.delegation.desk import Desk, Entry

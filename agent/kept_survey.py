@@ -54,6 +54,13 @@ class KeptSurvey:
         await asyncio.wait({task}, timeout=seconds)
         return task.result() if task.done() else None
 
+    @property
+    def made(self) -> Assessment | None:
+        """The assessment, if it is there already."""
+        task = self._task
+        done = task is not None and task.done() and not task.cancelled() and task.exception() is None
+        return task.result() if task is not None and done else None
+
     async def close(self) -> None:
         if self._task is not None:
             self._task.cancel()

@@ -46,6 +46,7 @@ from ml_engineer.agent.survey import Survey, SurveyError
 from ml_engineer.agent.toolbox import Ask, PermissionGate, RepositoryTools, nobody
 from ml_engineer.agent.toolloop import ToolLoop
 from ml_engineer.agent.transcript import Block, Message, Transcript
+from ml_engineer.assessment.secrets import Secrets
 from ml_engineer.delegation.settings import DelegationError
 from ml_engineer.delegation.transports.base import Ask as AskPeer
 from ml_engineer.delegation.transports.base import Written
@@ -369,7 +370,13 @@ class Session:
                 model=self.settings.model if self.settings is not None else None,
             )
             self._peers.desk.listen = self._hear_of_peers
+            self._peers.desk.hide = self._without_secrets
         return self._peers
+
+    def _without_secrets(self, text: str) -> str:
+        """What is said to a peer, without the secrets that the survey has found in the repository by now."""
+        known = self.survey.made
+        return Secrets.of(known.findings, self.root).hide(text) if known is not None else text
 
     def _hear_of_peers(self, kind: str, /, **data: Any) -> None:
         self.run.event(kind, **data)

@@ -34,11 +34,11 @@ from ml_engineer.agent.profiles import ANTHROPIC
 from ml_engineer.agent.prompts import quoted, render
 from ml_engineer.agent.records import Records
 from ml_engineer.agent.runs import Run
-from ml_engineer.agent.secrets import Secrets
 from ml_engineer.agent.toolbox import PermissionGate, RepositoryTools
 from ml_engineer.agent.toolloop import ToolLoop
 from ml_engineer.agent.transcript import Block, Transcript
 from ml_engineer.assessment.record import Assessment
+from ml_engineer.assessment.secrets import Secrets
 from ml_engineer.report.evidence import EvidenceChecker
 from ml_engineer.report.schema import (
     PIPELINE_COLUMNS,

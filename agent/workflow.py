@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypedDict
 from ml_engineer.agent import handoffs, synthesise
 from ml_engineer.agent.lean import callbacks, import_langgraph, sparing
 from ml_engineer.agent.runs import Run, now
-from ml_engineer.agent.secrets import Secrets
 from ml_engineer.assessment.record import Assessment
+from ml_engineer.assessment.secrets import Secrets
 from ml_engineer.report.evidence import check_report
 from ml_engineer.report.schema import STEP_NAMES, Report, StepRecord, Suppressed
 from ml_engineer.report.seal import seal

@@ -18,6 +18,7 @@ from ml_engineer.assessment.files import BINARY_SUFFIXES, MAX_TEXT_BYTES
 from ml_engineer.assessment.record import Assessment
 from ml_engineer.assessment.repo import Repo
 from ml_engineer.assessment.rule import Rule, all_rules, rules_version
+from ml_engineer.assessment.secrets import without_secrets
 from ml_engineer.report.schema import (
     Repository,
     SkippedFile,
@@ -66,7 +67,7 @@ def _conclude(repo: Repo, rules: Sequence[Rule], outcomes: list[Outcome]) -> Ass
     found = engine.rank(repo, [finding for outcome in outcomes for finding in outcome.findings])
     findings, suppressed, notes = suppress.suppress(repo, suppress.read_settings(repo), found)
     facts = profile.build(repo)
-    return Assessment(
+    assessment = Assessment(
         repository=Repository(
             name=repo.root.name,
             path=str(repo.root),
@@ -89,6 +90,7 @@ def _conclude(repo: Repo, rules: Sequence[Rule], outcomes: list[Outcome]) -> Ass
         suppressed=suppressed,
         score=score.build(repo, outcomes, findings),
     )
+    return without_secrets(assessment, repo.root)
 
 
 def _only_checked(repo: Repo) -> list[str]:

@@ -12,8 +12,8 @@ import pytest
 from ml_engineer.agent.calls import Call, Outcome
 from ml_engineer.agent.gate import EvidenceGate, Judgement
 from ml_engineer.agent.records import Records
-from ml_engineer.agent.secrets import Secrets
 from ml_engineer.agent.submission import Submission
+from ml_engineer.assessment.secrets import Secrets
 from ml_engineer.report.evidence import EvidenceChecker
 from ml_engineer.report.schema import Claim, ClaimState, CommandRun, StepRecord, StepState
 

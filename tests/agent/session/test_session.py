@@ -459,6 +459,25 @@ def test_the_agent_can_ask_a_peer_which_spends_from_the_same_budget(
     assert "".join(event["text"] for event in heard.of("text")) == "From one table, it says.", "a peer is not the agent"
 
 
+def test_a_secret_of_the_repository_is_said_to_no_peer(root: Path, tmp_path: Path) -> None:
+    secret = "kXz9vQ2mPr7wT4"
+    (root / "app.py").write_text(f'password = "{secret}"\n' + APP)
+    run = Run.create({"mode": "chat", "target": str(root), "ask_peers": False})
+
+    async def go() -> None:
+        async with opened(run, None, tmp_path) as session:
+            await session.assessment()
+            asked = Handoff(id="d-1", peer="data-engineer", cue="user", question=f"Is {secret} safe?")
+            done = await session.delegate(asked)
+            assert "safe?" in (session.folder / (done.brief or "")).read_text()
+
+    asyncio.run(go())
+    run.close()
+    assert run.folder is not None
+    kept = [path.read_text(errors="replace") for path in run.folder.rglob("*") if path.is_file()]
+    assert not [text for text in kept if secret in text]
+
+
 def test_what_a_peer_says_reaches_the_model_as_quoted_material(run: Run, serve: Serve, tmp_path: Path) -> None:
     server = serve([[text("I see.")]])
 
