@@ -225,8 +225,7 @@ class App:
         """Say at once why there is no conversation, where nobody waits for it yet."""
         if not opening.cancelled() and (error := opening.exception()) is not None and self._work is None:
             self._tell_error(error)
-            self._status = ["the conversation could not be opened"]
-            self.console.refresh()
+            self._tell_status()
 
     async def _open(self, run_id: str | None) -> Session:
         """Open the conversation of a run, or a new one."""
@@ -323,10 +322,12 @@ class App:
 
     def _tell_status(self) -> None:
         session, settings = self._session, self._start.settings
-        if session is None:
-            self._status = [settings.model if settings else "no model", "getting ready"]
-            return
-        self._status = self._status_of(session)
+        if session is not None:
+            self._status = self._status_of(session)
+        else:
+            failed = self._opening is not None and self._opening.done()
+            state = "the conversation could not be opened; /clear begins another" if failed else "getting ready"
+            self._status = [settings.model if settings else "no model", state]
         self.console.refresh()
 
     @staticmethod

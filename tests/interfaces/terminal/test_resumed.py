@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +50,19 @@ def test_calls_are_a_line_each_and_a_long_message_is_shortened(start: Start, ser
     assert "UpdatePlan" not in second.history
     second.say("/plan")
     second.wait_for("Read it")
+
+
+def test_a_damaged_conversation_says_so_and_another_can_be_begun(start: Start, server: PacedServer, home: Path) -> None:
+    first = start(server)
+    first.wait_for("mode ask")
+    first.say("#read")
+    first.wait_for("I have read it.")
+    first.kill()
+    (log,) = home.rglob("session.jsonl")
+    log.write_bytes(log.read_bytes() + b'{"bogus": 1}\n')
+    second = start(server, "--resume", log.parent.name)
+    second.wait_for("could not be opened; /clear begins another")
+    second.say("/clear")
+    second.wait_for("mode ask")
+    second.say("#read")
+    second.wait_for("I have read it.")
