@@ -31,14 +31,14 @@ SEEN = {
     "/implement make it safe": "needs a model",
     "/step 5": "needs a model",
     "/plan": "There is no plan",
-    "/delegate devops-engineer is it safe?": "devops-engineer",
+    "/delegate devops-engineer is it safe?": "the brief is queued",
     "/findings 99": "there is no finding 99",
     "/explain MLE0502": "Artefact is loaded by a format that can run code",
     "/report": "ML Test Score",
     "/export report.xyz": "name a file that ends with one of",
     "/diff": "Nothing is different from before",
     "/undo": "There is nothing left to take back",
-    "/permissions": "ask",
+    "/permissions": "what it does",
     "/sandbox": "Commands",
     "/model": "There is no model to talk to",
     "/cost": "together",
@@ -72,6 +72,7 @@ def test_findings_are_walked_with_the_keyboard(chat: Terminal) -> None:
     scene(chat)
     chat.say("/findings")
     chat.wait_for("Findings, 1 of")
+    chat.wait_for("q leave")
     chat.send("down", "down")
     chat.wait_for("Findings, 3 of")
     assert re.search(r"^ +\d+ ", chat.screen, re.MULTILINE), "the quoted code with its line numbers"
@@ -90,10 +91,11 @@ def test_a_finding_is_suppressed_with_a_reason_and_that_is_undone(chat: Terminal
     scene(chat)
     chat.say("/findings")
     chat.wait_for("Findings, 1 of")
+    chat.wait_for("q leave")
     chat.send("s")
     chat.wait_for("Why is it no problem here?")
     chat.say("the file is ours")
-    chat.wait_for("Allow it?")
+    chat.wait_for("press a letter")
     assert "+" in chat.screen
     assert "the file is ours" in chat.screen, "the change is shown before it is allowed"
     chat.send("y")
@@ -108,8 +110,10 @@ def test_a_finding_is_sent_to_a_peer(chat: Terminal) -> None:
     scene(chat)
     chat.say("/findings")
     chat.wait_for("Findings, 1 of")
+    chat.wait_for("q leave")
     chat.send("p")
     chat.wait_for("Which peer?")
+    chat.wait_for("press a letter")
     chat.send("1")
     chat.wait_gone("Which peer?\n")
     chat.wait_for("queued")
@@ -137,6 +141,7 @@ def test_a_report_is_written_to_a_file(chat: Terminal, tmp_path: Path) -> None:
     scene(chat)
     chat.say(f"/export {target}")
     chat.wait_for("replace it")
+    chat.wait_for("press a letter")
     chat.send("n")
     chat.wait_for("was left alone")
 

@@ -72,6 +72,8 @@ def test_a_turn_with_hostile_text(chat: Terminal, word: str) -> None:
     chat.say(word)
     if word in ("#ask", "#edit", "#call", "#bash"):
         chat.wait(lambda: chat.history.count("Allow it?") > before, "the question")
+        if not chat.plain:
+            chat.wait_for("press a letter")
         assert "owned" in chat.screen
         answer(chat, "y" if word == "#bash" else "n")
     chat.wait_for(over)
@@ -92,6 +94,7 @@ def test_findings_in_hostile_files(chat: Terminal) -> None:
         chat.wait_for("/findings NUMBER fix")
     else:
         chat.wait_for("Findings, 1 of")
+        chat.wait_for("q leave")
         chat.send(*["down"] * 30)
         chat.wait_for("bad\\x1b")
         chat.send("q")
