@@ -65,6 +65,7 @@ def test_everything_is_there_after_a_kill(start: Start, server: PacedServer, hom
     second.wait_for("mode ask")
     second.say("/resume")
     second.wait_for("switch the debugger off")
+    second.wait_for("press a letter")
     second.send("1")
     second.wait_for("The last turn was interrupted")
     second.wait_for("● Edit")
@@ -175,37 +176,18 @@ def test_forty_columns(start: Start, server: PacedServer) -> None:
     chat.wait_gone("q:leave")
     chat.say("#write")
     chat.wait_for("+x = 1")
-    chat.wait_for("deny, and tell the model why")
-    chat.send("n")
-    chat.wait_for("The file is over.")
-
-
-def test_without_colour(start: Start, server: PacedServer) -> None:
-    chat = start(server, NO_COLOR="1")
-    chat.wait_for("mode ask")
-    chat.say("#write")
     chat.wait_for("press a letter")
     chat.send("n")
     chat.wait_for("The file is over.")
-    colours = re.findall(rb"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m", bytes(chat.raw))
-    assert colours == []
-
-
-def test_a_dumb_terminal_gets_lines(start: Start, server: PacedServer) -> None:
-    chat = start(server, TERM="dumb")
-    chat.wait_for("you:")
-    chat.say("#short")
-    chat.wait_for("A **short** answer.")
-    assert b"\x1b" not in chat.raw
 
 
 def test_plain_for_screen_readers(start: Start, server: PacedServer, home: Path) -> None:
     chat = start(server, "--plain")
     chat.wait_for("you:")
     chat.say("#write")
-    chat.wait_for("y: allow once")
-    chat.send("enter")
-    chat.send("maybe", "enter")
+    for count, answer in enumerate(("", "maybe"), 1):
+        chat.wait(lambda count=count: chat.screen.count("Type y, a, n or t:") == count, "the question")
+        chat.say(answer)
     chat.wait(lambda: chat.screen.count("Type y, a, n or t:") == 3, "the question, again")
     assert not (home / "prototype" / "new.py").exists()
     chat.say("t")
@@ -223,8 +205,8 @@ def test_plain_for_screen_readers(start: Start, server: PacedServer, home: Path)
     assert chat.wait_for_end() == 0
 
 
-def test_ctrl_c_in_plain_lines(start: Start, server: PacedServer) -> None:
-    chat = start(server, "--plain")
+def test_a_dumb_terminal_gets_lines_and_ctrl_c_stops(start: Start, server: PacedServer) -> None:
+    chat = start(server, TERM="dumb")
     chat.wait_for("you:")
     before = len(server.requests)
     chat.say("#slow")
@@ -237,15 +219,16 @@ def test_ctrl_c_in_plain_lines(start: Start, server: PacedServer) -> None:
     chat.send("ctrl-c")
     assert chat.wait_for_end() == 0
     assert "Fatal" not in chat.screen
+    assert b"\x1b" not in chat.raw
 
 
 @pytest.mark.parametrize(
     ("locale", "name"), [("C", b"Gro?e -> naive"), ("de_DE.ISO-8859-1", "Größe -> naïve".encode("latin-1"))]
 )
-def test_other_characters_where_the_locale_has_no_utf8(
+def test_other_characters_where_the_locale_has_no_utf8_and_no_colours_where_none_are_wanted(
     start: Start, server: PacedServer, locale: str, name: bytes
 ) -> None:
-    chat = start(server, LC_ALL=locale)
+    chat = start(server, LC_ALL=locale, NO_COLOR="1")
     chat.wait_for("mode ask")
     chat.say("#accents")
     chat.wait_for("two")
@@ -255,6 +238,12 @@ def test_other_characters_where_the_locale_has_no_utf8(
     if locale == "C":
         assert chat.raw.isascii()
         assert "* two" in chat.screen
+    chat.say("#write")
+    chat.wait_for("press a letter")
+    chat.send("n")
+    chat.wait_for("The file is over.")
+    colours = re.findall(rb"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m", bytes(chat.raw))
+    assert colours == []
 
 
 # --- pipes ------------------------------------------------------------------------------------------------------------
@@ -271,8 +260,8 @@ def piped(home: Path, server: PacedServer | None, typed: bytes, *arguments: str)
     )
 
 
-def test_a_pipe_is_a_message_a_line_and_answers_plainly(server: PacedServer, home: Path) -> None:
-    done = piped(home, server, b"#short\r\n\r\n/explain MLE0502\r\nlast \\\r\n#accents")
+def test_a_pipe_is_a_message_a_line_answers_plainly_and_approves_nothing(server: PacedServer, home: Path) -> None:
+    done = piped(home, server, b"#short\r\n\r\n/explain MLE0502\r\n#write\r\ny\r\ny\r\nlast \\\r\n#accents")
     out = done.stdout.decode()
     assert done.returncode == 0, done.stderr
     assert out.startswith("A **short** answer.\n")
@@ -280,13 +269,9 @@ def test_a_pipe_is_a_message_a_line_and_answers_plainly(server: PacedServer, hom
     assert ACCENTS in out
     assert "\x1b" not in out
     assert "\r" not in out
-    assert "last \n#accents" in json.dumps(server.requests[-1].body).replace("\\n", "\n")
-
-
-def test_a_pipe_approves_nothing(server: PacedServer, home: Path) -> None:
-    done = piped(home, server, b"#write\ny\ny\n")
+    assert "nobody can be asked" in out
     assert not (home / "prototype" / "new.py").exists()
-    assert b"nobody can be asked" in done.stdout
+    assert "last \n#accents" in json.dumps(server.requests[-1].body).replace("\\n", "\n")
 
 
 def test_a_pipe_may_work_in_a_mode_that_does_not_ask(server: PacedServer, home: Path) -> None:
