@@ -219,6 +219,7 @@ def test_after_a_kill_the_same_command_picks_up_what_was_made(started: Start, ma
         wait_for(lambda: bool(server.looks))
         child.kill()
         child.communicate()
+        server.latency = 0.0
         ended(started(*roots, "--model-batches", **asked(server)), 0)
         keys = Counter(one["custom_id"] for made in server.batches.values() for one in made.requests)
     assert set(keys.values()) == {1}
