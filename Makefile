@@ -10,7 +10,7 @@ example: $(STAMP)  ## review the shipped example
 	$(BIN)/ml-engineer review examples/churn --offline
 
 test: $(STAMP)  ## run the tests
-	$(BIN)/python -m pytest -q -n logical --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n logical --dist worksteal
 
 retest: $(STAMP)  ## run those tests again that failed, one after the other
 	$(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none

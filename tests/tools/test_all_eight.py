@@ -69,9 +69,7 @@ def test_from_the_first_look_to_the_last_undo(tools: Any, root: Path) -> None:
     # Read: the file with its line numbers; then it may be changed, not before.
     assert "has not been read" in tools.no("Edit", file_path="churn/train.py", old_string="zeros", new_string="ones")
     text = tools.ok("Read", file_path="churn/train.py", offset=7, limit=3)
-    assert text.startswith(
-        "7\tdef train(rows):\n8\t    weights = np.zeros(rows.shape[1])\n9\t    return weights\n"
-    )
+    assert text.startswith("7\tdef train(rows):\n8\t    weights = np.zeros(rows.shape[1])\n9\t    return weights\n")
 
     # Edit: one exact piece; the answer shows the new lines.
     tools.context.step = "3"
