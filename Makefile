@@ -9,8 +9,9 @@ STAMP := $(VENV)/.installed
 example: $(STAMP)  ## review the shipped example
 	$(BIN)/ml-engineer review examples/churn --offline
 
+# Three at a time, also on two cores: much of the time they wait for servers, terminals and clocks.
 test: $(STAMP)  ## run the tests
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n logical --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n 3 --dist worksteal
 
 retest: $(STAMP)  ## run those tests again that failed, one after the other
 	$(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none

@@ -246,7 +246,7 @@ def test_a_cancelled_review_is_stopped_and_can_be_resumed(place: Place, server: 
             return str(run_id)
 
     run_id = asyncio.run(session())
-    assert _state(run_id) == "interrupted"
+    until(lambda: _state(run_id) == "interrupted", "the end of the run")
     assert not (place.home / "runs" / run_id / "report.json").exists()
 
 
@@ -297,7 +297,7 @@ def test_a_client_that_is_killed_leaves_nothing_at_work(
     assert started or transport == "http"
     until(lambda: not any(_alive(one) for one in started), "the end of its server and of the server's children")
     until(lambda: not server.jobs(), "the end of the review's process")
-    assert _state(run_id) == "interrupted"
+    until(lambda: _state(run_id) == "interrupted", "the end of the run")
 
     async def another() -> None:
         async with http_client(server.url) as client:
@@ -331,4 +331,4 @@ def test_a_server_that_is_interrupted_ends_at_once(place: Place, large: Path) ->
         asyncio.run(session())
     run_id = _new_run(place.home, before)
     assert run_id is not None
-    assert _state(run_id) == "interrupted"
+    until(lambda: _state(run_id) == "interrupted", "the end of the run")

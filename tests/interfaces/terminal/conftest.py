@@ -41,9 +41,18 @@ def prototype(folder: Path) -> Path:
 
 
 def scene(terminal: Terminal) -> None:
-    """An idle prompt on an empty screen. What the scene before has still to say is cleared with the next try."""
+    """An idle prompt on an empty screen. What the scene before has still to say is cleared with the next try; a turn or
+    a question that a failed scene has left open is stopped."""
+
+    def idle() -> bool:
+        return "Ctrl-C stops it" not in terminal.screen and "›" in terminal.screen
+
     for deadline in (5.0, 10.0, DEADLINE):
-        terminal.wait(lambda: "Ctrl-C stops it" not in terminal.screen and "›" in terminal.screen, "an idle prompt")
+        try:
+            terminal.wait(idle, "an idle prompt", 10.0)
+        except AssertionError:
+            terminal.send("ctrl-c")
+            terminal.wait(idle, "an idle prompt")
         terminal.send("ctrl-l")
         try:
             terminal.wait(lambda: _empty(terminal.screen), "an empty screen", deadline)

@@ -201,6 +201,7 @@ def test_the_arrows_and_enter_choose(chat: Terminal, place: Path) -> None:
 def test_a_kind_is_allowed_for_the_run(chat: Terminal) -> None:
     chat.say("#twice")
     chat.wait_for("allow `python -m unittest …` for this run")
+    chat.wait_for("press a letter")
     chat.send("a")
     chat.wait_for("Both were run.")
     assert chat.screen.count("asks for permission") == 1
