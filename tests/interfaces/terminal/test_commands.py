@@ -128,8 +128,9 @@ def test_fixing_needs_a_model_and_says_what_to_do_by_hand(chat: Terminal) -> Non
 def test_a_long_report_is_in_the_scrollback(chat: Terminal) -> None:
     scene(chat)
     chat.say("/report")
-    chat.wait_for("ML Test Score")
     chat.wait_for_history("Fix first")
+    chat.wait_for_history("ML Test Score")
+    chat.wait_for("no model was asked")  # its last line
 
 
 def test_a_report_is_written_to_a_file(chat: Terminal, tmp_path: Path) -> None:
