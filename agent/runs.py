@@ -222,6 +222,18 @@ def list_folders() -> list[Path]:
     return sorted(path for path in folder.iterdir() if ID.match(path.name) and (path / "run.json").is_file())
 
 
+@contextlib.contextmanager
+def records_folder(run: Run) -> Iterator[Path]:
+    """Where a model's work is kept: the run's folder, or a temporary one for a run in memory."""
+    if run.folder is not None:
+        yield run.folder
+        return
+    import tempfile  # half of `shutil` and `random`, for what hardly any run needs
+
+    with tempfile.TemporaryDirectory(prefix="ml-engineer-") as folder:
+        yield Path(folder)
+
+
 def discard(run: Run) -> None:
     """Remove a run's folder. RunError while a process works on it."""
     if run.folder is not None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,7 +38,7 @@ from ml_engineer.agent.mentions import expand, shorten
 from ml_engineer.agent.profiles import ANTHROPIC
 from ml_engineer.agent.prompts import quoted, render
 from ml_engineer.agent.replay import Said, replay
-from ml_engineer.agent.runs import Run
+from ml_engineer.agent.runs import Run, records_folder
 from ml_engineer.agent.session_log import NAME, Kept, PlanItem, SessionLog
 from ml_engineer.agent.steps import ALL_TOOLS, profile
 from ml_engineer.agent.survey import Survey, SurveyError
@@ -505,7 +504,7 @@ async def open_session(
     root = Path(run.meta["target"])
     found = survey or (Survey(root) if settings is None else _begun(run, root))
     try:
-        with _kept_in(run) as folder:
+        with records_folder(run) as folder:
             log = SessionLog(folder / NAME)
             sandbox = launcher or await asyncio.to_thread(_choose, root, folder / "sandbox")
             permissions = Permissions(
@@ -543,16 +542,6 @@ def _choose(root: Path, scratch: Path) -> Sandbox | None:
         return choose(root, scratch)
     except LaunchError:
         return None  # level off: every command is asked for, and the interfaces show it
-
-
-@contextlib.contextmanager
-def _kept_in(run: Run) -> Iterator[Path]:
-    """Where the conversation is kept: the run's folder, or a temporary one for a run in memory."""
-    if run.folder is not None:
-        yield run.folder
-        return
-    with tempfile.TemporaryDirectory(prefix="ml-engineer-") as folder:
-        yield Path(folder)
 
 
 def _texts(texts: Sequence[str]) -> list[Block]:

@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_engineer.agent.runs import Event, Run
+from ml_engineer.agent.runs import Event, Run, records_folder
 from ml_engineer.agent.survey import Survey, SurveyError
-from ml_engineer.interfaces.model import ModelChoice, asks_peers, records_folder, settings_refused
+from ml_engineer.interfaces.model import ModelChoice, asks_peers, settings_refused
 from ml_engineer.interfaces.options import ALL_STEPS, Refusal
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -99,15 +98,3 @@ def settings_refused(run: Run) -> Iterator[None]:
         yield
     except DelegationError as error:
         raise Refusal(f"{error}; then go on with: ml-engineer runs resume {run.id}") from error
-
-
-@contextlib.contextmanager
-def records_folder(run: Run) -> Iterator[Path]:
-    """Where a model's work is kept: the run's folder, or a temporary one for a run in memory."""
-    if run.folder is not None:
-        yield run.folder
-        return
-    import tempfile  # half of `shutil` and `random`, for what hardly any run needs
-
-    with tempfile.TemporaryDirectory(prefix="ml-engineer-") as folder:
-        yield Path(folder)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import subprocess
-import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 from a2a.client import Client, ClientConfig, create_client
 from a2a.helpers import new_data_part, new_text_part
 from a2a.types import (
@@ -29,36 +25,14 @@ from a2a.types import (
 )
 
 from ml_engineer.report.schema import Report
-from tests.support.mcp_server import DEADLINE, SCRIPT, HttpServer, clean_environment, until
+from tests.support.mcp_server import DEADLINE, HttpServer, http_server
 
 
-@contextlib.contextmanager
-def a2a_server(root: Path, home: Path, *options: str, **environment: str) -> Iterator[HttpServer]:
-    """Starts it on a free port, and stops it with everything that it started."""
-    process = subprocess.Popen(
-        [SCRIPT, "serve", "a2a", "--http", "127.0.0.1:0", "--root", str(root), *options],
-        stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        env=clean_environment(home, **environment),
-    )
-    lines: list[str] = []
-    assert process.stderr is not None
-    reader = threading.Thread(target=lambda: lines.extend(process.stderr or ()), daemon=True)
-    reader.start()
-    try:
-        said = until(lambda: [one for one in lines if one.startswith("listening on ")], "the server's address")
-        yield HttpServer(said[0].split()[-1], psutil.Process(process.pid), lines)
-    finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(DEADLINE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        reader.join(DEADLINE)
-        process.stderr.close()
+def a2a_server(
+    root: Path, home: Path, *options: str, **environment: str
+) -> contextlib.AbstractContextManager[HttpServer]:
+    """The same server, with the other protocol."""
+    return http_server(root, home, *options, protocol="a2a", **environment)
 
 
 @contextlib.asynccontextmanager

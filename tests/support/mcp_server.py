@@ -72,10 +72,12 @@ class HttpServer:
 
 
 @contextlib.contextmanager
-def http_server(root: Path, home: Path, *options: str, **environment: str) -> Iterator[HttpServer]:
-    """Starts it on a free port, and stops it with everything that it started."""
+def http_server(
+    root: Path, home: Path, *options: str, protocol: str = "mcp", **environment: str
+) -> Iterator[HttpServer]:
+    """Starts one on a free port, and stops it with everything that it started."""
     process = subprocess.Popen(
-        [SCRIPT, "serve", "mcp", "--http", "127.0.0.1:0", "--root", str(root), *options],
+        [SCRIPT, "serve", protocol, "--http", "127.0.0.1:0", "--root", str(root), *options],
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

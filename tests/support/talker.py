@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,22 +19,7 @@ from ml_engineer.agent.client import Settings, open_client
 from ml_engineer.agent.runs import Run, list_folders
 from ml_engineer.agent.toolbox import RepositoryTools
 from tests.support.conversation import opened
-
-STREAMED = frozenset({"text", "thinking", "tool_call"})
-
-
-class Events:
-    """Counts events, and kills this process at the one it is told."""
-
-    def __init__(self, stop_at: int) -> None:
-        self.stop_at = stop_at
-        self.count = 0
-
-    def __call__(self, kind: str, /, **data: Any) -> None:
-        if kind not in STREAMED:
-            self.count += 1
-            if self.count == self.stop_at:
-                os.kill(os.getpid(), signal.SIGKILL)
+from tests.support.workshop import Events
 
 
 def watch_effects(events: Events) -> None:
