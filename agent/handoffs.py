@@ -28,9 +28,10 @@ from ml_engineer.delegation.connect import connect
 from ml_engineer.delegation.desk import Desk, Entry
 from ml_engineer.delegation.graph import build_graph, hand_all
 from ml_engineer.delegation.limits import Chain, Refused, Tree, chain_from
-from ml_engineer.delegation.peers import load_peers, user_folders
+from ml_engineer.delegation.peers import Directory, load_peers, user_folders
 from ml_engineer.delegation.routing import route
 from ml_engineer.delegation.settings import Settings, read_settings
+from ml_engineer.delegation.transports.base import Transport
 from ml_engineer.delegation.transports.local import RunPeer
 from ml_engineer.report.evidence import EvidenceChecker
 from ml_engineer.report.schema import Claim, ClaimState, Finding, Handoff, Quote, Severity, StepRecord, Usage
@@ -137,9 +138,7 @@ def open_peers(
     `local` runs a peer with the run's `model` in this process. What an earlier process of the run has spent on
     hand-offs is counted into `budget`. Raises DelegationError where the settings are wrong.
     """
-    settings = read_settings(config_path())
-    directory = load_peers(user_folders(config_path()))
-    transports = connect(directory.peers, settings, local)
+    directory, settings, transports = _reachable(local)
     for problem in directory.problems:
         run.event("peer_problem", problem=problem)
     priced = model is None or is_priced(model)
@@ -155,6 +154,18 @@ def open_peers(
     )
     desk.recall()
     return Peers(desk, settings, chain_from())
+
+
+def check_settings() -> None:
+    """Raises DelegationError where `open_peers` would."""
+    _reachable(None)
+
+
+def _reachable(local: RunPeer | None) -> tuple[Directory, Settings, dict[str, Transport]]:
+    """Everybody who is defined, what the user has set, and who can be asked how."""
+    settings = read_settings(config_path())
+    directory = load_peers(user_folders(config_path()))
+    return directory, settings, connect(directory.peers, settings, local)
 
 
 async def get_ready() -> None:

@@ -41,7 +41,19 @@ _NO_MODEL = (
 )
 
 
-@click.command()
+class _Streamed(click.Command):
+    """A command whose stream has a result also where the command line cannot be understood."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        streamed = "--stream-json" in args  # click takes words away while it reads them
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            _end(StreamJson("", "") if streamed else None, error)
+            raise
+
+
+@click.command(cls=_Streamed)
 @click.argument("words", nargs=-1, required=True, metavar="[PATH] TASK…")
 @click.option(
     "--permission",
@@ -112,10 +124,12 @@ def _start(
 
 
 def begin(root: Path, task: str, permission: str, choice: ModelChoice) -> Run:
-    """A run for `task`, which `work` carries out. Refusal where there is no model, or no place to keep it."""
+    """A run for `task`, which `work` carries out. Refusal where there is no model, no place to keep it, or a setting
+    that cannot be used: then nothing has been made yet."""
     settings = choice.settings()
     if settings is None:
         raise Refusal(_NO_MODEL)
+    _check(settings)
     meta = {"mode": "implement", "target": str(root), "task": task, "permission": permission}
     kept = replace(choice, model=settings.model)
     try:
@@ -124,6 +138,19 @@ def begin(root: Path, task: str, permission: str, choice: ModelChoice) -> Run:
         raise Refusal(
             f"an implementation has to be kept on disk, and the state directory cannot be used: {error}"
         ) from error
+
+
+def _check(settings: Settings) -> None:
+    """Refusal where the client or the peers could not be opened with these settings."""
+    from ml_engineer.agent.client import ConfigError, open_client
+    from ml_engineer.agent.handoffs import check_settings
+    from ml_engineer.delegation.settings import DelegationError
+
+    try:
+        check_settings()
+        open_client(settings)  # opens no connection before the first request
+    except (ConfigError, DelegationError) as error:
+        raise Refusal(str(error)) from error
 
 
 def resume(run: Run, *, attended: bool) -> Report:

@@ -19,7 +19,7 @@ from typing import Any
 import click
 import pytest
 
-from ml_engineer.agent.runs import Run
+from ml_engineer.agent.runs import Run, list_folders
 from ml_engineer.interfaces import implement
 from ml_engineer.interfaces.model import ModelChoice
 from ml_engineer.interfaces.options import Refusal
@@ -277,6 +277,48 @@ def test_the_stream_has_a_result_whatever_ends_it(
     for line in (first, second):
         assert (line["type"], line["is_error"], line["subtype"]) == ("result", True, "error_during_execution")
     assert first["terminal_reason"] == ("interrupted" if isinstance(error, KeyboardInterrupt) else "error")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--max-turns", "none"], "'none' is not a valid integer"),
+        (["--max-cost", "-1"], "give an amount in US dollars above zero"),
+        (["--permission", "maybe"], "'maybe' is not one of"),
+        (["--no-such"], "No such option"),
+    ],
+)
+def test_a_command_line_that_is_not_understood_ends_the_stream_with_a_result(
+    options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(click.UsageError):
+        implement.implement.main(["do it", *options, "--stream-json"], standalone_mode=False)
+    (line,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (line["type"], line["subtype"], line["is_error"]) == ("result", "error_during_execution", True)
+    assert said in line["result"]
+    with pytest.raises(click.UsageError):
+        implement.implement.main(["do it", *options], standalone_mode=False)
+    assert capsys.readouterr().out == "", "who has not asked for lines gets none"
+
+
+@pytest.mark.parametrize(
+    ("config", "environment", "said"),
+    [
+        ("[delegation]\nthreshhold = 'high'\n", {}, r"\[delegation\] threshhold is not a setting"),
+        ("[peers.nobody]\ntransport = 'queue'\n", {}, r"\[peers.nobody\] has no definition"),
+        ("", {"ML_ENGINEER_PROVIDER": "vertex"}, "vertex"),
+    ],
+)
+def test_a_wrong_setting_is_refused_before_anything_is_made(
+    config: str, environment: dict[str, str], said: str, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Path(os.environ["ML_ENGINEER_HOME"])
+    (home / "config.toml").write_text(config)
+    for name, value in ({"ANTHROPIC_API_KEY": "scripted"} | environment).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(Refusal, match=said):
+        implement._start(target, "Make it safe", "full", ModelChoice(model="scripted"), None)
+    assert (list_folders(), git(target, "branch", "--list", "ml-engineer/*")) == ([], "")
 
 
 def test_a_program_that_is_told_to_end_gives_its_result_and_can_be_resumed(serve: Serve, target: Path) -> None:
