@@ -30,9 +30,13 @@ from typing import Any
 
 import psutil
 
+from ml_engineer.interfaces.batch.index import Job
+from tests.interfaces.batch.conftest import tree
+
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = Path(sysconfig.get_path("scripts")) / "ml-engineer"
 EXAMPLES = ("churn", "vision", "churn-production")
+CROWD, COMMITS = 2_000_000, 200_000  # files and commits of the poisoned repositories
 
 
 # --- repositories -----------------------------------------------------------------------------------------------------
@@ -146,31 +150,46 @@ def poison(folder: Path, options: argparse.Namespace) -> int:
 
     os.environ["ML_ENGINEER_HOME"] = str(folder / "home")
     good = make_repositories(folder / "repos", options.count, options.sdists)
-    bad = make_poison(folder / "poison")
-    crowd = next(path for path in bad if path.name == "crowd")
-    for number in range(200):
-        (crowd / f"e{number}").mkdir()
-        for entry in range(1_000):
-            (crowd / f"e{number}" / f"{entry}.csv").touch()
+    begun = time.monotonic()
+    bad = make_poison(folder / "poison", folders=CROWD // 1_000, each=1_000, commits=COMMITS)
+    print(f"ten poisoned repositories, {CROWD:,} files in one, made in {time.monotonic() - begun:.0f} s", flush=True)
     dice = random.Random(8)
     mixed = [*good]
     for path in bad:
         mixed.insert(dice.randrange(len(mixed)), path)
-    alone = run(folder / "alone", good, seconds=60)
-    start = time.monotonic()
-    rows = run(folder / "mixed", mixed, seconds=60)
-    print(f"{len(mixed)} repositories in {time.monotonic() - start:.0f} s")
+    alone = run(folder / "alone", good, seconds=60, heard=Counted("without the poison", len(good)))
+    rows = run(folder / "mixed", mixed, seconds=60, heard=Counted("with it", len(mixed)))
     for path in bad:
         row = rows[path.name]
         print(f"  {row.name}: {row.state} {row.error_kind or ''} {row.error or '; '.join(row.gaps)[:100]}")
-    different = 0
+    different = []
     for name, row in alone.items():
         ours, theirs = folder / "alone" / "reports" / row.folder, folder / "mixed" / "reports" / rows[name].folder
-        different += {p.name: p.read_bytes() for p in ours.iterdir() if p.is_file()} != {
-            p.name: p.read_bytes() for p in theirs.iterdir() if p.is_file()
-        }
-    print(f"{len(alone) - different} of {len(alone)} good repositories have the same bytes")
-    return 1 if different else 0
+        if tree(ours) != tree(theirs):
+            different.append(f"{name} ({row.state}, {rows[name].state} {rows[name].error or ''})")
+    print(f"{len(alone) - len(different)} of {len(alone)} good repositories have the same bytes")
+    print("\n".join(f"  another report: {line}" for line in different[:10]), end="\n" if different else "")
+    ran = (folder / "poison" / "ran").exists()
+    print("a hook has run" if ran else "no hook has run")
+    return 1 if different or ran else 0
+
+
+class Counted:
+    """Says twice a minute how far a batch is."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self.what, self.total, self.done = what, total, 0
+        self.begun = self.said = time.monotonic()
+
+    def began(self, job: Job) -> None:
+        pass
+
+    def ended(self, job: Job, outcome: str, error: str = "") -> None:
+        self.done += 1
+        now = time.monotonic()
+        if now - self.said >= 30 or self.done == self.total:
+            self.said = now
+            print(f"  {self.what}: {self.done} of {self.total} after {now - self.begun:.0f} s", flush=True)
 
 
 # --- with a model -----------------------------------------------------------------------------------------------------
