@@ -41,6 +41,7 @@ from ml_engineer.report.text import one_line, plural
 PROJECTIONS: tuple[Format, ...] = ("md", "html", "sarif")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _WORST = 5
+JOBS = 50  # repositories that one worker reviews before another takes its place
 TIMEOUT, PATIENT_TIMEOUT = 300.0, 7 * 86_400.0  # seconds
 MOST_IN_FLIGHT, WAITING = 64, 100_000_000  # repositories at once with --model-batches; bytes for one that waits
 
@@ -226,7 +227,9 @@ def _engine(options: dict[str, Any], plan: Plan) -> contextlib.AbstractAsyncCont
     if options["engine"] == "ray":
         return ClusterEngine(options["address"], **limits)
     workers = options["workers"] or (in_flight() if plan.batched else len(os.sched_getaffinity(0)))
-    return Pool(workers, **limits, warm=WARM if plan.model is None else WARM_MODEL)
+    if plan.model is not None:
+        return Pool(workers, **limits, warm=WARM_MODEL)
+    return Pool(workers, **limits, warm=WARM, jobs=JOBS)
 
 
 @contextlib.asynccontextmanager

@@ -104,7 +104,7 @@ def review_unit(given: dict[str, Any], send: Listen) -> dict[str, Any]:
 
     Raises Refusal where it cannot be reviewed, and trying again would not help.
     """
-    gc.disable()  # this process lives for one review
+    gc.disable()  # what a review leaves behind is collected after it (interfaces.pool)
     work_alone()
     plain_environment()
     order = Order.of(given)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import mmap
 import os
 import signal
 import subprocess
@@ -154,3 +155,85 @@ def test_a_review_in_a_child_is_the_review(tmp_path: Path, monkeypatch: pytest.M
     assert report["findings"]
     assert next(event["node"] for event in events if event["type"] == "node") == "survey"
     assert done.folder is not None and (done.folder / "report.json").is_file()
+
+
+def whoami(given: Given, send: Any) -> Given:
+    return {"pid": os.getpid()}
+
+
+def litter(given: Given, send: Any) -> Given:
+    """Leave a process behind."""
+    subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return {"pid": os.getpid()}
+
+
+HOARD: list[mmap.mmap] = []
+
+
+def room(size: int) -> mmap.mmap:
+    """Memory that counts, though nobody touches it."""
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+def hoard(given: Given, send: Any) -> Given:
+    HOARD.append(room(given["bytes"]))
+    return {"pid": os.getpid()}
+
+
+async def pids(pool: Pool, *jobs: tuple[Any, Given]) -> list[int]:
+    return [(await pool.run(work, given))["pid"] for work, given in jobs]
+
+
+def test_a_child_does_as_many_jobs_as_it_may_and_is_gone_with_the_pool() -> None:
+    async def work(pool: Pool) -> list[int]:
+        return await pids(pool, *[(whoami, {})] * 5)
+
+    one, two, three, four, five = drive(work, jobs=2)
+    assert one == two != three == four != five
+    assert not any(alive(pid) for pid in (one, three, five))
+
+
+@pytest.mark.parametrize("work", [fail, crash, refuse])
+def test_a_child_that_failed_gets_no_other_job(work: Any) -> None:
+    async def before_and_after(pool: Pool) -> list[int]:
+        (before,) = await pids(pool, (whoami, {}))
+        with pytest.raises(JobError):
+            await pool.run(work, {})
+        return [before, *await pids(pool, (whoami, {}))]
+
+    before, after = drive(before_and_after, jobs=9)
+    assert before != after
+    assert not alive(before)
+
+
+@pytest.mark.parametrize("left", [(litter, {}), (hoard, {"bytes": 200 << 20})])
+def test_a_child_in_which_a_job_left_something_gets_no_other(left: tuple[Any, Given]) -> None:
+    first, second = drive(lambda pool: pids(pool, left, (whoami, {})), jobs=9)
+    assert first != second
+
+
+def test_a_child_that_was_killed_while_it_waited_costs_no_job() -> None:
+    async def kill(pool: Pool) -> list[int]:
+        (first,) = await pids(pool, (whoami, {}))
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: not alive(first))
+        return [first, *await pids(pool, (whoami, {}))]
+
+    first, second = drive(kill, jobs=9)
+    assert first != second
+
+
+def test_what_others_left_behind_is_not_counted_against_a_job() -> None:
+    """What fits into the limit for the first fits for the next."""
+
+    async def work(pool: Pool) -> list[int]:
+        return await pids(pool, (fill, {}), (hoard, {"bytes": 40 << 20}), (fill, {}))
+
+    assert len(set(drive(work, jobs=9, memory=1 << 30))) == 1
+
+
+def fill(given: Given, send: Any) -> Given:
+    """Take all of a limit of 1 GB but for 16 MB, beside what the process has and the hoard."""
+    has = int(Path("/proc/self/statm").read_text().split()[5]) * mmap.PAGESIZE - sum(map(len, HOARD))
+    with room((1 << 30) - has - (16 << 20)):
+        return {"pid": os.getpid()}
