@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -89,6 +89,7 @@ def _finalize(value: object) -> object:
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
+@lru_cache(maxsize=2048)  # a rule's words come again with each finding, and in the next report
 def _prose(text: str) -> Markup:
     """One line of text, with `code` in backticks set as code."""
     return Markup("").join(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from ml_engineer.report.schema import (
     PIPELINE_COLUMNS,
@@ -47,6 +48,7 @@ def render(report: Report) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+@lru_cache(maxsize=2048)  # a rule's words come again with each finding, and in the next report
 def escape(text: str) -> str:
     """Text on one line, as text: `code` in backticks stays code, everything else is no markup."""
     return "".join(code(span.text) if span.code else _plain(span.text) for span in spans(text))

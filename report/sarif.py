@@ -7,6 +7,7 @@ complete, so that a partial run cannot pass for a clean one. Suppressed findings
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -208,6 +209,7 @@ def _artifact(path: str) -> Json:
     return {"uri": quote(path, safe="/!$'()*+,;=@~"), "uriBaseId": ROOT}
 
 
+@lru_cache(maxsize=2048)  # a rule's words come again with each finding, and in the next report
 def _plain(text: str) -> str:
     """One line without the backticks around code: SARIF's text is plain."""
     return _unlinked("".join(span.text for span in spans(text)))

@@ -36,7 +36,7 @@ class Severity(StrEnum):
     @property
     def rank(self) -> int:
         """0 for critical, 4 for info: sort by it to put the worst first."""
-        return list(Severity).index(self)
+        return _SEVERITY_RANKS[self]
 
 
 class Confidence(StrEnum):
@@ -47,7 +47,11 @@ class Confidence(StrEnum):
     @property
     def rank(self) -> int:
         """0 for high, 2 for low."""
-        return list(Confidence).index(self)
+        return _CONFIDENCE_RANKS[self]
+
+
+_SEVERITY_RANKS = {severity: rank for rank, severity in enumerate(Severity)}
+_CONFIDENCE_RANKS = {confidence: rank for rank, confidence in enumerate(Confidence)}
 
 
 # --- evidence ---------------------------------------------------------------------------------------------------------
