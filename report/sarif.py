@@ -7,8 +7,8 @@ complete, so that a partial run cannot pass for a clean one. Suppressed findings
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlsplit
 
