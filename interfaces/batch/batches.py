@@ -6,8 +6,9 @@
 What workers ask within a short while is created as one message batch. It is looked at with growing pauses until it has
 ended, then each call gets its own result. A call is known by a digest of its owner and its request, which an agent that
 goes on repeats byte by byte, and the index keeps which batch has it: after a kill the answers of a batch that was
-created are picked up, not paid again. Only a kill between a creation and its entry in the index loses that batch; its
-calls count as their most then. A worker that dies does not end its call.
+created are picked up, not paid again. The index knows of a creation before the server does. Where nobody has heard what
+came of it, the batch is looked for among those that the server lists: by how many calls it has, then by their digests.
+A worker that dies does not end its call.
 
 Replies: `{"message"}`; `{"error", "kind"}`, this call has no answer and may be sent again; `{"failed", "message"}`, the
 server gives no answers to anybody, and trying has been done here.
@@ -18,28 +19,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from itertools import count
 from typing import Any, Self
 
 from ml_engineer.agent import prices
 from ml_engineer.agent.client import Client
-from ml_engineer.agent.failures import ModelError, diagnose, expected_failures
+from ml_engineer.agent.failures import ModelError
 from ml_engineer.agent.turn import Patience
 from ml_engineer.interfaces.batch.governor import Governor
 from ml_engineer.interfaces.batch.index import Index
+from ml_engineer.interfaces.batch.message_batches import MessageBatches, Result
 
-PATH = "/v1/messages/batches"
 QUIET = 1.0  # seconds without a further call, after which a batch is created
 LONGEST = 10.0  # seconds, from the first call of a batch to its creation
 MOST_CALLS, MOST_BYTES = 10_000, 100_000_000  # of one batch; the service takes ten times and twice as much
 FIRST_LOOK, SLOWER, LAST_LOOK = 1.0, 1.3, 60.0  # seconds between two looks at a batch
+CLOCKS = 3_600.0  # seconds by which the server's clock may differ from ours
 _NO_BATCHES = frozenset({404, 405, 501})
-
-Result = dict[str, Any]
 
 
 class NoBatches(Exception):
@@ -70,17 +71,21 @@ class Batches:
     patience: Patience = field(default_factory=Patience)
     created: int = 0  # batches, by this process
     _collected: _Collected | None = None
-    _calls: dict[str, asyncio.Task[dict[str, Any]]] = field(default_factory=dict)  # by key, while they are under way
-    _results: dict[str, asyncio.Task[dict[str, Result]]] = field(
-        default_factory=dict
-    )  # by batch, while it is waited for
+    # By key, by batch and by creation, while they are under way.
+    _calls: dict[str, asyncio.Task[dict[str, Any]]] = field(default_factory=dict)
+    _results: dict[str, asyncio.Task[dict[str, Result]]] = field(default_factory=dict)
+    _searches: dict[str, asyncio.Task[str | None]] = field(default_factory=dict)
     _creating: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @cached_property
+    def api(self) -> MessageBatches:
+        return MessageBatches(self.client, self.patience)
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[Self]:
         """Raises NoBatches where the server has none, ModelError where it cannot be asked."""
         try:
-            await self._ask(lambda: self.client.sdk.get(f"{PATH}?limit=1", cast_to=object))
+            await self.api.check()
         except ModelError as error:
             if error.status in _NO_BATCHES:
                 place = self.client.settings.place
@@ -89,7 +94,7 @@ class Batches:
         try:
             yield self
         finally:
-            tasks = [*self._calls.values(), *self._results.values(), *self._creating]
+            tasks = [*self._calls.values(), *self._results.values(), *self._searches.values(), *self._creating]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -106,22 +111,46 @@ class Batches:
     # --- one call -------------------------------------------------------------------------------------------------
 
     async def _call(self, key: str, said: dict[str, Any]) -> dict[str, Any]:
-        known = self.index.call(key)
-        if known is not None:
-            batch, ticket = known[0], self.governor.take_up(known[1])
-        else:
-            ticket = await self.governor.hold(said["model"], said["prompt"], said["answer"])
-            try:
-                batch = await self._sent(key, said["request"], self.governor.held(ticket))
-            except ModelError as error:
-                free = error.status is not None  # refused; of a request without any answer nobody knows
-                await self.governor.settle(ticket, cost=Decimal(0) if free else None, answered=False)
-                return {"failed": error.kind, "message": str(error)}
+        try:
+            batch, ticket = await self._taken_up(key) or await self._sent(key, said)
+        except ModelError as error:
+            return {"failed": error.kind, "message": str(error)}
         try:
             result = (await self._waited(batch)).get(key, {"type": "missing"})
         except ModelError as error:
             return await self._unheard(key, ticket, error)
         return await self._settled(key, ticket, said["model"], result)
+
+    async def _taken_up(self, key: str) -> tuple[str, int] | None:
+        """The batch that this call went with earlier, and a ticket; None: with none. Raises ModelError."""
+        known = self.index.call(key)
+        if known is None:
+            return None
+        batch, most = known
+        ticket = self.governor.take_up(most)
+        if self.index.creation(batch) is None:
+            return batch, ticket
+        try:
+            found = await self._found(batch)
+        except ModelError:
+            await self.governor.settle(ticket, cost=None)
+            raise
+        if found is None:
+            await self.governor.settle(ticket, cost=Decimal(0), answered=False)
+            return None
+        return found, ticket
+
+    async def _sent(self, key: str, said: dict[str, Any]) -> tuple[str, int]:
+        """The batch that this call has gone with now, and its ticket. Raises ModelError, BudgetSpent."""
+        ticket = await self.governor.hold(said["model"], said["prompt"], said["answer"])
+        try:
+            return await self._gone_with(key, said["request"], self.governor.held(ticket)), ticket
+        except ModelError:
+            if self.index.call(key) is None:  # there is no batch
+                await self.governor.settle(ticket, cost=Decimal(0), answered=False)
+            else:
+                await self.governor.settle(ticket, cost=None)
+            raise
 
     async def _settled(self, key: str, ticket: int, model: str, result: Result) -> dict[str, Any]:
         """The index is written before the account: a kill between both may count too much, never too little."""
@@ -155,7 +184,7 @@ class Batches:
 
     # --- creation -------------------------------------------------------------------------------------------------
 
-    async def _sent(self, key: str, request: str, most: Decimal) -> str:
+    async def _gone_with(self, key: str, request: str, most: Decimal) -> str:
         """The id of the batch that this call went with."""
         collected = self._collected
         if collected is None or collected.is_full:
@@ -182,17 +211,69 @@ class Batches:
         entries = [f'{{"custom_id":"{key}","params":{request}}}' for key, (request, _) in collected.calls.items()]
         body = f'{{"requests":[{",".join(entries)}]}}'.encode()
         try:
-            made = await self._ask(
-                lambda: self.client.sdk.post(PATH, content=body, options=self.client.options, cast_to=object)
-            )
-            with self._understood():
-                batch = str(made["id"])
+            batch = await self._created(body, {key: most for key, (_, most) in collected.calls.items()})
         except ModelError as error:
             collected.created.set_exception(error)
             return
-        self.index.keep_calls(batch, {key: most for key, (_, most) in collected.calls.items()})
         self.created += 1
         collected.created.set_result(batch)
+
+    async def _created(self, body: bytes, held: dict[str, Decimal]) -> str:
+        """The batch of these requests, created once whatever becomes of the connection. ModelError: the index still has
+        the creation where it is not known whether there is a batch."""
+        for attempt in count(1):
+            creation = self.index.begin_creation(held, time.time())
+            try:
+                batch = await self.api.create(body)
+            except ModelError as error:
+                unknown = error.kind != "unreachable" and (error.status is None or error.status >= 500)
+                if not unknown:
+                    self.index.end_creation(creation, None)
+                pause = self.patience.pause(error, attempt)
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause)
+                if unknown and (found := await self._search(creation)) is not None:
+                    return found
+            else:
+                self.index.end_creation(creation, batch)
+                return batch
+        raise AssertionError("itertools.count has no end")
+
+    # --- a creation of which nobody has heard ---------------------------------------------------------------------
+
+    async def _found(self, creation: str) -> str | None:
+        """As `_search`, once for all calls of a creation."""
+        task = self._searches.get(creation)
+        if task is None:
+            task = self._searches[creation] = asyncio.create_task(self._search(creation))
+            task.add_done_callback(lambda _: self._searches.pop(creation))
+        return await asyncio.shield(task)
+
+    async def _search(self, creation: str) -> str | None:
+        """The batch at the server that came of it, or None. Raises ModelError. What is listed does not name its calls:
+        one with as many as ours is waited for, and known by its results."""
+        known = self.index.creation(creation)
+        assert known is not None, "it is looked for once"
+        moment, keys = known
+        others = self.index.batches()
+        pause = FIRST_LOOK
+        while True:
+            unsure = False
+            async for one in self.api.recent(moment - CLOCKS):
+                if one.calls != len(keys) or one.identifier in others:
+                    continue
+                unsure |= not one.has_ended
+                if one.has_ended:
+                    if keys & (await self.api.results(one.identifier)).keys():
+                        self.index.end_creation(creation, one.identifier)
+                        return one.identifier
+                    others.add(one.identifier)
+            if not unsure:
+                self.index.end_creation(creation, None)
+                return None
+            await asyncio.sleep(pause)
+            pause = min(LAST_LOOK, pause * SLOWER)
 
     # --- results --------------------------------------------------------------------------------------------------
 
@@ -206,52 +287,7 @@ class Batches:
 
     async def _fetch(self, batch: str) -> dict[str, Result]:
         pause = FIRST_LOOK
-        while True:
-            seen = await self._ask(lambda: self.client.sdk.get(f"{PATH}/{batch}", cast_to=object))
-            with self._understood():
-                ended = seen["processing_status"] == "ended"
-            if ended:
-                break
+        while not await self.api.has_ended(batch):
             await asyncio.sleep(pause)
             pause = min(LAST_LOOK, pause * SLOWER)
-        text = await self._ask(lambda: self.client.sdk.get(f"{PATH}/{batch}/results", cast_to=str))
-        with self._understood():
-            return _results(text)
-
-    @contextlib.contextmanager
-    def _understood(self) -> Iterator[None]:
-        """Around what takes an answer apart: one of another form is a ModelError."""
-        try:
-            yield
-        except (KeyError, TypeError, ValueError) as error:
-            place = self.client.settings.place
-            raise ModelError(
-                "broken answer", f"{place} speaks of message batches in another form: {error!r}"
-            ) from error
-
-    async def _ask(self, send: Callable[[], Awaitable[Any]]) -> Any:
-        """What the server says, tried again where that is safe. Raises ModelError."""
-        failures = expected_failures()
-        for attempt in count(1):
-            try:
-                return await send()
-            except failures as error:
-                failure = diagnose(error, self.client.settings)
-                pause = self.patience.pause(failure, attempt)
-                if pause is None:
-                    raise failure from error
-            await asyncio.sleep(pause)
-        raise AssertionError("itertools.count has no end")
-
-
-def _results(text: str) -> dict[str, Result]:
-    """Results by key, from lines of JSON in any order. KeyError, TypeError or ValueError: they are none."""
-    found: dict[str, Result] = {}
-    for line in text.splitlines():
-        if line.strip():
-            entry = json.loads(line)
-            result = entry["result"]
-            found[entry["custom_id"]] = {"type": str(result["type"]), **result}
-            if result["type"] == "succeeded" and not isinstance(result["message"], dict):
-                raise TypeError("a message that is no object")
-    return found
+        return await self.api.results(batch)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import json
 import sqlite3
+import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -220,11 +221,36 @@ class Index:
         found = self._db.execute("SELECT batch, held FROM calls WHERE key = ?", (key,)).fetchone()
         return (found[0], Decimal(found[1])) if found else None
 
-    def keep_calls(self, batch: str, held: dict[str, Decimal]) -> None:
-        """These calls were sent in one message batch."""
-        rows = [(key, batch, str(most)) for key, most in held.items()]
+    def begin_creation(self, held: dict[str, Decimal], moment: float) -> str:
+        """These calls are about to be sent in one message batch: a name for it until `end_creation`. `moment` in
+        seconds since 1970."""
+        creation = f"creation {uuid.uuid4()}"
+        rows = [(key, creation, str(most)) for key, most in held.items()]
         with self._db:
+            self._db.execute("INSERT INTO creations VALUES (?, ?)", (creation, moment))
             self._db.executemany("INSERT OR REPLACE INTO calls VALUES (?, ?, ?)", rows)
+        return creation
+
+    def end_creation(self, creation: str, batch: str | None) -> None:
+        """The server has them in this batch; None: in none, and they may be sent again."""
+        with self._db:
+            self._db.execute("DELETE FROM creations WHERE name = ?", (creation,))
+            if batch is None:
+                self._db.execute("DELETE FROM calls WHERE batch = ?", (creation,))
+            else:
+                self._db.execute("UPDATE calls SET batch = ? WHERE batch = ?", (batch, creation))
+
+    def creation(self, name: str) -> tuple[float, set[str]] | None:
+        """When it was begun and its calls, where it is not known what came of it."""
+        found = self._db.execute("SELECT moment FROM creations WHERE name = ?", (name,)).fetchone()
+        if found is None:
+            return None
+        keys = self._db.execute("SELECT key FROM calls WHERE batch = ?", (name,)).fetchall()
+        return found[0], {key for (key,) in keys}
+
+    def batches(self) -> set[str]:
+        """Message batches that are known."""
+        return {batch for (batch,) in self._db.execute("SELECT DISTINCT batch FROM calls")}
 
     def settle_call(self, key: str) -> None:
         with self._db:
@@ -275,5 +301,6 @@ def _connect(path: Path) -> sqlite3.Connection:
         database.execute(_TABLE)
         database.execute("CREATE TABLE IF NOT EXISTS account (id INTEGER PRIMARY KEY, cost TEXT, turns INTEGER)")
         database.execute("CREATE TABLE IF NOT EXISTS calls (key TEXT PRIMARY KEY, batch TEXT, held TEXT)")
+        database.execute("CREATE TABLE IF NOT EXISTS creations (name TEXT PRIMARY KEY, moment REAL)")
         database.execute(f"PRAGMA user_version = {VERSION}")
     return database

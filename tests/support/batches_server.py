@@ -3,16 +3,19 @@
     with BatchesServer(script, latency=0.5) as server: …      server.batches: what was made, by id
 
 A fault of a turn is served once, as in a streamed answer: a status gives an errored result, "expired" and "canceled"
-one of this kind, "missing" none at all. `faults` are served once each, to whatever call of the batches comes next.
+one of this kind, "missing" none at all. `faults` are served once each, to whatever call of the batches comes next; with
+"unheard" a batch is made, and the connection breaks after some seconds instead of an answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 import time
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 from tests.support.answers import Answer, answer, refusal
 from tests.support.messages_server import MessagesServer, Received, _send
@@ -29,6 +32,7 @@ class Made:
     moment: float
     results: list[dict[str, Any]]
     read: int = 0
+    created: str = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat())
 
 
 @dataclass
@@ -45,16 +49,20 @@ class BatchesServer(MessagesServer):
             return await super()._answer(entry, raw, writer)
         name = entry.path.removeprefix(PATH).strip("/")
         fault = self.faults.pop(0) if self.faults and (name or raw) else None
+        if fault is not None and fault.kind == "unheard":
+            self._reply(name, raw, entry.query)
+            await asyncio.sleep(fault.seconds)
+            return False
         if fault is not None:
             wait = {} if fault.retry_after is None else {"retry-after": f"{fault.retry_after:g}"}
             return await _send(writer, refusal(fault.status, "scripted", fault.error_type, wait))
-        return await _send(writer, self._reply(name, raw))
+        return await _send(writer, self._reply(name, raw, entry.query))
 
-    def _reply(self, name: str, raw: bytes) -> Answer:
+    def _reply(self, name: str, raw: bytes, query: str) -> Answer:
         if raw:
-            return self._make(json.loads(raw)["requests"])
+            return self.make(json.loads(raw)["requests"])
         if not name:
-            return _json({"data": [], "has_more": False})
+            return self._list(dict(parse_qsl(query)))
         identifier, _, rest = name.partition("/")
         made = self.batches.get(identifier)
         if made is None:
@@ -65,7 +73,14 @@ class BatchesServer(MessagesServer):
         made.read += 1
         return Answer(200, b"".join(json.dumps(one).encode() + b"\n" for one in made.results), "application/x-jsonl")
 
-    def _make(self, requests: list[dict[str, Any]]) -> Answer:
+    def _list(self, query: dict[str, str]) -> Answer:
+        """Newest first, from behind `after_id`."""
+        names = list(reversed(self.batches))
+        names = names[names.index(query["after_id"]) + 1 :] if "after_id" in query else names
+        page = names[: int(query["limit"])]
+        return _json({"data": [self._record(name) for name in page], "has_more": len(page) < len(names)})
+
+    def make(self, requests: list[dict[str, Any]]) -> Answer:
         if len({one["custom_id"] for one in requests}) < len(requests) or any(
             "stream" in r["params"] for r in requests
         ):
@@ -79,7 +94,15 @@ class BatchesServer(MessagesServer):
     def _record(self, identifier: str) -> dict[str, Any]:
         made = self.batches[identifier]
         ended = time.monotonic() >= made.moment + self.latency
-        return {"id": identifier, "type": "message_batch", "processing_status": "ended" if ended else "in_progress"}
+        counts = dict.fromkeys(("processing", "succeeded", "errored", "canceled", "expired"), 0)
+        counts["succeeded" if ended else "processing"] = len(made.requests)
+        return {
+            "id": identifier,
+            "type": "message_batch",
+            "processing_status": "ended" if ended else "in_progress",
+            "request_counts": counts,
+            "created_at": made.created,
+        }
 
     def _result(self, body: dict[str, Any]) -> dict[str, Any]:
         try:

@@ -41,6 +41,7 @@ class Received:
     agent: int = -1
     turn: int = -1
     fault: str | None = None
+    query: str = ""
 
 
 @dataclass
@@ -112,8 +113,8 @@ class MessagesServer:
             headers = {name.strip().lower(): value.strip() for name, _, value in (one.partition(":") for one in fields)}
             raw = await reader.readexactly(int(headers.get("content-length", 0)))
             received = time.monotonic()
-            path = line.split(" ")[1].partition("?")[0]
-            entry = Received(path, headers, len(raw), {}, connection, received)
+            path, _, query = line.split(" ")[1].partition("?")
+            entry = Received(path, headers, len(raw), {}, connection, received, query=query)
             going_on = await self._answer(entry, raw, writer)
             entry.answered = time.monotonic()
             if self.on_request is not None:

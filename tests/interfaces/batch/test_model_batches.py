@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
@@ -20,6 +23,7 @@ from ml_engineer.agent.profiles import COMPATIBLE
 from ml_engineer.agent.stream import BrokenAnswer, Stop, whole
 from ml_engineer.agent.turn import Patience
 from ml_engineer.interfaces.batch import batches as module
+from ml_engineer.interfaces.batch import message_batches
 from ml_engineer.interfaces.batch.batches import Batches
 from ml_engineer.interfaces.batch.governor import Account, Governor
 from ml_engineer.interfaces.batch.index import Index
@@ -118,6 +122,55 @@ def test_a_batch_that_was_made_before_a_kill_is_picked_up(out: Path) -> None:
     assert (governor.account.cost, governor.account.turns) == (FULL / 2, 1)
 
 
+def key_of(asked: dict[str, Any]) -> str:
+    return hashlib.sha256(f"{asked['owner']}\n{asked['request']}".encode()).hexdigest()
+
+
+def test_a_batch_of_whose_creation_nobody_has_heard_is_found(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill between the creation at the server and its entry. Others have created batches with as many calls."""
+
+    async def begin(batches: Batches) -> None:
+        waiting = asyncio.create_task(batches.answer(call("r")))
+        while len(server.batches) < 2:
+            await asyncio.sleep(0.01)
+        waiting.cancel()
+
+    monkeypatch.setattr(message_batches, "PAGE", 1)
+    theirs = {"custom_id": "theirs", "params": json.loads(call("theirs")["request"])}
+    with BatchesServer(answering(), latency=0.3, faults=[Fault("unheard")]) as server:
+        server.make([theirs])
+        work(server, out, begin)
+        server.make([theirs])
+        server.make([theirs, {**theirs, "custom_id": "another"}])
+        reply, governor = work(server, out, lambda batches: batches.answer(call("r")))
+        assert len(server.batches) == 4
+        assert [made.read for made in server.batches.values()] == [0, 2, 1, 0]
+        work(server, out, lambda batches: batches.answer(call("r")))
+        assert len(server.batches) == 4
+    assert whole(reply["message"]).stop is Stop.END_TURN
+    assert (governor.account.cost, governor.account.turns) == (FULL / 2, 1)
+
+
+def test_a_batch_that_was_never_created_is_created_and_paid_once(out: Path) -> None:
+    """A kill before the server was asked, with the call in the account at its most."""
+    with Index.open(out) as index:
+        index.begin_creation({key_of(call("r")): MOST}, time.time())
+        index.keep_spent(MOST, 1)
+    with BatchesServer(answering()) as server:
+        reply, governor = work(server, out, lambda batches: batches.answer(call("r")))
+        assert len(server.batches) == 1
+    assert "message" in reply
+    assert (governor.account.cost, governor.account.turns) == (FULL / 2, 1)
+
+
+def test_a_connection_that_breaks_at_a_creation_does_not_create_another(out: Path) -> None:
+    with BatchesServer(answering(), faults=[Fault("unheard", seconds=0.0)]) as server:
+        reply, governor = work(server, out, lambda batches: batches.answer(call("r")))
+        assert len(server.batches) == 1
+    assert "message" in reply
+    assert governor.account.cost == FULL / 2
+
+
 def test_a_batch_that_the_server_has_forgotten_is_asked_anew(out: Path) -> None:
     with BatchesServer(answering()) as server:
         work(server, out, lambda batches: batches.answer(call("r")))
@@ -214,12 +267,11 @@ def test_many_repositories_share_batches_and_their_reports_have_half_the_price(
 
 def test_after_a_kill_the_same_command_picks_up_what_was_made(started: Start, many: Many, out: Path) -> None:
     roots = many(2)
-    with BatchesServer(script(USAGE), latency=3.0) as server:
+    with BatchesServer(script(USAGE), latency=0.0, faults=[Fault("unheard")]) as server:
         child = started(*roots, "--model-batches", **asked(server))
-        wait_for(lambda: bool(server.looks))
+        wait_for(lambda: bool(server.batches))  # it is made, and the batch has not heard of it
         child.kill()
         child.communicate()
-        server.latency = 0.0
         ended(started(*roots, "--model-batches", **asked(server)), 0)
         keys = Counter(one["custom_id"] for made in server.batches.values() for one in made.requests)
     assert set(keys.values()) == {1}
