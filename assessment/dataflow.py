@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment import callgraph
+from ml_engineer.assessment.index import children, walk
 from ml_engineer.assessment.module import Binding, Call, Function, Module
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def texts(node: ast.AST | None) -> set[str]:
     """Strings that are written below a node."""
     if node is None:
         return set()
-    return {n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    return {n.value for n in walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
 
 
 # --- one step back ----------------------------------------------------------------------------------------------------
@@ -389,7 +390,7 @@ def attribute_writes(module: Module) -> dict[tuple[str, str], list[Binding]]:
             owner = class_of(module, function)
             if not owner:
                 continue
-            for node in ast.walk(function.node):
+            for node in walk(function.node):
                 if isinstance(node, ast.Assign):
                     for target in node.targets:
                         _attribute_target(index, owner, target, node.value, "")
@@ -436,7 +437,7 @@ def returns(function: Function) -> list[ast.expr]:
             if isinstance(node, ast.Return | ast.Yield | ast.YieldFrom) and node.value is not None:
                 found.append(node.value)
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-                stack.extend(ast.iter_child_nodes(node))
+                stack.extend(children(node))
         cache[function] = sorted(found, key=_position)
     return cache[function]
 
@@ -499,7 +500,7 @@ def _is_annotation(scope: Function | None, bound: Binding, name: str) -> bool:
 
 
 def _names(node: ast.AST) -> list[ast.Name]:
-    return [n for n in ast.walk(node) if isinstance(n, ast.Name)]
+    return [n for n in walk(node) if isinstance(n, ast.Name)]
 
 
 def _position(node: ast.AST) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ml_engineer.assessment import cache, headers
 from ml_engineer.assessment.files import File
+from ml_engineer.assessment.index import statements
 from ml_engineer.assessment.parallel import shared_out
 from ml_engineer.assessment.source import ParseError, Source, parse
 from ml_engineer.report.decoding import decode
@@ -108,14 +109,6 @@ def _imported(statements: Iterable[ast.Import | ast.ImportFrom]) -> Iterator[Imp
 
 
 def _statements(tree: ast.Module) -> list[ast.Import | ast.ImportFrom]:
-    """Import statements by line, at any depth of statements; expressions hold none and are not entered."""
-    found: list[ast.Import | ast.ImportFrom] = []
-    stack: list[ast.AST] = list(tree.body)
-    while stack:
-        node = stack.pop()
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            found.append(node)
-        elif isinstance(node, ast.stmt | ast.ExceptHandler | ast.match_case):
-            for block in ("body", "orelse", "finalbody", "handlers", "cases"):
-                stack.extend(getattr(node, block, ()))
+    """Import statements by line, at any depth of statements."""
+    found = [node for node in statements(tree.body) if isinstance(node, ast.Import | ast.ImportFrom)]
     return sorted(found, key=lambda node: (node.lineno, node.col_offset))

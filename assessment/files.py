@@ -58,17 +58,17 @@ class File:
     mtime_ns: int = 0
     executable: bool | None = None  # whether its owner may run it; None: not known
 
-    @property
+    @cached_property
     def name(self) -> str:
         return self.path.rsplit("/", 1)[-1]
 
-    @property
+    @cached_property
     def suffix(self) -> str:
         """Lower-case suffix with its dot, or an empty string."""
         dot = self.name.rfind(".")
         return self.name[dot:].lower() if dot > 0 else ""
 
-    @property
+    @cached_property
     def folder(self) -> str:
         """Path of the folder it lies in, empty for the root."""
         return self.path.rpartition("/")[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -61,6 +61,29 @@ def children(node: ast.AST) -> list[ast.AST]:
         elif value is not None:
             found.append(value)
     return found
+
+
+def walk(node: ast.AST) -> Iterator[ast.AST]:
+    """A node and all below it, in the order of `ast.walk`, as the index sees them; in less than half the time."""
+    found = [node]
+    for node in found:  # which grows on the way
+        yield node
+        for name in _CHILD_FIELDS[node.__class__]:
+            value = getattr(node, name, None)
+            if value.__class__ is list:
+                found.extend([child for child in value if child.__class__ is not str and child is not None])
+            elif value is not None:
+                found.append(value)
+
+
+def statements(body: Iterable[ast.stmt]) -> Iterator[ast.AST]:
+    """Statements, handlers and cases at any depth of statements, in no order; expressions hold none."""
+    stack: list[ast.AST] = list(body)
+    while stack:
+        node = stack.pop()
+        yield node
+        for block in _BLOCKS.get(node.__class__, ()):
+            stack.extend(getattr(node, block))
 
 
 def build(module: Module) -> Index:
@@ -247,7 +270,13 @@ def _end(node: ast.AST) -> tuple[int, int]:
     return getattr(node, "end_lineno", 0) or 0, getattr(node, "end_col_offset", 0) or 0
 
 
-_STATEMENTS = frozenset(kind for kind in vars(ast).values() if isinstance(kind, type) and issubclass(kind, ast.stmt))
+_STATEMENTS: frozenset[type[ast.AST]] = frozenset(
+    kind for kind in vars(ast).values() if isinstance(kind, type) and issubclass(kind, ast.stmt)
+)
+_BLOCKS: dict[type[ast.AST], tuple[str, ...]] = {
+    kind: tuple(name for name in ("body", "orelse", "finalbody", "handlers", "cases") if name in kind._fields)
+    for kind in _STATEMENTS | {ast.ExceptHandler, ast.match_case}
+}
 _ENTERED: dict[type[ast.AST], Callable[[Index, Module, ast.AST, _Place], _Place]] = {
     ast.FunctionDef: _enter_function,
     ast.AsyncFunctionDef: _enter_function,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.dataflow import Step, sources
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.judging import read_paths
 from ml_engineer.assessment.learning import entry_closure, fit_data, train_entries, trainings
 from ml_engineer.assessment.module import Call, Module
@@ -142,7 +143,7 @@ def _checks_by_hand(module: Module) -> bool:
             case ast.Call(func=ast.Attribute(attr="isnull" | "isna" | "notnull" | "duplicated")):
                 return True
             case ast.FunctionDef(name=name) if _CHECK_NAME.search(name) and "cross" not in name:
-                if any(isinstance(n, ast.Raise | ast.Assert | ast.Return) for n in ast.walk(node)):
+                if any(isinstance(n, ast.Raise | ast.Assert | ast.Return) for n in walk(node)):
                     if re.search(r"data|schema|column|frame|input|quality|null|missing|expect", name):
                         return True
             case ast.keyword(arg="dtype", value=ast.Dict() | ast.Name()):

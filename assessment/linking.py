@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.index import children
 from ml_engineer.assessment.module import Call, Function, Import, Module
 from ml_engineer.assessment.undefined import exports
 
@@ -198,7 +199,7 @@ def _definitions(module: Module, function: Function) -> int:
                 if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
                     counts[class_name, inner.name] += 1
                 elif isinstance(inner, ast.If | ast.Try | ast.ExceptHandler):
-                    stack.extend(ast.iter_child_nodes(inner))
+                    stack.extend(children(inner))
         module.__dict__["_method_counts"] = counts
     return counts[function.class_name or "", function.node.name]
 

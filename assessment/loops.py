@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ml_engineer.assessment import callgraph
 from ml_engineer.assessment.dataflow import callers
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.module import Call, Function, Module
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def region(repo: Repo, module: Module, node: ast.AST, depth: int = 2) -> Iterato
         if start in seen:
             continue
         seen.add(start)
-        for inner in ast.walk(start):
+        for inner in walk(start):
             yield where, inner
             if left and isinstance(inner, ast.Call):
                 name = where.resolve(inner.func)
@@ -108,7 +109,7 @@ def clears_gradients(repo: Repo, module: Module, node: ast.AST) -> bool:
 def optimizer_steps(module: Module, node: ast.AST) -> list[ast.Call]:
     """Calls of an optimizer's `step` in a node, in source order."""
     found = []
-    for inner in ast.walk(node):
+    for inner in walk(node):
         match inner:
             case ast.Call(func=ast.Attribute(attr="step", value=owner)) if not _NO_OPTIMIZER.search(ast.unparse(owner)):
                 if "lr_scheduler" not in module.resolve(owner):

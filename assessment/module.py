@@ -24,7 +24,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from ml_engineer.assessment.files import File
-from ml_engineer.assessment.index import Index, build
+from ml_engineer.assessment.index import Index, build, walk
 from ml_engineer.assessment.names import Binding, Call, Function, FunctionNode, Import
 from ml_engineer.assessment.rule import Site
 from ml_engineer.assessment.source import Source, parse
@@ -50,7 +50,7 @@ class Module:
     def path(self) -> str:
         return self.file.path
 
-    @property
+    @cached_property
     def is_notebook(self) -> bool:
         return self.file.suffix == ".ipynb"
 
@@ -170,7 +170,7 @@ class Module:
         """The `if __name__ == "__main__":` block, if there is one."""
         for node in self.tree.body:
             if isinstance(node, ast.If) and any(
-                isinstance(n, ast.Name) and n.id == "__name__" for n in ast.walk(node.test)
+                isinstance(n, ast.Name) and n.id == "__name__" for n in walk(node.test)
             ):
                 return node
         return None

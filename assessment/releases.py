@@ -120,7 +120,7 @@ REQUIRES = (
 # Names on the index that cannot be installed, and what is meant.
 NOT_INSTALLABLE = {"sklearn": "scikit-learn", "pil": "pillow", "opencv": "opencv-python", "cv2": "opencv-python"}
 
-# What a package always installs with it, as far as rules need it.
+# What a package always installs with it, as far as rules need it; `name[extra]` and `name<version` where only then.
 BRINGS = {
     "pandas": "numpy python-dateutil pytz",
     "scikit-learn": "numpy scipy joblib threadpoolctl",
@@ -165,6 +165,12 @@ BRINGS = {
     "opencv-python-headless": "numpy",
     "opencv-contrib-python": "numpy",
     "scikit-image": "numpy scipy networkx pillow imageio packaging",
+    "scikit-image<0.19": "matplotlib",
+    "cloudpathlib[s3]": "boto3",
+    "smart-open[s3]": "boto3",
+    "s3fs": "aiobotocore fsspec botocore",
+    "dvc-s3": "s3fs boto3",
+    "dvc[s3]": "dvc-s3",
     "albumentations": "numpy scipy pyyaml opencv-python-headless",
     "timm": "torch torchvision pyyaml huggingface-hub safetensors",
     "optuna": "numpy sqlalchemy tqdm pyyaml alembic packaging colorlog",

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ml_engineer.assessment.index import children
+
 ScopeKind = Literal["module", "class", "function", "comprehension"]
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
@@ -141,7 +143,7 @@ def _children(found: Scopes, node: ast.AST, scope: Scope) -> Iterator[tuple[ast.
             yield node.target, scope
             yield from ((child, scope) for child in [*node.body, *node.orelse])
         case _:
-            yield from ((child, scope) for child in ast.iter_child_nodes(node))
+            yield from ((child, scope) for child in children(node))
 
 
 def _function(

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from ml_engineer.assessment import callgraph, values
 from ml_engineer.assessment.entrypoints import Entry
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.module import Call, Function, Module
 from ml_engineer.assessment.repo import matches
 from ml_engineer.assessment.rule import Site
@@ -153,7 +154,7 @@ class Handler:
     @cached_property
     def rejects(self) -> bool:
         """Whether some code that the request runs answers 400, 413, 415 or 422 of its own."""
-        return any(_is_rejection(node) for function in self.functions for node in ast.walk(function.node))
+        return any(_is_rejection(node) for function in self.functions for node in walk(function.node))
 
 
 def handlers(repo: Repo) -> list[Handler]:
@@ -322,7 +323,7 @@ def _reads(handler: Handler, function: Function) -> Iterator[Read]:
     module = function.module
     own = function is handler.function
     request = _request_parameter(handler) if own else None
-    for node in ast.walk(function.node):
+    for node in walk(function.node):
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
             if node.attr in _CONTENT_NAMES and _CONTENT.match(module.resolve(node)):
                 yield Read(module, node, node.attr)
@@ -388,7 +389,7 @@ def annotated_schemas(handler: Handler) -> list[str]:
     found = []
     for parameter in handler.function.parameters:
         if parameter.annotation is not None:
-            for node in ast.walk(parameter.annotation):
+            for node in walk(parameter.annotation):
                 if isinstance(node, ast.Name | ast.Attribute) and is_schema(handler.repo, module.resolve(node)):
                     found.append(module.resolve(node))
     return found

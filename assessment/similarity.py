@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.index import statements, walk
+
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Function, Module
 
@@ -60,7 +62,7 @@ def without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
 
 def size(body: Sequence[ast.stmt]) -> int:
     """How many statements, nested ones included."""
-    return sum(isinstance(node, ast.stmt) for statement in body for node in ast.walk(statement))
+    return sum(isinstance(node, ast.stmt) for node in statements(body))
 
 
 def function_shape(function: Function) -> str:
@@ -114,7 +116,7 @@ def _shapes(module: Module) -> Counter[str]:
     if found is None:
         found = Counter(
             shape(node)
-            for node in ast.walk(module.tree)
+            for node in walk(module.tree)
             if isinstance(node, ast.stmt)
             and not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)
         )

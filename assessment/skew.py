@@ -20,6 +20,7 @@ from ml_engineer.assessment import values
 from ml_engineer.assessment.callgraph import Closure
 from ml_engineer.assessment.dataflow import Step, sources
 from ml_engineer.assessment.entrypoints import Entry, is_training_call
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.learning import entry_closure, fit_data, train_entries
 from ml_engineer.assessment.module import Call, Module
 from ml_engineer.assessment.repo import matches
@@ -184,8 +185,8 @@ def _collect(repo: Repo, module: Module, data: ast.expr | None, targets: set[str
 
 def _is_target(step: Step, targets: set[str]) -> bool:
     """Whether a function is applied to the column that is predicted."""
-    names = {str(n.value) for n in ast.walk(step.node) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-    names |= {n.id for n in ast.walk(step.node) if isinstance(n, ast.Name)}
+    names = {str(n.value) for n in walk(step.node) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    names |= {n.id for n in walk(step.node) if isinstance(n, ast.Name)}
     return bool(names & targets)
 
 
@@ -212,7 +213,7 @@ def _pipelines(repo: Repo, call: Call, found: Preparation) -> None:
             continue
         module, composed = pipeline
         found.steps.setdefault("pipeline", Prepared("pipeline", "", module.site(composed)))
-        for inner in ast.walk(composed):
+        for inner in walk(composed):
             match = _NORMALISING.match(module.resolve(inner.func)) if isinstance(inner, ast.Call) else None
             if match and isinstance(inner, ast.Call):
                 literals = ", ".join(ast.unparse(a) for a in [*inner.args, *(k.value for k in inner.keywords)])

@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from ml_engineer.assessment.dataflow import Step, root, sources
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.module import Binding, Call, Function, Module
 from ml_engineer.assessment.rule import Site
 
@@ -195,7 +196,7 @@ def _bound_name(module: Module, node: ast.expr) -> str:
     target = statement.targets[0]
     if isinstance(target, ast.Tuple) and isinstance(statement.value, ast.Tuple):
         for item, value in zip(target.elts, statement.value.elts, strict=False):
-            if any(n is node for n in ast.walk(value)):
+            if any(n is node for n in walk(value)):
                 target = item
     return target.id if isinstance(target, ast.Name) else target.attr if isinstance(target, ast.Attribute) else ""
 
@@ -218,7 +219,7 @@ def _is_shuffled(module: Module, name: ast.Name) -> bool:
 def _taken_by(module: Module, index: ast.Name) -> Iterator[ast.expr]:
     """The frames whose rows are taken by an index, or by a part of it that has a name of its own."""
     scope = module.scope_of(index)
-    for node in ast.walk(scope.node if scope else module.tree):
+    for node in walk(scope.node if scope else module.tree):
         if isinstance(node, ast.Subscript) and isinstance(_rows(node), ast.Name | ast.Subscript):
             rows = _rows(node)
             start = root(rows)

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.index import children
+from ml_engineer.assessment.index import children, walk
 from ml_engineer.assessment.module import Module
 from ml_engineer.assessment.scopes import Read, Scopes, scan
 
@@ -324,7 +324,7 @@ def _expects_missing(node: ast.Try) -> bool:
 
 def _asks_for(test: ast.expr, name: str) -> bool:
     """Whether a condition asks if the name exists: `"x" in globals()`."""
-    return any(isinstance(n, ast.Constant) and n.value == name for n in ast.walk(test))
+    return any(isinstance(n, ast.Constant) and n.value == name for n in walk(test))
 
 
 def _follows_exit(block: ast.AST, child: ast.AST) -> bool:

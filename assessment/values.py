@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment import callgraph, dataflow
+from ml_engineer.assessment.index import children
 from ml_engineer.assessment.module import UNKNOWN, Call, Function, Module
 from ml_engineer.assessment.repo import matches
 
@@ -141,7 +142,7 @@ def return_values(function: Function) -> list[ast.expr]:
             continue
         if isinstance(node, ast.Return | ast.Yield) and node.value is not None:
             found.append(node.value)
-        stack[:0] = ast.iter_child_nodes(node)
+        stack[:0] = children(node)
     return found
 
 

@@ -10,6 +10,7 @@ from collections.abc import Container
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.dataflow import callers
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.module import Call, Function
 
 if TYPE_CHECKING:
@@ -54,12 +55,12 @@ def passes_on(call: Call) -> bool:
 
 
 def _leads_to_parameter(call: Call, node: ast.expr, parameters: set[str]) -> bool:
-    for name in ast.walk(node):
+    for name in walk(node):
         if isinstance(name, ast.Name):
             if name.id in parameters:
                 return True
             value = call.module.value(name)
             if value is not None and value is not name:
-                if any(isinstance(n, ast.Name) and n.id in parameters for n in ast.walk(value)):
+                if any(isinstance(n, ast.Name) and n.id in parameters for n in walk(value)):
                     return True
     return False

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import HIGH, LOW, MEDIUM, Hit, SeverityName, Site, rule
 
 if TYPE_CHECKING:
@@ -100,11 +101,11 @@ def _stops(call: Call) -> bool:
 
 def _reported(call: Call, watched: ast.expr) -> bool:
     """Whether the watched half is judged again after the fit."""
-    names = {n.id for n in ast.walk(watched) if isinstance(n, ast.Name)}
+    names = {n.id for n in walk(watched) if isinstance(n, ast.Name)}
     for other in call.module.calls:
         if other.node.lineno <= call.node.lineno or not other.name.endswith(_FINAL):
             continue
-        if names & {n.id for a in other.node.args for n in ast.walk(a) if isinstance(n, ast.Name)}:
+        if names & {n.id for a in other.node.args for n in walk(a) if isinstance(n, ast.Name)}:
             return True
     return False
 
@@ -120,7 +121,7 @@ def _searched(repo: Repo, module: Module) -> Iterator[Hit]:
     fits = [call for call in trainings(repo) if call.module is module and not call.name.endswith("backward")]
     loops = {loop for call in fits if (loop := module.enclosing(call.node, ast.For)) is not None}
     for loop in sorted(loops, key=lambda node: node.lineno if isinstance(node, ast.For) else 0):
-        inside = set(ast.walk(loop))
+        inside = set(walk(loop))
         for call in module.calls:
             attribute = call.name.rpartition(".")[2]
             data = call.argument(0, "X")
@@ -140,7 +141,7 @@ def _chooses(repo: Repo, module: Module, loop: ast.AST) -> SeverityName | None:
     """Whether the loop keeps the best candidate (high), or something after it or its function picks it (medium)."""
     from ml_engineer.assessment.dataflow import callers
 
-    for node in ast.walk(loop):
+    for node in walk(loop):
         if isinstance(node, ast.Compare) and _BEST.search(ast.unparse(node)):
             return HIGH
     scope = module.scope_of(loop)
@@ -187,11 +188,11 @@ def _judged_on_test(module: Module, choice: ast.If) -> bool:
     from ml_engineer.assessment.splits import half_by_name
 
     scope = module.scope_of(choice)
-    for node in ast.walk(scope.node if scope is not None else module.tree):
+    for node in walk(scope.node if scope is not None else module.tree):
         if not isinstance(node, ast.For | ast.Call) or node.lineno >= choice.lineno:
             continue
         over = [node.iter] if isinstance(node, ast.For) else node.args
-        names = [n for value in over for n in ast.walk(value) if isinstance(n, ast.Name)]
+        names = [n for value in over for n in walk(value) if isinstance(n, ast.Name)]
         evaluates = isinstance(node, ast.For) or re.search("eval|test|score|accuracy", ast.unparse(node.func))
         if evaluates and any(half_by_name(name) == "test" for name in names):
             return True

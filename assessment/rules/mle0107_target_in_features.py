@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeGuard
 
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import HIGH, Hit, rule
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _chosen_later(call: Call) -> bool:
         return True
     statement = module.statement_of(call.node)
     targets = statement.targets if isinstance(statement, ast.Assign) else []
-    halves = {n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)}
+    halves = {n.id for target in targets for n in walk(target) if isinstance(n, ast.Name)}
     for node in module.nodes(ast.Call, ast.Subscript, ast.Delete):
         if getattr(node, "lineno", 0) <= call.node.lineno:
             continue
@@ -74,9 +75,7 @@ def _chosen_later(call: Call) -> bool:
                 return True
             case ast.Subscript(value=ast.Attribute(attr="loc" | "iloc", value=ast.Name(id=name))) if name in halves:
                 return True
-            case ast.Delete(targets=targets) if any(
-                n.id in halves for t in targets for n in ast.walk(t) if _is_name(n)
-            ):
+            case ast.Delete(targets=targets) if any(n.id in halves for t in targets for n in walk(t) if _is_name(n)):
                 return True
     return False
 
@@ -153,7 +152,7 @@ def _removed(module: Module, name: ast.Name, column: str) -> bool:
     """Whether the column is taken out in place before this use: pop, del, drop(inplace=True), loc, columns = …"""
     scope = module.scope_of(name)
     body = scope.node if scope is not None else module.tree
-    for node in ast.walk(body):
+    for node in walk(body):
         if getattr(node, "lineno", name.lineno + 1) > name.lineno:
             continue
         match node:

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import HIGH, Hit, rule
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _leaves_test_half(repo: Repo, module: Module) -> bool:
             statement = module.statement_of(split.node)
             if split.kind != "split" or not isinstance(statement, ast.Assign):
                 return False
-            names = {n.id for n in ast.walk(statement.targets[0]) if isinstance(n, ast.Name)}
+            names = {n.id for n in walk(statement.targets[0]) if isinstance(n, ast.Name)}
             held |= {n for n in names if half_by_name(ast.Name(n)) in ("test", "valid")}
     reads = [n for n in module.nodes(ast.Name) if n.id in held and isinstance(n.ctx, ast.Load)]
     return bool(held) and all(_is_look(module, node) for node in reads)

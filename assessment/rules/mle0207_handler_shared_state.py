@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment import dataflow, serving, values
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import HIGH, Hit, Site, rule
 from ml_engineer.assessment.taint import taint
 
@@ -58,7 +59,7 @@ def _is_locked(handler: Handler) -> bool:
         isinstance(node, ast.With | ast.AsyncWith)
         and any(_LOCK.search(ast.unparse(i.context_expr)) for i in node.items)
         for function in handler.functions
-        for node in ast.walk(function.node)
+        for node in walk(function.node)
     )
 
 
@@ -133,7 +134,7 @@ def _handed_down(repo: Repo, call: Call, argument: ast.expr) -> str | None:
 def _set_in_class(repo: Repo, owner: str, attribute: str) -> Iterator[str]:
     """Fixed texts that the class of an object assigns to `self.attribute`."""
     known = repo.classes.get(owner.removesuffix("()"))
-    for node in ast.walk(known[1]) if known is not None else ():
+    for node in walk(known[1]) if known is not None else ():
         match node:
             case ast.Assign(
                 targets=[ast.Attribute(value=ast.Name("self"), attr=name)], value=ast.Constant(value=str() as text)
@@ -147,9 +148,9 @@ def _set_in_class(repo: Repo, owner: str, attribute: str) -> Iterator[str]:
 def _shared_globals(handler: Handler) -> Iterator[tuple[str, list[Site]]]:
     """Globals that a handler sets from a request and that a handler reads again to answer."""
     for function in handler.functions:
-        names = {name for node in ast.walk(function.node) if isinstance(node, ast.Global) for name in node.names}
+        names = {name for node in walk(function.node) if isinstance(node, ast.Global) for name in node.names}
         for name in sorted(names):
-            writes = [n for n in ast.walk(function.node) if isinstance(n, ast.Assign) and _sets(n, name)]
+            writes = [n for n in walk(function.node) if isinstance(n, ast.Assign) and _sets(n, name)]
             writes = [n for n in writes if not _is_set_up(handler.repo, function, n, name)]
             read = _read_back(handler.repo, function, name)
             if writes and read is not None:
@@ -166,7 +167,7 @@ def _is_set_up(repo: Repo, function: Function, node: ast.Assign, name: str) -> b
     if isinstance(node.value, ast.Constant):
         return True
     for parent in function.module.ancestors(node):
-        if isinstance(parent, ast.If) and any(isinstance(n, ast.Name) and n.id == name for n in ast.walk(parent.test)):
+        if isinstance(parent, ast.If) and any(isinstance(n, ast.Name) and n.id == name for n in walk(parent.test)):
             return True
         if parent is function.node:
             break
@@ -179,7 +180,7 @@ def _read_back(repo: Repo, writer: Function, name: str) -> Site | None:
         for function in handler.functions:
             if function.module is not writer.module:
                 continue
-            for node in ast.walk(function.node):
+            for node in walk(function.node):
                 if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load):
                     return function.module.site(node)
     return None

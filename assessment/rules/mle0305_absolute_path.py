@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.repo import matches
 from ml_engineer.assessment.rule import MEDIUM, Hit, rule
 
@@ -126,11 +127,11 @@ def _given_to_calls(module: Module) -> frozenset[str]:
 
 def _names_in_calls(module: Module, tree: ast.AST) -> frozenset[str]:
     found: set[str] = set()
-    for call in ast.walk(tree):
+    for call in walk(tree):
         if not isinstance(call, ast.Call) or matches(module.resolve(call.func), *_NO_FILES):
             continue
         for argument in [*call.args, *(k.value for k in call.keywords)]:
-            for node in ast.walk(argument):
+            for node in walk(argument):
                 if isinstance(node, ast.Name):
                     found.add(node.id)
                 elif isinstance(node, ast.Attribute):

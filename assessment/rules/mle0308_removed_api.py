@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import HIGH, LOW, MEDIUM, Hit, SeverityName, Site, rule
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _guarded(module: Module, node: ast.AST) -> bool:
             or re.search(r"ImportError|AttributeError|Exception|TypeError", ast.unparse(handler.type))
             for handler in parent.handlers
         ):
-            return any(node is n for part in parent.body for n in ast.walk(part))
+            return any(node is n for part in parent.body for n in walk(part))
         if isinstance(parent, ast.If) and re.search(r"version|hasattr", ast.unparse(parent.test)):
             return True
     return False

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment import serving
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, SeverityName, rule
 
 if TYPE_CHECKING:
@@ -110,15 +111,14 @@ def _is_needed(module: Module, node: ast.Try) -> bool:
         inner.id
         for statement in node.body
         for target in _targets(statement)
-        for inner in ast.walk(target)
+        for inner in walk(target)
         if isinstance(inner, ast.Name)
     }
     end = node.end_lineno or node.lineno
     scope = module.scope_of(node)
     body = scope.node if scope is not None else module.tree
     return any(
-        isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and n.id in made and n.lineno > end
-        for n in ast.walk(body)
+        isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and n.id in made and n.lineno > end for n in walk(body)
     )
 
 
@@ -130,7 +130,7 @@ def _targets(statement: ast.stmt) -> list[ast.expr]:
 
 def _is_side_work(module: Module, node: ast.Try) -> bool:
     """Whether a cache, a message or a record is tried, without which the answer is as good."""
-    called = (ast.unparse(n.func) for s in node.body for n in ast.walk(s) if isinstance(n, ast.Call))
+    called = (ast.unparse(n.func) for s in node.body for n in walk(s) if isinstance(n, ast.Call))
     return any(_SIDE_WORK.search(name) for name in called)
 
 
@@ -150,7 +150,7 @@ def _is_best_effort(module: Module, node: ast.Try) -> bool:
         return True
     if all(isinstance(s, ast.Import | ast.ImportFrom) or _is_flag(s) for s in node.body):
         return True
-    calls = [module.resolve(n.func) for s in node.body for n in ast.walk(s) if isinstance(n, ast.Call)]
+    calls = [module.resolve(n.func) for s in node.body for n in walk(s) if isinstance(n, ast.Call)]
     names = [n for n in calls if not _LOGS.search(n)]
     return bool(calls) and all(_CLEANUP.search(name) or _TRACKING.match(name) for name in names)
 
@@ -174,7 +174,7 @@ def _called(module: Module, call: ast.Call) -> str:
 
 def _leaves(module: Module, handler: ast.ExceptHandler) -> bool:
     """Whether the handler ends what failed, or tells the user of an interface."""
-    for node in ast.walk(handler):
+    for node in walk(handler):
         if isinstance(node, ast.Raise | ast.Return):
             return True
         if isinstance(node, ast.Call):
@@ -199,7 +199,7 @@ def _exits_after(module: Module, node: ast.Try) -> bool:
 
 def _switches_source(module: Module, node: ast.Try, handler: ast.ExceptHandler) -> bool:
     """Whether the handler fills a name that the read has failed to fill with data that is made up, without a word."""
-    if any(isinstance(n, ast.Raise) for n in ast.walk(handler)) or any(_is_log(module, s) for s in handler.body):
+    if any(isinstance(n, ast.Raise) for n in walk(handler)) or any(_is_log(module, s) for s in handler.body):
         return False
     wanted = {name for s in node.body for name, value in _assigned(s) if _reads(module, value)}
     return any(
@@ -215,4 +215,4 @@ def _assigned(statement: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _reads(module: Module, value: ast.expr) -> bool:
-    return any(isinstance(n, ast.Call) and _READS.search(module.resolve(n.func)) for n in ast.walk(value))
+    return any(isinstance(n, ast.Call) and _READS.search(module.resolve(n.func)) for n in walk(value))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment import values
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.reachable import imports_any
 from ml_engineer.assessment.rule import HIGH, LOW, Hit, Site, rule
 
@@ -76,7 +77,7 @@ def _uninitialised(repo: Repo, module: Module, name: str, node: ast.ClassDef) ->
     function = module.functions.get(f"{name}.__init__")
     if function is None or len(node.bases) != 1 or not _sets_layers(module, function.node):
         return None
-    for inner in ast.walk(function.node):
+    for inner in walk(function.node):
         if isinstance(inner, ast.Attribute) and inner.attr == "__init__":
             return None
         if isinstance(inner, ast.Call) and ast.unparse(inner.func).endswith(("__init__", "super", "_setup")):
@@ -93,5 +94,5 @@ def _sets_layers(module: Module, node: ast.AST) -> bool:
             for t in inner.targets
         )
         and module.resolve(inner.value).startswith("torch.nn.")
-        for inner in ast.walk(node)
+        for inner in walk(node)
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.dataflow import attribute_writes, class_of, texts
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.module import UNKNOWN
 from ml_engineer.assessment.repo import matches
 from ml_engineer.assessment.rule import MEDIUM, Hit, rule
@@ -112,7 +113,7 @@ def _checks(repo: Repo, module: Module, function: Function) -> bool:
 
 
 def _asserts(node: ast.AST) -> bool:
-    for inner in ast.walk(node):
+    for inner in walk(node):
         if isinstance(inner, ast.Assert | ast.Raise):
             return True
         if isinstance(inner, ast.Call) and _CHECKS.search(ast.unparse(inner.func)):
@@ -139,6 +140,6 @@ def _is_live(module: Module, call: Call) -> bool:
     value = module.literal(url)
     shown = [value] if isinstance(value, str) else list(texts(module.value(url))) if value is UNKNOWN else []
     shown += (
-        [t for n in ast.walk(url) if isinstance(n, ast.Name) for t in texts(module.value(n))] if url is not None else []
+        [t for n in walk(url) if isinstance(n, ast.Name) for t in texts(module.value(n))] if url is not None else []
     )
     return any(re.match(r"https?://", text) for text in shown)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import LOW, MEDIUM, Hit, rule
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _validation_loops(repo: Repo, module: Module) -> Iterator[ast.For]:
     from ml_engineer.assessment.splits import half_by_name
 
     for node in module.nodes(ast.For):
-        names = [n for n in ast.walk(node.iter) if isinstance(n, ast.Name | ast.Attribute)]
+        names = [n for n in walk(node.iter) if isinstance(n, ast.Name | ast.Attribute)]
         if not any(half_by_name(n) in ("test", "valid") for n in names):
             continue
         inner = [n for _, n in region(repo, module, node, depth=1)]

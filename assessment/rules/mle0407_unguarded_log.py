@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def _is_open(call: Call) -> bool:
     if call.scope is None or not _LOSS.search(call.scope.qualname):
         return False
     parameters = {p.arg for p in call.scope.parameters} - {"self"}
-    return any(isinstance(n, ast.Name) and n.id in parameters for n in ast.walk(ast.parse(text, mode="eval")))
+    return any(isinstance(n, ast.Name) and n.id in parameters for n in walk(ast.parse(text, mode="eval")))
 
 
 def _written(call: Call, node: ast.expr, depth: int = 4) -> str:
@@ -66,7 +67,7 @@ def _written(call: Call, node: ast.expr, depth: int = 4) -> str:
     text = ast.unparse(node)
     if depth == 0:
         return text
-    for name in [n for n in ast.walk(node) if isinstance(n, ast.Name)]:
+    for name in [n for n in walk(node) if isinstance(n, ast.Name)]:
         bound = call.module.binding(name)
         if bound is not None and bound.value is not None and not bound.suffix and call.scope is not None:
             if call.module.scope_of(bound.value) is call.scope and bound.value is not node:

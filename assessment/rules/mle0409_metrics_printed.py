@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
@@ -55,9 +56,9 @@ def _printed(closure: Closure) -> Iterator[Site]:
             if not closure.covers(module, call.node):
                 continue
             statement = module.statement_of(call.node)
-            names = {t.id for t in ast.walk(statement) if isinstance(t, ast.Name) and isinstance(t.ctx, ast.Store)}
+            names = {t.id for t in walk(statement) if isinstance(t, ast.Name) and isinstance(t.ctx, ast.Store)}
             if "print(" in ast.unparse(statement) or any(
-                names & {n.id for n in ast.walk(other.node) if isinstance(n, ast.Name)}
+                names & {n.id for n in walk(other.node) if isinstance(n, ast.Name)}
                 for other in module.calls
                 if other.name == "print"
             ):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
@@ -76,8 +77,8 @@ def _address(call: Call) -> str | None:
     """The literal address that a call is given, through names and f-strings."""
     for argument in [*call.node.args[:2], *(k.value for k in call.node.keywords if k.arg in ("url", "origin"))]:
         node = call.module.value(argument)
-        parts = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant)] if node is not None else []
-        names = [call.module.value(n) for n in ast.walk(node) if isinstance(n, ast.Name)] if node is not None else []
+        parts = [n.value for n in walk(node) if isinstance(n, ast.Constant)] if node is not None else []
+        names = [call.module.value(n) for n in walk(node) if isinstance(n, ast.Name)] if node is not None else []
         parts += [n.value for n in names if isinstance(n, ast.Constant)]
         text = "".join(part for part in parts if isinstance(part, str))
         found = next((p for p in parts if isinstance(p, str) and _ADDRESS.match(p)), None)
@@ -102,5 +103,5 @@ def _verifies(call: Call) -> bool:
     scope = call.scope.node if call.scope is not None else call.module.tree
     return any(
         (isinstance(n, ast.Attribute) and _DIGEST.search(n.attr)) or (isinstance(n, ast.Name) and _DIGEST.search(n.id))
-        for n in ast.walk(scope)
+        for n in walk(scope)
     )

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import HIGH, Hit, rule
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _written(repo: Repo, read: Call, name: str) -> bool:
             continue
         for node in module.nodes(ast.Constant):
             if isinstance(node.value, str) and (name in node.value or node.value == stem):
-                if not any(node is inner for inner in ast.walk(read.node)) and not _is_read(module.parent(node)):
+                if not any(node is inner for inner in walk(read.node)) and not _is_read(module.parent(node)):
                     return True
     return False
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import CRITICAL, HIGH, LOW, MEDIUM, Hit, SeverityName, Site, rule
 
 if TYPE_CHECKING:
@@ -114,5 +115,5 @@ def _is_hash_checked(call: Call) -> bool:
         and node.lineno <= call.node.lineno
         and _HASHED.search(call.module.resolve(node.func))
         for statement in body
-        for node in ast.walk(statement)
+        for node in walk(statement)
     )

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import HIGH, Hit, Site, rule
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _runs_for_real(call: Call) -> bool:
     guard = call.module.main_guard
     name = call.scope.qualname
     return guard is not None and any(
-        isinstance(n, ast.Call) and ast.unparse(n.func).endswith(name.rpartition(".")[2]) for n in ast.walk(guard)
+        isinstance(n, ast.Call) and ast.unparse(n.func).endswith(name.rpartition(".")[2]) for n in walk(guard)
     )
 
 

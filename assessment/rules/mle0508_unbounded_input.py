@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _unbounded(repo: Repo, handler: Handler) -> list[Site]:
 def _upload_read(handler: Handler, parameter: ast.arg) -> ast.AST:
     """The call that reads the upload into memory, or the parameter where no such call is seen."""
     reading = re.compile(rf"{parameter.arg}(\.file)?\.read$")
-    calls = (node for node in ast.walk(handler.function.node) if isinstance(node, ast.Call) and not node.args)
+    calls = (node for node in walk(handler.function.node) if isinstance(node, ast.Call) and not node.args)
     return next((node for node in calls if reading.match(ast.unparse(node.func))), parameter)
 
 

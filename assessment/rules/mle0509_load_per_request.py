@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import HIGH, Hit, Site, rule
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def is_guarded(call: Call) -> bool:
 
 
 def _asks_for_absence(test: ast.expr) -> bool:
-    for node in ast.walk(test):
+    for node in walk(test):
         if isinstance(node, ast.Compare) and isinstance(node.ops[0], _TEST_OF_ABSENCE):
             return True
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import MEDIUM, Hit, rule
 
 if TYPE_CHECKING:
@@ -63,11 +64,13 @@ def _names_version(handler: Handler) -> bool:
     for name in [*annotated_schemas(handler), *called, *_response_models(handler)]:
         if name in repo.classes:
             nodes.append(repo.classes[name][1])
-    return any(_mentions(node) for root in nodes for node in ast.walk(root))
+    return any(_mentions(node) for root in nodes for node in walk(root))
 
 
 def _mentions(node: ast.AST) -> bool:
     match node:
+        case ast.Name(id="model_name" | "MODEL_NAME"):
+            return False  # a variable that a path is put together from; a key or a field of that name is an answer
         case ast.Name(id=text) | ast.Attribute(attr=text) | ast.keyword(arg=str(text)) | ast.arg(arg=text):
             return bool(_VERSION.search(text))
         case ast.Constant(value=str(text)):
@@ -89,7 +92,7 @@ def _answer(handler: Handler) -> ast.AST:
     module = handler.module
     returns = [
         node
-        for node in ast.walk(handler.function.node)
+        for node in walk(handler.function.node)
         if isinstance(node, ast.Return) and module.enclosing(node, ast.ExceptHandler) is None
     ]
     return max(returns, key=lambda node: node.lineno, default=handler.function.node)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, SeverityName, Site, rule
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _is_fetch(call: Call) -> bool:
     if not matches(call.name, *_FETCHES):
         return False
     if call.name.startswith(("os.", "subprocess.")):
-        words = [n.value for a in call.node.args for n in ast.walk(a) if isinstance(n, ast.Constant)]
+        words = [n.value for a in call.node.args for n in walk(a) if isinstance(n, ast.Constant)]
         return bool(_SHELL_FETCH.search(" ".join(str(word) for word in words)))
     return True
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.grouping import per_file
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
@@ -71,5 +72,5 @@ def _is_built(call: Call, command: ast.expr | None) -> bool:
 def _is_quoted(call: Call, command: ast.expr | None) -> bool:
     value = call.module.value(command)
     return value is not None and any(
-        isinstance(node, ast.Call) and call.module.resolve(node.func) in _QUOTING for node in ast.walk(value)
+        isinstance(node, ast.Call) and call.module.resolve(node.func) in _QUOTING for node in walk(value)
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.grouping import per_file
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
@@ -60,14 +61,14 @@ def _is_by_row(call: Call) -> bool:
     if _NOT_ROWS.search(body) or not call.node.args:
         return False
     given = call.node.args[-1] if call.name.endswith(".run") else call.node.args[0]
-    names = {n.id for n in ast.walk(target) if isinstance(n, ast.Name)}
+    names = {n.id for n in walk(target) if isinstance(n, ast.Name)}
     if isinstance(loop, ast.For):
         names |= _made_of(loop, names)
     texts = [ast.unparse(given)]
     shown = module.value(given)
     if shown is not None and shown is not given:
         texts.append(ast.unparse(shown))
-    used = {n.id for n in ast.walk(given) if isinstance(n, ast.Name)}
+    used = {n.id for n in walk(given) if isinstance(n, ast.Name)}
     if not used & names:
         return False
     by_row = bool(_ROWS.search(ast.unparse(source)))
@@ -77,9 +78,9 @@ def _is_by_row(call: Call) -> bool:
 def _made_of(loop: ast.For, names: set[str]) -> set[str]:
     """Names bound in the loop's body from its own variable. What is made of an earlier answer is a sequence, no row."""
     made: set[str] = set()
-    for node in ast.walk(loop):
+    for node in walk(loop):
         if isinstance(node, ast.Assign):
-            used = {n.id for n in ast.walk(node.value) if isinstance(n, ast.Name)}
+            used = {n.id for n in walk(node.value) if isinstance(n, ast.Name)}
             if used & (names | made):
-                made |= {n.id for t in node.targets for n in ast.walk(t) if isinstance(n, ast.Name)}
+                made |= {n.id for t in node.targets for n in walk(t) if isinstance(n, ast.Name)}
     return made

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.grouping import per_file
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import HIGH, Hit, Site, rule
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def _retained(call: Call) -> Iterator[Site]:
     if not isinstance(loss, ast.Name) or loop is None:
         return
     scope = call.scope.node if call.scope else module.tree
-    for node in ast.walk(loop):
+    for node in walk(loop):
         total = _sum_target(node)
         if total is not None and total != loss.id and _keeps(module, node, loss.id):
             if not _is_differentiated(scope, total) and not _is_reset(module, node, total):
@@ -63,7 +64,7 @@ def _sum_target(node: ast.AST) -> str | None:
 def _keeps(module: Module, node: ast.AST, loss: str) -> bool:
     """Whether the added value holds the loss itself, not a number taken out of it."""
     value = node.value if isinstance(node, ast.AugAssign | ast.Assign) else None
-    for inner in ast.walk(value) if value is not None else ():
+    for inner in walk(value) if value is not None else ():
         if isinstance(inner, ast.Name) and inner.id == loss:
             parent = module.parent(inner)
             if isinstance(parent, ast.Attribute) and parent.attr in _CUTS:
@@ -78,7 +79,7 @@ def _is_differentiated(scope: ast.AST, total: str) -> bool:
     """Whether the total is what the backward pass, or a later one, starts from."""
     return any(
         isinstance(node, ast.Attribute) and node.attr == "backward" and ast.unparse(node.value) == total
-        for node in ast.walk(scope)
+        for node in walk(scope)
     )
 
 
@@ -91,5 +92,5 @@ def _is_reset(module: Module, node: ast.AST, total: str) -> bool:
         and any(ast.unparse(target) == total for target in other.targets)
         and module.enclosing(other, ast.For, ast.While) is loop
         and module.enclosing(other, ast.If) is None
-        for other in (ast.walk(loop) if loop is not None else ())
+        for other in (walk(loop) if loop is not None else ())
     )

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import LOW, Hit, Site, rule
 
 if TYPE_CHECKING:
@@ -60,6 +61,6 @@ def _grows(call: Call) -> bool:
     parts = [part for node in given for part in (node.elts if isinstance(node, ast.List | ast.Tuple) else [node])]
     bound_inside = any(
         isinstance(node, ast.Assign) and node is not statement and any(ast.unparse(t) == target for t in node.targets)
-        for node in ast.walk(loop)
+        for node in walk(loop)
     )
     return any(ast.unparse(part) == target for part in parts) and not bound_inside

@@ -25,6 +25,10 @@ _TEXT = re.compile(
     r"\bfrom locust\b|\bimport locust\b|k6/http|pytest[-_]benchmark|\bvegeta\b|\bwrk2?\b +-|\bhey +-[nczq]|"
     r"\bab +-n|\blocust\b +-|perf_analyzer|\bautocannon\b|\boha +-"
 )
+# Words one of which stands in every match: far cheaper to look for.
+_TEXT_WORDS = (
+    "locust", "k6/http", "benchmark", "vegeta", "wrk", "hey ", "ab ", "perf_analyzer", "autocannon", "oha ",
+)  # fmt: skip
 _TIMED = re.compile(r"perf_counter|monotonic\(|time\.time\(|elapsed")
 _BUDGET = re.compile(
     r"assert[^\n]*(elapsed|latency|duration|took|perf_counter|p9[59])[^\n]*<|def test\w*\(.*\bbenchmark\b"
@@ -57,7 +61,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     if app is None or repo.glob(*_FILES):
         return
     for file in repo.glob(*_SEARCHED):
-        if _TEXT.search(file.text):
+        if any(word in file.text for word in _TEXT_WORDS) and _TEXT.search(file.text):
             return
         if "test" in file.roles and _TIMED.search(file.text) and _BUDGET.search(file.text):
             return

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import MEDIUM, Hit, rule
 
 if TYPE_CHECKING:
@@ -78,4 +79,4 @@ def _records(call: Call) -> bool:
 
 
 def _varies(value: ast.expr) -> bool:
-    return any(isinstance(node, ast.Name | ast.Attribute | ast.Call) for node in ast.walk(value))
+    return any(isinstance(node, ast.Name | ast.Attribute | ast.Call) for node in walk(value))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.grouping import per_file
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import LOW, MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _request_names(handler: Handler) -> set[str]:
 def _is_personal(call: Call, argument: ast.expr, whole: set[str]) -> bool:
     """Whether an argument shows the whole request, or a value whose name is personal."""
     module = call.module
-    for node in ast.walk(argument):
+    for node in walk(argument):
         if isinstance(node, ast.Name) and node.id in whole:
             parent = module.parent(node)
             if not isinstance(parent, ast.Attribute | ast.Subscript):

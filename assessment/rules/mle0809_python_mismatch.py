@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from packaging.version import Version
+
 from ml_engineer.assessment.rule import MEDIUM, Hit, rule
 
 if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
+
     from ml_engineer.assessment.declarations import PythonDeclared
     from ml_engineer.assessment.repo import Repo
 
@@ -50,8 +55,18 @@ def check(repo: Repo) -> Iterator[Hit]:
 
 def _minors(declared: list[PythonDeclared]) -> set[str]:
     """Minor versions that one of the declarations allows."""
-    versions = [(minor, patch) for minor in _MINORS for patch in range(20)]
-    return {minor for item in declared for minor, patch in versions if item.spec.contains(f"{minor}.{patch}")}
+    return {minor for item in declared for minor in _allowed(item.spec)}
+
+
+@functools.lru_cache(maxsize=256)
+def _allowed(spec: SpecifierSet) -> frozenset[str]:
+    return frozenset(minor for minor, patches in _versions().items() if any(map(spec.contains, patches)))
+
+
+@functools.cache
+def _versions() -> dict[str, list[Version]]:
+    """Minor versions with the releases that they may have."""
+    return {minor: [Version(f"{minor}.{patch}") for patch in range(20)] for minor in _MINORS}
 
 
 def _name(kind: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ast
+import re
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.rule import HIGH, LOW, MEDIUM, Hit, SeverityName, Site, rule
@@ -84,21 +86,23 @@ def _undeclared(repo: Repo) -> Iterator[Hit]:
     everywhere |= {NOT_INSTALLABLE[name] for name in everywhere if name in NOT_INSTALLABLE}  # MLE1004 says so
     direct = {d.name for d in dependencies.declared if d.direct and d.kind not in ("notebook", "constraints")}
     direct = {NOT_INSTALLABLE.get(name, name) for name in direct or everywhere}
+    carriers = direct | _in_some_form(repo, direct)
     own = _own_names(repo)
+    spelled = _joined(everywhere)
     for target in dependencies.third_party:
         names = providers(target)
-        if any(name in everywhere for name in names) or names[0] in own or _in_source_tree(repo, names[0]):
+        if not spelled.isdisjoint(_joined(names)) or names[0] in own or _in_source_tree(repo, names[0]):
             continue
         if names[0] == "apache-airflow" and _airflow_image(repo):
             continue
         uses = [
             (m, i)
             for m, i in dependencies.imports_of(target)
-            if not i.guarded and not _aside(m) and not _declared_in(repo, m, names)
+            if not i.guarded and not _aside(m) and not _for_some_python(m, i) and not _declared_in(repo, m, names)
         ]
         if not uses:
             continue
-        carrier = next(filter(None, (brought_by(name, direct) for name in names)), None)
+        carrier = next(filter(None, (brought_by(name, carriers) for name in names)), None)
         severity = _severity(repo, uses, carrier)
         if severity == HIGH and names[0] in _COMMON and not direct <= BRINGS.keys():
             severity = MEDIUM
@@ -106,6 +110,36 @@ def _undeclared(repo: Repo) -> Iterator[Hit]:
         if carrier:
             title = f"{names[0]} is imported but only comes along with {carrier}"
         yield Hit(_sites(repo, uses), severity=severity, title=title, anchor=f"undeclared {names[0]}")
+
+
+def _joined(names: Iterable[str]) -> set[str]:
+    """Names without their hyphens: `import splitfolders` is what split-folders brings."""
+    return {name.replace("-", "") for name in names}
+
+
+def _in_some_form(repo: Repo, direct: set[str]) -> set[str]:
+    """The keys `name[extra]` and `name<version` of what is known of packages, where they are declared so."""
+    from ml_engineer.assessment.releases import BRINGS
+
+    found = set()
+    for key in BRINGS:
+        form = re.fullmatch(r"([\w-]+)(?:\[(\w+)\]|<([\d.]+))", key)
+        if form is None or form[1] not in direct:
+            continue
+        if form[3]:
+            met = repo.dependencies.may_be_at_least(form[1], form[3]) is False
+        else:
+            texts = (d.source.quote for d in repo.dependencies.of(form[1]))
+            met = any(re.search(rf"\[[^\]]*\b{form[2]}\b", text) for text in texts)
+        if met:
+            found.add(key)
+    return found
+
+
+def _for_some_python(module: Module, item: Import) -> bool:
+    """Whether the import is made for some versions of Python only."""
+    tests = (a.test for a in module.ancestors(item.node) if isinstance(a, ast.If))
+    return any("sys.version_info" in ast.unparse(test) for test in tests)
 
 
 def _in_source_tree(repo: Repo, name: str) -> bool:
@@ -180,6 +214,7 @@ def _unused(repo: Repo) -> Iterator[Hit]:
     }
     used |= {name for a in repo.artefacts for item in a.globals for name in providers(item)}
     used |= {wrong for wrong, meant in NOT_INSTALLABLE.items() if meant in used}
+    spelled = _joined(used)
     programs = {command.program for command in repo.commands}
     by_file: dict[str, list[Site]] = {}
     counts: dict[str, int] = {}
@@ -188,7 +223,7 @@ def _unused(repo: Repo) -> Iterator[Hit]:
         if declared.kind in ("lock", "constraints", "notebook", "dockerfile") or declared.group or declared.url:
             continue
         name = declared.name
-        if name in used or name in _SILENT or name.startswith(_SILENT_PREFIXES) or name in programs:
+        if name.replace("-", "") in spelled or name in _SILENT or name.startswith(_SILENT_PREFIXES) or name in programs:
             continue
         if any(name in BRINGS.get(other, "").split() for other in used):
             continue  # a bound on what another package brings along
