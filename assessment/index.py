@@ -273,9 +273,10 @@ def _end(node: ast.AST) -> tuple[int, int]:
 _STATEMENTS: frozenset[type[ast.AST]] = frozenset(
     kind for kind in vars(ast).values() if isinstance(kind, type) and issubclass(kind, ast.stmt)
 )
+_CLAUSES: tuple[type[ast.AST], ...] = (ast.ExceptHandler, ast.match_case)
 _BLOCKS: dict[type[ast.AST], tuple[str, ...]] = {
     kind: tuple(name for name in ("body", "orelse", "finalbody", "handlers", "cases") if name in kind._fields)
-    for kind in _STATEMENTS | {ast.ExceptHandler, ast.match_case}
+    for kind in (*_STATEMENTS, *_CLAUSES)
 }
 _ENTERED: dict[type[ast.AST], Callable[[Index, Module, ast.AST, _Place], _Place]] = {
     ast.FunctionDef: _enter_function,
