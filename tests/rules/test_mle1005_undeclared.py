@@ -94,3 +94,23 @@ def test_an_image_of_airflow_brings_airflow(check):
 def test_a_versioned_module_of_a_cloud_library(check):
     code = "from google.cloud.aiplatform_v1 import ModelServiceClient\nimport yaml\n"
     assert check("MLE1005", {"a.py": code, "requirements.txt": "google-cloud-aiplatform\npyyaml\n"}) == []
+
+
+@pytest.mark.parametrize(
+    ("declared", "code", "severity"),
+    [
+        ("split-folders==0.5\n", "import splitfolders\n", None),  # the same word with a hyphen
+        ("cloudpathlib[s3]\n", "import cloudpathlib, boto3\nfrom botocore import UNSIGNED\n", "low"),
+        ("cloudpathlib\n", "import cloudpathlib, boto3\n", "high"),
+        ("scikit-image==0.14.2\n", "import skimage\nfrom matplotlib import pyplot\n", "low"),
+        ("scikit-image==0.22\n", "import skimage\nfrom matplotlib import pyplot\n", "high"),
+        (
+            "pandas\n",
+            "import pandas, sys\nif sys.version_info < (3, 8):\n    import importlib_metadata\n",
+            None,
+        ),
+    ],
+)
+def test_what_comes_in_another_spelling_with_an_extra_or_for_some_pythons(check, declared, code, severity):
+    found = check("MLE1005", {"requirements.txt": declared, "a.py": code})
+    assert {f.severity.value for f in found} == ({severity} if severity else set())
