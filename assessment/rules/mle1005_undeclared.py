@@ -58,6 +58,10 @@ _COMMON = frozenset(
     "numpy pandas scipy requests pyyaml tqdm six packaging click typing-extensions pydantic jinja2 protobuf psutil "
     "joblib pytz python-dateutil attrs urllib3 cloudpickle filelock fsspec rich nbformat markupsafe werkzeug".split()
 )
+# Beside a package that is published: what stands there is in no installation of it.
+_BESIDE = re.compile(
+    r"^(experiments?|examples?|scripts?|benchmarks?|tools?|demos?|tutorials?|research|projects)/", re.I
+)
 MANY = 40  # a list this long was written by a tool: what it names is not asked for directly
 
 
@@ -187,7 +191,7 @@ def _severity(repo: Repo, uses: list[tuple[Module, Import]], carrier: str | None
     if carrier:
         return LOW
     plain = [(m, i) for m, i in uses if not m.is_notebook]
-    if not plain:
+    if not plain or (repo.dependencies.is_library and all(_BESIDE.match(m.path) for m, _ in plain)):
         return MEDIUM
     at_import = any(m.scope_of(i.node) is None for m, i in plain)
     reached = repo.closure("serve").modules | repo.closure("train").modules

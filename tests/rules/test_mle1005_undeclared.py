@@ -114,3 +114,13 @@ def test_a_versioned_module_of_a_cloud_library(check):
 def test_what_comes_in_another_spelling_with_an_extra_or_for_some_pythons(check, declared, code, severity):
     found = check("MLE1005", {"requirements.txt": declared, "a.py": code})
     assert {f.severity.value for f in found} == ({severity} if severity else set())
+
+
+@pytest.mark.parametrize(("path", "severity"), [("experiments/plot.py", "medium"), ("shapes/plot.py", "high")])
+def test_what_stands_beside_a_published_package_is_in_no_installation(check, path, severity):
+    project = (
+        '[project]\nname = "shapes"\ndependencies = ["pandas"]\nclassifiers = ["Programming Language :: Python :: 3"]\n'
+    )
+    code = "import pandas, seaborn\n"
+    (finding,) = check("MLE1005", {"pyproject.toml": project, "shapes/__init__.py": "", path: code})
+    assert finding.severity.value == severity
