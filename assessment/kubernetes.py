@@ -31,7 +31,10 @@ _POD = {
     "Job": ("spec", "template", "spec"),
     "CronJob": ("spec", "jobTemplate", "spec", "template", "spec"),
     "InferenceService": ("spec", "predictor"),
+    "ServingRuntime": ("spec",),
+    "ClusterServingRuntime": ("spec",),
 }
+_KNATIVE = "serving.knative.dev/"  # its kind Service starts pods, that of Kubernetes itself starts none
 LONG_RUNNING = frozenset("Deployment StatefulSet DaemonSet ReplicaSet ReplicationController Rollout".split())
 PROBES = ("readinessProbe", "livenessProbe", "startupProbe")
 _OBJECT = re.compile(r"^[ \t]*(-[ \t]+)?[\"']?apiVersion[\"']?\s*:", re.M)
@@ -157,7 +160,7 @@ class Object:
     @cached_property
     def pod(self) -> Node | None:
         """The pod's specification, or None for a kind that starts none."""
-        path = _POD.get(self.kind)
+        path = _POD.get("Deployment" if self.api_version.startswith(_KNATIVE) else self.kind)
         return self.node.get(*path) if path else None
 
     @cached_property

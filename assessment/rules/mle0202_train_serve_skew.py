@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.skew import Preparation, Prepared
 
 
+# Transformers that learn nothing from the rows that they are fitted on.
+_STATELESS = r"\w+\.(PolynomialFeatures|Normalizer|Binarizer|FunctionTransformer|HashingVectorizer|FeatureHasher)\b"
 _TRANSFORMERS = r"sklearn\.(preprocessing|impute|decomposition|feature_extraction|feature_selection|compose)\b.*"
-_FITTED = re.compile(rf"{_TRANSFORMERS}\(\)\.(fit|fit_transform)")
+_FITTED = re.compile(rf"(?!sklearn\.{_STATELESS}){_TRANSFORMERS}\(\)\.(fit|fit_transform)")
 # What a handler that trains or evaluates anew does too.
 _LEARNS = re.compile(r".*\.(fit|fit_generator|partial_fit|backward|train_test_split)")
 _READS = re.compile(r".*\b(read_\w+|load\w*|fetch_\w+)")

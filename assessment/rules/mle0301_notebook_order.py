@@ -35,7 +35,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     for module in repo.modules:
         if not module.is_notebook or "test" in module.file.roles:
             continue
-        ran = [cell for cell in module.source.cells if cell.execution_count is not None]
+        ran = [cell for cell in module.source.cells if cell.execution_count]  # Colab writes 0 where it did not run
         back = _first_step_back(ran)
         if back is not None:
             hidden = bool(undefined(repo, module))

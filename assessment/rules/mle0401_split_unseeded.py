@@ -47,6 +47,7 @@ def _has_split(repo: Repo) -> bool:
     applies=_has_split,
 )
 def check(repo: Repo) -> Iterator[Hit]:
+    from ml_engineer.assessment.callgraph import callees
     from ml_engineer.assessment.splits import find_splits
 
     strong: dict[str, list[Site]] = {}
@@ -58,6 +59,8 @@ def check(repo: Repo) -> Iterator[Hit]:
             kind = _kind(call)
             if kind is None or _is_seeded(call, kind):
                 continue
+            if kind == "datasets" and next(callees(repo, call.name), None) is not None:
+                continue  # a method of one's own of that name is judged where it splits
             seeded = _seeded_globally(repo, call)
             (weak if seeded else strong).setdefault(module.path, []).append(call.site())
     for split in find_splits(repo):

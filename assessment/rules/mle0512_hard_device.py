@@ -63,9 +63,11 @@ def _only_predicts(repo: Repo, call: Call) -> bool:
 
 
 def _is_unmapped(call: Call) -> bool:
-    """Whether a load leaves the tensors on the device that they were saved from."""
-    given = call.argument(1, "map_location") is not None or call.has_unpacked_keywords
-    return call.name == "torch.load" and not given
+    """Whether a load leaves the tensors on the device that they were saved from, on a host that may lack it."""
+    if call.name != "torch.load" or call.argument(1, "map_location") is not None or call.has_unpacked_keywords:
+        return False
+    branches = (node for node in call.module.ancestors(call.node) if isinstance(node, ast.If | ast.IfExp))
+    return not any("cuda" in ast.unparse(branch.test) for branch in branches)
 
 
 def _device_site(repo: Repo, call: Call) -> Site | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.grouping import per_file
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
 
 _BROAD = frozenset({"Exception", "BaseException", "RuntimeError", "OSError", "IOError"})
+# Errors of libraries that talk to databases and other services: their text names hosts, queries and credentials.
+_INSIDE = re.compile(
+    r"(httpx|requests|aiohttp\.client\w*|aiohttp\.Client\w*|urllib3?|sqlalchemy|psycopg2?|pymysql|pymongo|redis|botocore|"
+    r"grpc|subprocess|socket)\b"
+)
 _ANSWERS = re.compile(
     r"(.*\.)?(HTTPException|abort|jsonify|make_response|JSONResponse|Response|HTTPError|json_response)"
 )
@@ -63,25 +69,26 @@ def _is_catch_all(module: Module, function: Function) -> bool:
 
 
 def _leaks(module: Module, function: ast.AST) -> Iterator[Site]:
-    for node in ast.walk(function):
-        if isinstance(node, ast.ExceptHandler) and _is_broad(node.type):
+    for node in walk(function):
+        if isinstance(node, ast.ExceptHandler) and _tells_internals(module, node.type):
             yield from _answers_with(module, node, {node.name} if node.name else set())
 
 
-def _is_broad(kind: ast.expr | None) -> bool:
+def _tells_internals(module: Module, kind: ast.expr | None) -> bool:
+    """Whether what is caught may be any error, or one whose text was not written for the client."""
     if kind is None:
         return True
     kinds = kind.elts if isinstance(kind, ast.Tuple) else [kind]
-    return any(ast.unparse(k) in _BROAD for k in kinds)
+    return any(ast.unparse(k) in _BROAD or _INSIDE.match(module.resolve(k)) for k in kinds)
 
 
 def _answers_with(module: Module, root: ast.AST, names: set[str]) -> Iterator[Site]:
     """Statements below `root` that return or raise an answer made of one of the names or of a traceback."""
     tainted = set(names)
-    for node in ast.walk(root):
+    for node in walk(root):
         if isinstance(node, ast.Assign) and _carries(module, node.value, tainted):
             tainted |= {t.id for t in node.targets if isinstance(t, ast.Name)}
-    for node in ast.walk(root):
+    for node in walk(root):
         if isinstance(node, ast.Return) and node.value is not None and _carries(module, node.value, tainted):
             yield module.site(node)
         elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
@@ -94,7 +101,7 @@ def _answers_with(module: Module, root: ast.AST, names: set[str]) -> Iterator[Si
 
 def _carries(module: Module, value: ast.expr, names: set[str]) -> bool:
     """Whether the text of the exception is part of a value; its type, or a flag made from it, is not the text."""
-    for node in ast.walk(value):
+    for node in walk(value):
         if isinstance(node, ast.Name) and node.id in names:
             parent = module.parent(node)
             if isinstance(parent, ast.Attribute) and parent.attr not in ("args", "message", "msg", "strerror"):

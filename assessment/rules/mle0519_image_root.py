@@ -56,7 +56,12 @@ def _is_root(repo: Repo, final: Stage) -> bool:
     image = final.image
     if not image.known or image.text == "scratch" or _NOT_ROOT.search(image.text):
         return False
-    return not _drops(repo, final)
+    return not _drops(repo, final) and not _needs_sudo(final)
+
+
+def _needs_sudo(final: Stage) -> bool:
+    """Whether a build step asks for root: the base image has set another user."""
+    return any(re.search(r"(^|[&|;]\s*)sudo\s", run.script) for run in final.inherited("RUN"))
 
 
 def _drops(repo: Repo, final: Stage) -> bool:

@@ -94,7 +94,11 @@ def _imported(repo: Repo, stack: _Stack) -> Iterator[Site]:
 
 def _scripts(repo: Repo) -> list[tuple[Site, str]]:
     """Lines that build or run something: CI, Dockerfiles, shell scripts, tasks."""
-    found = [(command.site, " ".join(command.words)) for command in repo.commands if command.origin != "readme"]
+    found = [
+        (command.site, " ".join(command.words))
+        for command in repo.commands
+        if command.origin != "readme" and command.program not in ("echo", "printf")
+    ]
     for docker in repo.dockerfiles:
         found.extend((stage.start.site(), stage.image.text) for stage in docker.stages)
     found.extend((c.image.site(), c.image.text) for o in repo.kubernetes for c in o.containers if c.image is not None)

@@ -54,7 +54,7 @@ def check(repo: Repo) -> Iterator[Hit]:
 def _is_mounted(repo: Repo, docker: Dockerfile) -> bool:
     """Whether the README has the reader mount a folder over the image's working folder."""
     folder = docker.final.workdir.rstrip("/") if docker.final is not None else ""
-    mount = re.compile(rf"docker[^\n]*\s(-v|--volume)[ =]\S+:{re.escape(folder)}/?[\s:`'\"]")
+    mount = re.compile(rf"docker[^\n]*\s(-v|--volume)[ =][^\n]*?:{re.escape(folder)}/?[\s:`'\"]")
     return bool(folder) and any(mount.search(file.text) for file in repo.glob("README*"))
 
 
@@ -73,7 +73,9 @@ def _documented(repo: Repo) -> Iterator[Hit]:
 
 
 def _clones_another(repo: Repo, text: str) -> bool:
-    """Whether a document has the reader clone some other repository, whose files its commands may name."""
+    """Whether a document has the reader take files from a gist or another clone, which its commands may name."""
+    if "gist.github" in text:
+        return True
     own = {repo.root.name.lower(), (repo.git.url or "").rstrip("/").rpartition("/")[2].removesuffix(".git").lower()}
     cloned = re.findall(r"git clone\s+(?:-\S+\s+)*(\S+)", text)
     return any(url.rstrip("/").rpartition("/")[2].removesuffix(".git").lower() not in own for url in cloned)

@@ -83,6 +83,7 @@ _NO_SECRET_NAME = re.compile(r"(path|file|name|url|uri|header|prefix|field|lengt
 _IGNORED_SUFFIXES = frozenset(
     ".po .mo .lock .svg .csv .tsv .ipynb_checkpoints .map .min.js .css .html .jsonl .txt".split()
 )
+_SHOWN = re.compile(r"[._-](example|sample|template|dist)\b", re.I)
 _ENV_FILE = re.compile(r"(^|/)\.env(\.(?!example|sample|template|dist|test)[\w.-]+)?$|(^|/)kaggle\.json$")
 
 
@@ -134,10 +135,11 @@ def _in_file(repo: Repo, file: File) -> Iterator[tuple[str, Site]]:
     if not numbers:
         return
     manifest = {s.file.path for s in repo.compose} | {o.file.path for o in repo.kubernetes}  # M9-08 judges their fields
+    # documents, examples of settings, and lines about people of an example domain show made-up names and passwords
+    shown = file.path in manifest or "docs" in file.roles or _SHOWN.search(file.name) is not None
     for number in numbers:
         line = file.lines[number - 1]
-        # documents, and lines about people of an example domain, show made-up names and passwords
-        plain = file.path in manifest or "docs" in file.roles or _MADE_UP.search(line) is not None
+        plain = shown or _MADE_UP.search(line) is not None
         for what, start in _secrets(line, env=env, named=not plain) if len(line) <= MAX_LINE else ():
             yield what, _masked(file.site(number), start, line)
 

@@ -140,3 +140,8 @@ def test_a_transformer_that_is_fitted_on_the_training_data_again_is_another_faul
 def test_a_table_that_is_scaled_for_a_picture_reaches_no_model(check):
     shown = SERVICE.format(data="payload").replace("model.predict(", "model.shown(")
     assert check("MLE0202", {"app.py": shown}) == []
+
+
+def test_a_transformer_that_learns_nothing_from_the_rows_may_be_fitted_on_the_request(check):
+    code = SERVICE.format(data="payload").replace("StandardScaler", "PolynomialFeatures")
+    assert check("MLE0202", {"app.py": code}) == []

@@ -38,3 +38,7 @@ def test_a_clean_run_and_cells_that_never_ran_are_silent(check, cells):
 def test_the_editors_checkpoint_copy_is_no_notebook_of_its_own(check):
     bad = notebook((2, "x = 1"), (1, "y = 2"))
     assert len(check("MLE0301", {"n.ipynb": bad, ".ipynb_checkpoints/n-checkpoint.ipynb": bad})) == 1
+
+
+def test_a_count_of_zero_is_a_cell_that_did_not_run(check):
+    assert check("MLE0301", {"n.ipynb": notebook((1, "x = 1"), (0, "y = 2"), (2, "z = 3"))}) == []

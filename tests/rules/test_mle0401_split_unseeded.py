@@ -61,3 +61,15 @@ def test_a_seed_before_a_split_by_hand_is_enough(check):
 
 def test_rows_that_are_cut_in_their_order_need_no_seed(check):
     assert check("MLE0401", {"p.py": BY_HAND.replace("np.random.shuffle(rows)\n", "")}) == []
+
+
+def test_a_method_of_ones_own_is_judged_where_it_splits(check, place):
+    own = (
+        HEAD
+        + "class Data:\n    @staticmethod\n    def train_test_split(x, y, test_size):\n"
+        + "        return train_test_split(x, y{seed})\n"
+    )
+    use = "from data import Data\na, b = Data.train_test_split(X, y, test_size=0.2)\n"
+    assert check("MLE0401", {"data.py": own.format(seed=", random_state=0"), "t.py": use}) == []
+    (finding,) = check("MLE0401", {"data.py": own.format(seed=""), "t.py": use})
+    assert place(finding) == ("data.py", 5)

@@ -56,3 +56,10 @@ def test_training_asks_for_its_gpu_too_but_a_tool_is_no_subject(check, place):
     files = {"train.py": train, "tools.py": "import torch\ndef probe():\n    return torch.ones(1).cuda()\n"}
     (finding,) = run(check, "model = torch.load('m', map_location='cpu')", **files)
     assert place(finding) == ("train.py", 2)
+
+
+def test_the_branch_of_a_host_with_a_gpu_may_load_onto_it(check):
+    load = "if torch.cuda.is_available() == False:\n    s = torch.load('m', map_location='cpu')\n"
+    load += "else:\n    s = torch.load('m')"
+    assert run(check, load + "\nmodel.load_state_dict(s)") == []
+    assert len(run(check, load.replace("cuda.is_available()", "quick()") + "\nmodel.load_state_dict(s)")) == 1

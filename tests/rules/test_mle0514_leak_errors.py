@@ -62,3 +62,10 @@ def test_code_outside_of_handlers_may_say_what_it_likes(check):
     text = HEAD + "    except Exception:\n        return 'no', 500\n"
     text += "def cli():\n    try:\n        work()\n    except Exception as e:\n        return str(e)\n"
     assert check("MLE0514", {"app.py": text}) == []
+
+
+@pytest.mark.parametrize("error", ["httpx.HTTPError", "sqlalchemy.exc.OperationalError"])
+def test_the_text_of_a_library_that_talks_to_other_services(check, place, error):
+    tail = f"    except {error} as e:\n        abort(503, f'unreachable: {{e}}')\n"
+    (finding,) = check("MLE0514", {"app.py": "import httpx, sqlalchemy\n" + HEAD + tail})
+    assert place(finding) == ("app.py", 12)

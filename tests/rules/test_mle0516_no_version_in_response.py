@@ -26,3 +26,15 @@ def test_a_version_in_the_answer_or_its_model(check):
 def test_a_version_in_the_log_is_enough(check):
     text = (APP % "").replace("    return", "    logging.info('run_id=%s', RUN)\n    return")
     assert check("MLE0516", {"app.py": text}) == []
+
+
+def test_a_name_that_a_path_is_put_together_from_is_no_answer(check):
+    text = (
+        (APP % "")
+        .replace('joblib.load("m")', "None")
+        .replace(
+            "    y = model", "    model_name = 'xgb'\n    model = joblib.load(f'{model_name}.joblib')\n    y = model"
+        )
+    )
+    assert len(check("MLE0516", {"app.py": text})) == 1
+    assert check("MLE0516", {"app.py": text.replace("float(y[0])", 'float(y[0]), "model_name": model_name')}) == []

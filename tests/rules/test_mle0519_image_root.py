@@ -31,3 +31,11 @@ def test_other_users_and_unknown_ones_are_left_alone(check, text):
 
 def test_a_development_container_is_no_subject(check):
     assert check("MLE0519", {".devcontainer/Dockerfile": "FROM python:3.12\n"}) == []
+
+
+def test_a_base_image_whose_user_needs_sudo_is_not_root(check):
+    text = "FROM quay.io/acme/base:1.2\nRUN sudo apt-get update && sudo apt-get -y install git\nCMD python app.py\n"
+    assert check("MLE0519", {"Dockerfile": text}) == []
+    assert len(check("MLE0519", {"Dockerfile": text.replace("sudo apt", "apt")})) == 1
+    installed = "FROM ubuntu:24.04\nRUN apt-get update && apt-get install -y curl sudo \\\n    vim\n"
+    assert len(check("MLE0519", {"Dockerfile": installed})) == 1

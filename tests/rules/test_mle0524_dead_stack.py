@@ -28,3 +28,20 @@ def test_an_unmaintained_stack_is_reported_where_it_shows(check, place, path, te
 )
 def test_maintained_ones_and_words_are_fine(check, path, text):
     assert check("MLE0524", {path: text}) == []
+
+
+def test_a_message_that_names_a_stack_runs_nothing(check):
+    assert check("MLE0524", {"pack.sh": 'echo "run torch-model-archiver first" >&2\n', "a.py": ""}) == []
+
+
+@pytest.mark.parametrize(
+    ("head", "tail"),
+    [
+        ("apiVersion: serving.kserve.io/v1alpha1\nkind: ClusterServingRuntime\nspec:\n  ", ""),
+        ("apiVersion: serving.knative.dev/v1\nkind: Service\nspec: {template: {spec: {\n  ", "}}}"),
+    ],
+)
+def test_the_image_of_a_serving_runtime(check, place, head, tail):
+    text = f"{head}containers: [{{image: pytorch/torchserve-kfs:0.12.0}}]{tail}\n"
+    (finding,) = check("MLE0524", {"m.yaml": text, "a.py": ""})
+    assert place(finding) == ("m.yaml", 4)

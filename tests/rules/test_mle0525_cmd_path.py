@@ -78,3 +78,16 @@ def test_the_readme_names_a_script_of_which_there_is_no_trace(check, place):
 def test_a_readme_that_has_another_repository_cloned(check):
     text = "```bash\ngit clone https://github.com/acme/other.git\npython train_model.py\n```\n"
     assert check("MLE0525", {"README.md": text, "fit.py": ""}) == []
+
+
+def test_a_folder_that_the_reader_mounts_whatever_it_is_called_in_the_document(check):
+    files = {"Dockerfile": docker("python app.py", "ADD . /app"), "src/app.py": "", "requirements.txt": ""}
+    assert len(check("MLE0525", files)) == 1
+    note = "```\nsudo docker run --rm -p 80:80 -v **absolute path to src**:/app me\n```\n"
+    assert check("MLE0525", files | {"README.md": note}) == []
+
+
+def test_a_script_of_a_gist_is_not_looked_for_here(check):
+    text = "Take https://gist.github.com/ann/cf7b and run it:\n```\n./mydocker.sh run me\n```\n"
+    assert check("MLE0525", {"README.md": text, "a.py": ""}) == []
+    assert len(check("MLE0525", {"README.md": text.replace("gist.github.com", "acme.org"), "a.py": ""})) == 1

@@ -78,3 +78,12 @@ def test_what_documents_and_local_databases_show(check, path, line):
 def test_a_key_in_a_document_is_a_key(check):
     (finding,) = check("MLE1010", {"README.md": f"Use {AWS}\n"})
     assert finding.severity == "critical"
+
+
+def test_a_password_in_an_example_of_settings_is_made_up_and_a_key_is_a_key(check, place):
+    assert (
+        check("MLE1010", {".env.example": 'DB_PASSWORD="prediction"\n', "conf.sample.ini": "pwd = 'Tr0ub4dor&3'\n"})
+        == []
+    )
+    found = check("MLE1010", {".env.example": f"KEY={AWS}\n", "settings.py": "DB_PASSWORD = 'prediction'\n"})
+    assert [place(finding)[0] for finding in found] == [".env.example", "settings.py"]
