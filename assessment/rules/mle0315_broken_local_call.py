@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.linking import Broken, broken_imports, wrong_calls
+from ml_engineer.assessment.linking import Broken, broken_imports, misplaced, wrong_calls
 from ml_engineer.assessment.reachable import declared, reached, worked
 from ml_engineer.assessment.rule import HIGH, LOW, Hit, rule
 
@@ -59,5 +59,7 @@ def _matters(repo: Repo, broken: Broken) -> bool:
         return True
     if not declared(repo).covers(module, broken.node):
         return False
+    if any(misplaced(repo, module, item) in model.modules for item in module.imports if item.node is broken.node):
+        return True
     targets = (repo.local(module, item.target) for item in module.imports)
     return any(target is not None and target[0] in model.modules for target in targets)

@@ -83,6 +83,7 @@ def check(repo: Repo) -> Iterator[Hit]:
 
 def _undeclared(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.distributions import providers
+    from ml_engineer.assessment.linking import misplaced
     from ml_engineer.assessment.releases import BRINGS, NOT_INSTALLABLE, brought_by
 
     dependencies = repo.dependencies
@@ -104,7 +105,7 @@ def _undeclared(repo: Repo) -> Iterator[Hit]:
             for m, i in dependencies.imports_of(target)
             if not i.guarded and not _aside(m) and not _for_some_python(m, i) and not _declared_in(repo, m, names)
         ]
-        if not uses:
+        if not uses or all(misplaced(repo, m, i) for m, i in uses):  # MLE0315 says so
             continue
         carrier = next(filter(None, (brought_by(name, carriers) for name in names)), None)
         severity = _severity(repo, uses, carrier)

@@ -122,3 +122,38 @@ def test_a_missing_module_is_one_finding_for_all_who_import_it(check):
     use = FIT + "from services.gone import Pipeline\n"
     (finding,) = check("MLE0315", {"services/__init__.py": "", "train.py": use, "train_more.py": use})
     assert [e.path for e in finding.evidence] == ["train.py", "train_more.py"]
+
+
+def test_a_class_that_is_imported_from_where_it_no_longer_is(check, place):
+    files = {
+        "requirements.txt": "scikit-learn\n",
+        "models/nets.py": "class Net:\n    pass\n",
+        "train.py": FIT + "from models.nets import Net\n",
+        "predict.py": "from model import Net\nif __name__ == '__main__':\n    print(Net())\n",
+    }
+    (finding,) = check("MLE0315", files)
+    assert (place(finding), finding.severity.value) == (("predict.py", 1), "high")
+    assert "models/nets.py" in finding.title
+    assert check("MLE1005", files) == []
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"requirements.txt": "model\n"},
+        {".gitignore": "model.py\n"},
+        {"models/more.py": "class Net:\n    pass\n"},
+        {"lib/model.py": "x = 1\n"},
+        {"models/nets.py": "def Net():\n    pass\n"},
+    ],
+)
+def test_a_class_that_another_module_may_bring(check, extra):
+    files = {"models/nets.py": "class Net:\n    pass\n", "train.py": FIT + "from model import Net\n"}
+    assert check("MLE0315", files | extra) == []
+
+
+def test_a_call_that_asks_which_arguments_are_taken(check):
+    use = "from helper import f\ntry:\n    f(b=1)\nexcept TypeError:\n    f(1)\n"
+    assert check("MLE0315", {"train.py": FIT + use, "helper.py": "def f(a):\n    return a\n"}) == []
+    (finding,) = check("MLE0315", {"train.py": FIT + use.replace("TypeError", "ValueError")})
+    assert "no parameter `b`" in finding.title
