@@ -51,7 +51,10 @@ _TORCH_MODELS = (
 )  # fmt: skip
 _STATE = re.compile(r"(?:fastapi|starlette)\b.*?\.state\.(\w+)")
 _MODEL_NAME = re.compile(r"model|net|encoder|decoder|classifier|detector|generator|backbone|bert", re.I)
-_NO_TORCH = re.compile(r"transformers\.(\w*Tokenizer\w*|\w*Processor\w*|\w*Extractor\w*|\w*Config|TF\w+|Flax\w+)\.")
+_NO_TORCH = re.compile(
+    r"transformers\.(\w*Tokenizer\w*|\w*Processor\w*|\w*Extractor\w*|\w*Config|TF\w+|Flax\w+)\."
+    r"|segmentation_models_pytorch\.(encoders\.get_preproc|losses|metrics|utils)"
+)
 _CALLED_MODELS = (
     "transformers.pipeline()", "transformers.pipelines.pipeline()", "*keras.models.load_model()", "spacy.load()",
     "tensorflow.saved_model.load()*", "ultralytics.YOLO()", "tensorflow_hub.load()", "tensorflow_hub.KerasLayer()",

@@ -120,3 +120,15 @@ def test_a_model_that_a_class_is_given(check, place):
         """
     findings = check("MLE0510", {"net.py": NET, "predict.py": script})
     assert [place(f) for f in findings] == [("predict.py", 9)] * 2
+
+
+def test_what_prepares_the_input_is_no_model(check):
+    code = """
+        import torch
+        import segmentation_models_pytorch as smp
+        preprocess = smp.encoders.get_preprocessing_fn("resnet34", "imagenet")
+        model = torch.load("unet.pt")
+        def answer(image):
+            return model.predict(preprocess(image))
+    """
+    assert check("MLE0510", {"infer.py": code}) == []
