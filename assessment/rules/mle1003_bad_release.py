@@ -32,7 +32,7 @@ def check(repo: Repo) -> Iterator[Hit]:
         if bad is None or declared.url:
             continue
         version = _admitted(declared, bad)
-        if version is not None:
+        if version is not None and not _settled(repo, declared):
             yield Hit(
                 [declared.source],
                 confidence="high" if version in declared.specifier or not bad.versions else "medium",
@@ -40,6 +40,15 @@ def check(repo: Repo) -> Iterator[Hit]:
                 why=f"It {bad.what} (reported {bad.reported}).",
                 anchor=f"{declared.environment} {declared.name}",
             )
+
+
+def _settled(repo: Repo, declared: Declared) -> bool:
+    """Whether another file names the one version to install: a package's own range says only what it works with."""
+    from ml_engineer.assessment.dependencies import exact
+
+    if exact(declared.spec) is not None:
+        return False
+    return any(exact(d.spec) is not None for d in repo.dependencies.of(declared.name))
 
 
 def _admitted(declared: Declared, bad: BadRelease) -> str | None:

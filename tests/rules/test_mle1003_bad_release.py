@@ -22,3 +22,10 @@ def test_a_lock_counts(check, place):
 )
 def test_open_ranges_and_other_releases(check, line):
     assert check("MLE1003", {"requirements.txt": f"{line}\n"}) == []
+
+
+@pytest.mark.parametrize(("pin", "places"), [("8.3.162", []), ("8.3.41", [("requirements/models.txt", 1)])])
+def test_a_range_is_settled_by_a_pin_elsewhere(check, place, pin, places):
+    project = '[project]\nname = "x"\ndependencies = ["ultralytics>=8.3"]\n'
+    found = check("MLE1003", {"pyproject.toml": project, "requirements/models.txt": f"ultralytics=={pin}\n"})
+    assert [place(f) for f in found] == places
