@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 from ml_engineer.agent.budget import Caps
 from ml_engineer.agent.steps import owned_fields
 from ml_engineer.report.schema import STEP_NAMES, StepState
+from tests.support.cache import cacheable_share, share_of_one_conversation
 from tests.support.messages_server import MessagesServer, Received
 from tests.support.review import finish, make_prototype, review, steps_script
 from tests.support.script import call
@@ -123,36 +126,60 @@ def test_every_field_of_the_report_has_one_owner() -> None:
     assert len(owned) == len(set(owned)) == 24 + 9
 
 
-def shared(left: str, right: str) -> int:
-    """How many characters two texts begin with in common."""
-    low, high = 0, min(len(left), len(right))
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if left[:middle] == right[:middle] else (low, middle - 1)
-    return low
+# --- ten steps of six turns -------------------------------------------------------------------------------------------
+
+READ = ["app.py", "train.py", "jobs/batch_score.py", "k8s/deployment.yaml", ".github/workflows/ci.yml"]
+TURNS = len(READ) + 1
+BEHIND = range(4, 11)  # the steps that ask side by side once the third has had its first answer
+
+
+@dataclass
+class GatheringServer(MessagesServer):
+    """Holds the answers to the steps behind the third until all of them wait for one. `rounds`: how often they did."""
+
+    rounds: int = 0
+
+    async def _answer(self, entry: Received, raw: bytes, writer: asyncio.StreamWriter) -> bool:
+        body = json.loads(raw)
+        if any(f"# Your step: {step} " in json.dumps(body["messages"][0]) for step in BEHIND):
+            await self._gathered()
+        return await super()._answer(entry, raw, writer)
+
+    async def _gathered(self) -> None:
+        if not hasattr(self, "_barrier"):
+            self._barrier = asyncio.Barrier(len(BEHIND))
+        try:
+            async with asyncio.timeout(20):
+                place = await self._barrier.wait()
+        except (TimeoutError, asyncio.BrokenBarrierError):
+            await self._barrier.abort()  # they do not come together, so nobody is held any longer
+        else:
+            self.rounds += place == 0
+
+
+@pytest.fixture(scope="module")
+def ten_steps(tmp_path_factory: pytest.TempPathFactory) -> GatheringServer:
+    turns = [*[[call("Read", file_path=path)] for path in READ], [finish()]]
+    with GatheringServer(steps_script(dict.fromkeys(STEP_NAMES, turns))) as server:
+        report = review(server.url, CHURN, tmp_path_factory.mktemp("run"))
+    assert [one.state for one in report.steps] == [StepState.DONE] * 10
+    assert len(server.requests) == 10 * TURNS
+    return server
+
+
+def test_eight_of_ten_steps_are_under_way_at_once_so_that_a_review_takes_two_fifths_of_its_time(
+    ten_steps: GatheringServer,
+) -> None:
+    assert ten_steps.rounds == TURNS, "in each turn all of them waited for the server together"
+    one_after_the_other = 2 * TURNS + 1  # two steps, and the first answer of the third
+    assert one_after_the_other + ten_steps.rounds <= 0.4 * len(ten_steps.requests)
 
 
 def test_nine_tenths_of_what_is_sent_was_sent_before_and_half_of_one_conversation_is_enough(
-    serve: Serve, tmp_path: Path
+    ten_steps: GatheringServer,
 ) -> None:
-    reads = ["app.py", "train.py", "jobs/batch_score.py", "k8s/deployment.yaml", ".github/workflows/ci.yml"]
-    turns = [*[[call("Read", file_path=path)] for path in reads], [finish()]]
-    server = serve(steps_script(dict.fromkeys(STEP_NAMES, turns)))
-    review(server.url, CHURN, tmp_path / "run")
-    sent: list[str] = []
-    total = repeated = 0
-    lengths: dict[int, list[int]] = {}
-    for one in server.requests:
-        text = json.dumps([one.body["tools"], plain([one.body["system"]]), plain(one.body["messages"])])
-        repeated += max((shared(text, before) for before in sent), default=0)
-        total += len(text)
-        sent.append(text)
-        lengths.setdefault(step_of(one), []).append(len(text))
-    assert len(server.requests) == 60
-    assert repeated / total >= 0.9
-    prefix = shared(sent[0], sent[-1])
-    together, grown = 0, prefix  # what one conversation over all steps would have sent
-    for step in sorted(lengths):
-        together += sum(grown + length - prefix for length in lengths[step])
-        grown += lengths[step][-1] - prefix
-    assert total / together <= 0.5
+    assert cacheable_share(one.body for one in ten_steps.requests) >= 0.9
+    by_step: dict[int, list[dict[str, Any]]] = {step: [] for step in STEP_NAMES}
+    for one in ten_steps.requests:
+        by_step[step_of(one)].append(one.body)
+    assert share_of_one_conversation(list(by_step.values())) <= 0.5

@@ -1,13 +1,15 @@
-"""How much of what was sent a prompt cache could have had: the measure behind "stable prefix"."""
+"""What was sent, against what had been sent before: the measures behind "stable prefix" and "contexts of their own"."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+Request = dict[str, Any]
 
-def cacheable_share(requests: Iterable[dict[str, Any]]) -> float:
+
+def cacheable_share(requests: Iterable[Request]) -> float:
     """The share of all input bytes, from 0 to 1, that lie in a prefix which an earlier request has sent before.
 
     Bytes are counted in the order of the cache: tools, system, messages. Breakpoints are no part of what is cached.
@@ -15,12 +17,27 @@ def cacheable_share(requests: Iterable[dict[str, Any]]) -> float:
     sent: list[str] = []
     total = shared = 0
     for request in requests:
-        parts = [request.get("tools", []), request.get("system", ""), *request["messages"]]
-        now = json.dumps(_without_marks(parts))[:-1]  # open at the end, as the next one goes on there
+        now = _in_order(request)
         total += len(now)
         shared += max((_common(before, now) for before in sent), default=0)
         sent.append(now)
     return shared / total if total else 0.0
+
+
+def share_of_one_conversation(conversations: Sequence[Sequence[Request]]) -> float:
+    """All input bytes, as a share of what the same work would have sent as one conversation that only grows."""
+    texts = [[_in_order(request) for request in requests] for requests in conversations]
+    prefix = _common(texts[0][0], texts[-1][0])  # what each of them begins with, and one conversation has once
+    together, grown = 0, prefix
+    for requests in texts:
+        together += sum(grown + len(text) - prefix for text in requests)
+        grown += len(requests[-1]) - prefix
+    return sum(len(text) for requests in texts for text in requests) / together
+
+
+def _in_order(request: Request) -> str:
+    """The text of a request in the order of the cache, open at the end, as the next one goes on there."""
+    return json.dumps(_without_marks([request.get("tools", []), request.get("system", ""), *request["messages"]]))[:-1]
 
 
 def _common(before: str, now: str) -> int:
