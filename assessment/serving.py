@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # Servers that bring health, metrics and a transport of their own.
 PLATFORMS = frozenset("kserve seldon-core bentoml litserve ray triton mlserver torchserve modal".split())
+# Those of them that have the model's version in their answers, and a log of requests that a setting switches on.
+PROTOCOLS = frozenset("kserve seldon-core triton mlserver torchserve".split())
 SERVERLESS = frozenset("lambda azure-function cloud-function chalice".split())
 WEB = frozenset(
     "flask fastapi starlette sanic bottle quart litestar falcon robyn aiohttp django tornado http.server".split()
@@ -188,6 +190,11 @@ def web_handlers(repo: Repo) -> list[Handler]:
     return [handler for handler in model_handlers(repo) if handler.framework not in PLATFORMS]
 
 
+def answering_handlers(repo: Repo) -> list[Handler]:
+    """Handlers that make a model answer, and that alone can say which model it was and keep a record of the answer."""
+    return [handler for handler in model_handlers(repo) if handler.framework not in PROTOCOLS]
+
+
 def open_handlers(repo: Repo) -> list[Handler]:
     """As `web_handlers`, and those of a web application that a model server carries (`ray.serve.ingress`): the server
     brings health and metrics, and what a request may contain is still the handler's own affair."""
@@ -232,6 +239,17 @@ def _leads_to(repo: Repo, app: App, module: Module) -> bool:
 def serves_model(repo: Repo) -> bool:
     """Whether a web application of this repository makes a model answer: what health and metrics are asked of."""
     return served_app(repo) is not None
+
+
+def service_site(repo: Repo) -> Site | None:
+    """Where the service that makes a model answer is made: its application, or its class or route on a model server.
+
+    None also for serverless functions, whose platform measures and scales them.
+    """
+    app = served_app(repo)
+    if app is not None:
+        return app.site
+    return next((h.routes[0].site for h in model_handlers(repo) if h.framework in PLATFORMS), None)
 
 
 def serving_modules(repo: Repo) -> list[Module]:

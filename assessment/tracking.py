@@ -28,10 +28,11 @@ _WRITERS = (
 )  # fmt: skip
 _KEEPS = re.compile(r"regist|record|save|insert|store|track|persist|create|TrainingRun|ModelVersion|Experiment", re.I)
 _METRIC_NAME = re.compile(
-    r"(test_|val_|cv_)?(mae|mse|rmse|mape|r2(_score)?|accuracy|f1(_score)?|auc|roc_auc|metrics?|scores?)"
+    r"(test_|val_|cv_)?(mae|mse|rmse|mape|r2(_score)?|accuracy|precision|recall|f1(_score)?|auc(_roc)?|roc_auc|metrics?|scores?)"
 )
 _TRACKER_NAME = re.compile(
-    r"torch\.utils\.tensorboard|tensorboardX|SummaryWriter|\b(wandb|mlflow|comet_ml|neptune|clearml)\b"
+    r"torch\.utils\.tensorboard|tensorboardX|SummaryWriter|summary\.(FileWriter|create_file_writer)|"
+    r"\b(wandb|mlflow|comet_ml|neptune|clearml)\b"
 )
 _FIGURE = re.compile(
     r"metric|score|history|\bhist\b|result|loss|\bacc\b|accuracy|eval|report|perf|rmse|\bmse\b|auc|f1|stats", re.I
@@ -80,7 +81,15 @@ def _writes_figures(call: Call) -> bool:
         written += " ".join(ast.unparse(item) for item in block.items)
     if call.name in ("pickle.dump", "joblib.dump", "torch.save"):
         return bool(re.search(r"metric|history|scores|results", written, re.I))
-    return bool(_FIGURE.search(written))
+    return bool(_FIGURE.search(written)) or any(_has_figures(call.module, node) for node in ast.walk(call.node))
+
+
+def _has_figures(module: Module, node: ast.AST) -> bool:
+    """Whether a name stands for a dictionary with figures of quality among its keys."""
+    value = module.value(node) if isinstance(node, ast.Name) else None
+    keys = value.keys if isinstance(value, ast.Dict) else []
+    texts = [module.literal(key) for key in keys]
+    return any(isinstance(text, str) and _METRIC_NAME.fullmatch(text) for text in texts)
 
 
 def records_runs(repo: Repo) -> bool:

@@ -41,7 +41,7 @@ ARTEFACT_LOADERS = (
 _MODULE_BASES = (
     "torch.nn.Module", "torch.nn.modules.module.Module", "pytorch_lightning.LightningModule", "torch.nn.Sequential",
     "lightning.LightningModule", "lightning.pytorch.LightningModule", "pytorch_lightning.core.LightningModule",
-    "transformers.PreTrainedModel", "transformers.*PreTrainedModel", "transformers.*Model",
+    "transformers.PreTrainedModel", "transformers.*PreTrainedModel", "transformers.*Model", "torchvision.models.*",
 )  # fmt: skip
 _TORCH_MODELS = (
     "torchvision.models.*()", "torch.load()", "torch.jit.load()", "torch.hub.load()", "timm.create_model()",
@@ -63,7 +63,7 @@ _PREDICTING = (
     "*.predict", "*.predict_proba", "*.predict_log_proba", "*.predict_on_batch", "*.predict_classes",
     "*.decision_function", "*.forward", "*.predict_generator", "*.transcribe", "onnxruntime.InferenceSession().run",
     "*.Interpreter().invoke", "sentence_transformers.SentenceTransformer().encode", "cv2.dnn.*().forward",
-    "llama_cpp.Llama().*", "vllm.LLM().*", "*.kneighbors", "*.score_samples",
+    "llama_cpp.Llama().*", "vllm.LLM().*", "*.kneighbors", "*.score_samples", "bentoml.*unner().*run",
 )  # fmt: skip
 _GENERATING = ("transformers.*().generate", "*.from_pretrained().generate", "?.generate", "vllm.LLM().generate")
 
@@ -212,7 +212,7 @@ def is_model_call(repo: Repo, call: Call) -> bool:
         return next(callgraph.callees(repo, call.name), None) is None
     if call.name.endswith(".generate"):
         return matches(call.name, *_GENERATING) or is_torch_model(repo, call.name.removesuffix(".generate"))
-    if call.name.endswith((".run", ".invoke")):
+    if call.name.endswith((".run", ".invoke", ".async_run")):
         return matches(value_of(repo, call.name), *_PREDICTING)
     return is_forward(repo, call) or (call.name.endswith("()") and matches(value_of(repo, call.name), *_CALLED_MODELS))
 

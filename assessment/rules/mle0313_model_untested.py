@@ -23,6 +23,14 @@ _TEST_FILE = re.compile(r"^(test_.*|.*_test|tests?|conftest)\.(py|ipynb)$")
 _STARTERS = re.compile(
     r"subprocess|runpy|os\.system|importlib|CliRunner|papermill|sys\.executable|run_command|run_sh_command|monkeypatch"
 )
+# What loads a model and can load nothing else: it counts wherever it stands.
+_MODELS_ONLY = (
+    "*.from_pretrained", "*keras.models.load_model", "torch.jit.load", "torch.hub.load", "*.load_from_checkpoint",
+    "onnxruntime.InferenceSession", "transformers.pipeline", "transformers.pipelines.pipeline", "timm.create_model",
+    "sentence_transformers.SentenceTransformer", "ultralytics.YOLO", "tensorflow.saved_model.load",
+    "open_clip.create_model*", "mlflow.*.load_model",
+)  # fmt: skip
+_NO_WEIGHTS = re.compile(r"\w*(Tokenizer|Processor|Extractor|Config)\w*\.from_pretrained$")
 # Models that a library brings with their weights.
 _READY_MADE = ("torchvision.models.*", "*keras.applications.*", "tensorflow_hub.load", "tensorflow_hub.KerasLayer")
 
@@ -33,11 +41,19 @@ def _model_calls(repo: Repo) -> list[Call]:
     if not found:
         loads = repo.closure("serve", "predict").calls(*values.ARTEFACT_LOADERS, *_READY_MADE)
         found = [c for c in loads if not c.module.is_notebook and "test" not in c.module.file.roles]
+    if not found:
+        loads = (c for c in repo.calls(*_MODELS_ONLY, tests=False) if not _NO_WEIGHTS.search(c.name))
+        found = [c for c in loads if not c.module.is_notebook and "docs" not in c.module.file.roles]
     return found
 
 
+def _networks(repo: Repo) -> list[Module]:
+    """Modules that define a network, where nothing here trains or loads one: a model server does it."""
+    return [m for m in repo.modules if not m.is_notebook and "test" not in m.file.roles and _builds(repo, m)]
+
+
 def _has_model(repo: Repo) -> bool:
-    return bool(_model_calls(repo))
+    return bool(_model_calls(repo) or _networks(repo))
 
 
 @rule(
@@ -54,17 +70,21 @@ def _has_model(repo: Repo) -> bool:
 )
 def check(repo: Repo) -> Iterator[Hit]:
     calls = _model_calls(repo)
-    subjects = _subjects(repo, calls)
+    networks = [] if calls else _networks(repo)
+    subjects = _subjects(repo, calls) | set(networks)
     tests = [m for m in repo.modules if "test" in m.file.roles and _is_test(m)]
     reached = closure_of(repo, [Entry("evaluate", module, None, module.site(1)) for module in tests]).modules
     if subjects & reached or any("test" not in m.file.roles and _builds(repo, m) for m in reached):
         return
     if any(_runs(test, subjects) for test in tests):
         return
-    need = min(calls, key=lambda call: (_rank(call), call.module.path.count("/")))
+    if networks:
+        need = networks[0].site(next(iter(networks[0].classes.values())))
+    else:
+        need = min(calls, key=lambda call: (_rank(call), call.module.path.count("/"))).site()
     searched: list[Module | str] = [*tests] if tests else ["test_*.py", "*_test.py", "tests/**"]
     yield Hit(
-        [repo.missing(need.site(), ["a test whose imports lead here"], searched)],
+        [repo.missing(need, ["a test whose imports lead here"], searched)],
         title=None if tests else "There is no test of the model's code",
         anchor="model",
     )
@@ -90,7 +110,7 @@ def _subjects(repo: Repo, calls: Iterable[Call]) -> set[Module]:
 
 def _builds(repo: Repo, module: Module) -> bool:
     """Whether a module defines a network of torch or Keras."""
-    if not any(item.top in ("torch", "keras", "tensorflow") for item in module.imports):
+    if not any(item.top in ("torch", "torchvision", "keras", "tensorflow") for item in module.imports):
         return False
     names = [f"{module.dotted}.{name}" for name in module.classes]
     return any(

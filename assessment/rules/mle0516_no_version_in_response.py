@@ -23,9 +23,9 @@ _VERSION = re.compile(
 
 
 def _has_model_route(repo: Repo) -> bool:
-    from ml_engineer.assessment.serving import web_handlers
+    from ml_engineer.assessment.serving import answering_handlers
 
-    return bool(web_handlers(repo))
+    return bool(answering_handlers(repo))
 
 
 @rule(
@@ -40,9 +40,9 @@ def _has_model_route(repo: Repo) -> bool:
     applies=_has_model_route,
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    from ml_engineer.assessment.serving import serving_modules, web_handlers
+    from ml_engineer.assessment.serving import serving_modules, answering_handlers
 
-    handlers = web_handlers(repo)
+    handlers = answering_handlers(repo)
     if any(_names_version(handler) for handler in handlers):
         return
     modules = [m for m in serving_modules(repo) if _is_near(m, handlers)]

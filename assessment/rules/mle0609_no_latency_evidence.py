@@ -37,9 +37,9 @@ _SEARCHED = ("*.py", "*.sh", "Makefile", "*.js", "*.toml", "*.y*ml", "requiremen
 
 
 def _serves(repo: Repo) -> bool:
-    from ml_engineer.assessment.serving import serves_model
+    from ml_engineer.assessment.serving import service_site
 
-    return serves_model(repo)
+    return service_site(repo) is not None
 
 
 @rule(
@@ -55,10 +55,10 @@ def _serves(repo: Repo) -> bool:
     applies=_serves,
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    from ml_engineer.assessment.serving import served_app
+    from ml_engineer.assessment.serving import service_site
 
-    app = served_app(repo)
-    if app is None or repo.glob(*_FILES):
+    need = service_site(repo)
+    if need is None or repo.glob(*_FILES):
         return
     for file in repo.glob(*_SEARCHED):
         if any(word in file.text for word in _TEXT_WORDS) and _TEXT.search(file.text):
@@ -66,6 +66,4 @@ def check(repo: Repo) -> Iterator[Hit]:
         if "test" in file.roles and _TIMED.search(file.text) and _BUDGET.search(file.text):
             return
     patterns = ("locust, k6, JMeter, Artillery, vegeta, wrk, hey", "pytest-benchmark", "asserts on elapsed time")
-    yield Hit(
-        [repo.missing(app.site, patterns, repo.glob("**/tests/**", "*test*.py", "requirements*.txt", "Makefile"))]
-    )
+    yield Hit([repo.missing(need, patterns, repo.glob("**/tests/**", "*test*.py", "requirements*.txt", "Makefile"))])

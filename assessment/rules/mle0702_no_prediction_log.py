@@ -23,6 +23,7 @@ _STORE_OWNERS = re.compile(
     r"(csv|sqlite3|psycopg\w*|sqlalchemy|pymongo|redis|kafka|confluent_kafka|boto3|google|azure|elasticsearch|mlflow|wandb|"
     r"requests|httpx|whylogs|evidently|pika|aio\w+|motor|clickhouse\w*|influxdb\w*|arize)\b"
 )
+_SESSION = re.compile(r"(^|[._])(db|session|cursor|conn|connection|collection)$", re.I)
 _NAMED = re.compile(
     r"(log|record|store|save|audit|emit|track|persist)_?\w*(prediction|inference|request|event|feedback|result)", re.I
 )
@@ -30,9 +31,9 @@ _DATA_CAPTURE = ("ModelMonitor", "DataCaptureConfig", "enable_data_capture", "co
 
 
 def _has_model_route(repo: Repo) -> bool:
-    from ml_engineer.assessment.serving import web_handlers
+    from ml_engineer.assessment.serving import answering_handlers
 
-    return bool(web_handlers(repo))
+    return bool(answering_handlers(repo))
 
 
 @rule(
@@ -48,9 +49,9 @@ def _has_model_route(repo: Repo) -> bool:
     applies=_has_model_route,
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    from ml_engineer.assessment.serving import web_handlers
+    from ml_engineer.assessment.serving import answering_handlers
 
-    handlers = web_handlers(repo)
+    handlers = answering_handlers(repo)
     silent = [handler for handler in handlers if not any(_records(call) for call in handler.calls)]
     if len(silent) < len(handlers):  # some route shows how it is done here
         return
@@ -71,6 +72,8 @@ def _records(call: Call) -> bool:
     if _STORES.match(name) and _STORE_OWNERS.match(name):
         return True
     receiver = ast.unparse(call.node.func.value) if isinstance(call.node.func, ast.Attribute) else ""
+    if name.endswith((".add", ".add_all", ".insert_one", ".insert_many")) and _SESSION.search(receiver):
+        return True
     is_logger = name.startswith(("logging.", "loguru.", "structlog.")) or re.search(r"log(ger)?\b", receiver, re.I)
     if not (is_logger and _LOGS.match(name)):
         return False

@@ -286,3 +286,33 @@ def test_what_makes_the_application_serves_too_where_the_routes_stand_elsewhere(
     """
     files = {"routes.py": routes, "main.py": main, "telemetry.py": "def start(app): pass\n", "other.py": "x = 1\n"}
     assert [m.path for m in serving.serving_modules(repo(files))] == ["main.py", "routes.py", "telemetry.py"]
+
+
+def test_the_runner_of_bentoml_makes_the_model_answer(repo):
+    opened = repo({
+        "service.py": """
+            import bentoml
+            from runners import get_runner
+            runner = bentoml.pytorch.get("mnist:latest").to_runner()
+            clip = get_runner()
+            svc = bentoml.Service(name="s", runners=[runner, clip])
+
+            @svc.api(input=bentoml.io.Image(), output=bentoml.io.JSON())
+            async def predict(image):
+                return await runner.async_run(image)
+
+            @svc.api(input=bentoml.io.Text(), output=bentoml.io.JSON())
+            async def encode(text):
+                return await clip.encode_text.async_run([text])
+            """,
+        "runners.py": """
+            import bentoml
+            def get_runner():
+                runner = bentoml.Runner(object, name="clip")
+                return runner
+            """,
+    })  # fmt: skip
+    assert [h.function.node.name for h in serving.answering_handlers(opened)] == ["predict", "encode"]
+    assert serving.web_handlers(opened) == []
+    site = serving.service_site(opened)
+    assert site is not None and (site.path, site.line) == ("service.py", 8)

@@ -67,3 +67,25 @@ def test_a_test_of_a_network_that_training_makes_by_its_name_is_enough(check):
         "tests/test_net.py": "from net import Net\ndef test_it():\n    assert Net()\n",
     }
     assert check("MLE0313", files) == []
+
+
+def test_a_model_that_is_only_loaded_somewhere_is_a_model(check, place):
+    code = (
+        "from transformers import AutoTokenizer, CLIPModel\ndef fetch(name):\n"
+        "    tokens = AutoTokenizer.from_pretrained(name)\n"
+        "    return tokens, CLIPModel.from_pretrained(name)\n"
+    )
+    (finding,) = check("MLE0313", {"models/clip.py": code})
+    assert place(finding) == ("models/clip.py", 4)
+    assert check("MLE0313", {"models/clip.py": code.replace("CLIPModel", "CLIPProcessor")}) == []
+
+
+def test_a_network_that_a_model_server_loads_is_a_model(check, place):
+    code = (
+        "from torchvision.models.detection.faster_rcnn import FasterRCNN\nclass Detector(FasterRCNN):\n"
+        "    def __init__(self):\n        super().__init__(None, 91)\n"
+    )
+    (finding,) = check("MLE0313", {"models/detector.py": code})
+    assert place(finding) == ("models/detector.py", 2)
+    test = "from models.detector import Detector\ndef test_it():\n    assert Detector()\n"
+    assert check("MLE0313", {"models/detector.py": code, "models/__init__.py": "", "tests/test_d.py": test}) == []

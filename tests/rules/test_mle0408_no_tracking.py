@@ -15,6 +15,7 @@ def test_a_run_that_only_prints(check, place):
         "import json\njson.dump({'accuracy': m.score(a, b)}, open('metrics.json', 'w'))\n",
         "with open('results.txt', 'w') as f:\n    f.write(str(m.score(a, b)))\n",
         "from torch.utils.tensorboard import SummaryWriter\nw = SummaryWriter()\n",
+        "import tensorflow as tf\nw = tf.summary.FileWriter('logs')\n",
     ],
 )
 def test_a_tracker_or_a_file_is_enough(check, more):
@@ -46,3 +47,17 @@ def test_a_logger_that_a_configured_trainer_is_given(check):
         "trainer = make(config, logger=WandbLogger('x'))\ntrainer.fit(pipeline)\n"
     )
     assert check("MLE0408", {"t.py": code}) == []
+
+
+def test_a_file_of_figures_may_have_any_name(check):
+    code = """
+        import json
+        from pathlib import Path
+        from sklearn.linear_model import LogisticRegression
+        META = Path("model.json")
+        model = LogisticRegression().fit(X, y)
+        about = {"version": 1, %s: round(value, 4)}
+        META.write_text(json.dumps(about))
+        """
+    assert check("MLE0408", {"t.py": code % "'auc_roc'"}) == []
+    assert len(check("MLE0408", {"t.py": code % "'rows'"})) == 1

@@ -38,3 +38,17 @@ def test_a_name_that_a_path_is_put_together_from_is_no_answer(check):
     )
     assert len(check("MLE0516", {"app.py": text})) == 1
     assert check("MLE0516", {"app.py": text.replace("float(y[0])", 'float(y[0]), "model_name": model_name')}) == []
+
+
+def test_a_runner_of_bentoml_answers_without_a_version(check, place):
+    text = """
+        import bentoml
+        runner = bentoml.sklearn.get("iris:latest").to_runner()
+        svc = bentoml.Service("iris", runners=[runner])
+        @svc.api(input=bentoml.io.JSON(), output=bentoml.io.JSON())
+        def classify(rows):
+            result = runner.run(rows)
+            return result
+        """
+    (finding,) = check("MLE0516", {"service.py": text})
+    assert place(finding) == ("service.py", 8)

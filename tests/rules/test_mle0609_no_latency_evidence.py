@@ -36,3 +36,10 @@ def test_a_clock_without_a_budget_is_no_evidence(check):
 
 def test_batch_jobs_are_no_subject(check):
     assert check("MLE0609", {"job.py": "import joblib\njoblib.load('m').predict(X)\n"}) == []
+
+
+def test_nothing_measures_a_service_on_a_model_server_either(check, place):
+    text = "import litserve\nclass Api(litserve.LitAPI):\n    def predict(self, x):\n        return self.m.predict(x)\n"
+    (finding,) = check("MLE0609", {"server.py": text})
+    assert place(finding) == ("server.py", 2)
+    assert check("MLE0609", {"server.py": text, "locustfile.py": "from locust import HttpUser\n"}) == []

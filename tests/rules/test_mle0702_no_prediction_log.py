@@ -39,3 +39,26 @@ def test_no_record_of_the_prediction(check, place, line):
 )
 def test_a_record_with_values(check, line):
     assert check("MLE0702", {"app.py": APP.format(line=line)}) == []
+
+
+BENTO = """
+import bentoml
+runner = bentoml.sklearn.get("iris:latest").to_runner()
+svc = bentoml.Service("iris", runners=[runner])
+@svc.api(input=bentoml.io.NumpyNdarray(), output=bentoml.io.NumpyNdarray())
+def classify(rows):
+    result = runner.run(rows)
+    return result
+"""
+
+
+def test_a_model_server_keeps_no_record_by_itself_unless_its_protocol_does(check, place):
+    (finding,) = check("MLE0702", {"service.py": BENTO})
+    assert place(finding) == ("service.py", 6)
+    kserve = "import kserve\nclass M(kserve.Model):\n    def predict(self, p):\n        return self.model.predict(p)\n"
+    assert check("MLE0702", {"service.py": kserve}) == []
+
+
+def test_a_row_that_is_added_to_the_session_of_a_database_is_a_record(check):
+    assert check("MLE0702", {"app.py": APP.format(line="db.add(Prediction(features=x, answer=y))")}) == []
+    assert len(check("MLE0702", {"app.py": APP.format(line="seen.add(y)")})) == 1
