@@ -30,7 +30,8 @@ SAVERS = (
     "*.write().overwrite().save", "*.write().save", "*Saver().save", "*.push_to_hub", "*.convert_sklearn",
     "tensorflow.train.Checkpoint().save", "*CheckpointManager().save", "*.dump_model", "*.joblib_dump",
     "safetensors.*.save_file", "orbax.*", "pytorch_lightning.Trainer().fit", "lightning.*Trainer().fit",
-    "*.to_disk", "bentoml.*.save", "*.store_artifact", "*.log_artifact", "*.log_artifacts", "*.register_model", "*.SaveModel",
+    "bentoml.*.save", "*.to_disk", "*.store_artifact", "*.log_artifact", "*.log_artifacts",
+    "*.register_model", "*.SaveModel",
 )  # fmt: skip
 LOADERS = (
     "pickle.load", "joblib.load", "sklearn.externals.joblib.load", "dill.load", "cloudpickle.load", "torch.load",

@@ -40,7 +40,7 @@ def _has_model_route(repo: Repo) -> bool:
     applies=_has_model_route,
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    from ml_engineer.assessment.serving import serving_modules, answering_handlers
+    from ml_engineer.assessment.serving import answering_handlers, serving_modules
 
     handlers = answering_handlers(repo)
     if any(_names_version(handler) for handler in handlers):
