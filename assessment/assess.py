@@ -17,7 +17,9 @@ from ml_engineer.assessment.engine import Outcome
 from ml_engineer.assessment.files import BINARY_SUFFIXES, MAX_TEXT_BYTES
 from ml_engineer.assessment.record import Assessment
 from ml_engineer.assessment.repo import Repo
-from ml_engineer.assessment.rule import Rule, all_rules, rules_version
+from ml_engineer.assessment.rule import Rule, rules_version
+from ml_engineer.assessment.rules_index import RuleInfo
+from ml_engineer.assessment.rules_index import load as load_infos
 from ml_engineer.assessment.secrets import without_secrets
 from ml_engineer.report.schema import (
     Repository,
@@ -30,7 +32,6 @@ CACHED_FROM_FILES = 300  # a smaller tree is assessed as fast as its cache entry
 
 def assess(root: Path, rules: Sequence[Rule] | None = None) -> Assessment:
     """Assess the folder `root` (see `target.open_target`) by the given rules, by default all of them."""
-    rules = all_rules() if rules is None else rules
     enabled = gc.isenabled()
     gc.disable()  # trees are large and acyclic where it matters: collecting them while they grow costs a fifth
     try:
@@ -40,7 +41,8 @@ def assess(root: Path, rules: Sequence[Rule] | None = None) -> Assessment:
         if known is not None:
             return Assessment.model_validate_json(known)
         _ = repo.facts  # children are forked for them: before anything large is in memory
-        assessment = _conclude(repo, rules, engine.run_rules(repo, rules))
+        outcomes = engine.run_all(repo) if rules is None else engine.run_rules(repo, rules)
+        assessment = _conclude(repo, outcomes)
         if key is not None:
             cache.store_assessment(key, assessment.model_dump_json().encode())
         return assessment
@@ -49,12 +51,13 @@ def assess(root: Path, rules: Sequence[Rule] | None = None) -> Assessment:
             gc.enable()
 
 
-def _tree_key(repo: Repo, rules: Sequence[Rule]) -> str:
+def _tree_key(repo: Repo, rules: Sequence[RuleInfo] | None) -> str:
     """Digest of everything an assessment depends on: the engine, the rules, git's facts and the bytes of every file.
 
     Large and binary files count by size and time: only their heads are ever read.
     """
-    digest = hashlib.sha256(f"{cache.engine_digest()} {rules_version(rules)} {repo.root}\n".encode())
+    version = rules_version(load_infos() if rules is None else rules)
+    digest = hashlib.sha256(f"{cache.engine_digest()} {version} {repo.root}\n".encode())
     digest.update(f"{repo.git.revision} {repo.git.staged} {repo.git.url} {repo.skipped}\n".encode())
     for file in repo.files.values():
         read = file.size <= MAX_TEXT_BYTES and file.suffix not in BINARY_SUFFIXES
@@ -63,7 +66,7 @@ def _tree_key(repo: Repo, rules: Sequence[Rule]) -> str:
     return digest.hexdigest()
 
 
-def _conclude(repo: Repo, rules: Sequence[Rule], outcomes: list[Outcome]) -> Assessment:
+def _conclude(repo: Repo, outcomes: list[Outcome]) -> Assessment:
     found = engine.rank(repo, [finding for outcome in outcomes for finding in outcome.findings])
     findings, suppressed, notes = suppress.suppress(repo, suppress.read_settings(repo), found)
     facts = profile.build(repo)
@@ -75,7 +78,7 @@ def _conclude(repo: Repo, rules: Sequence[Rule], outcomes: list[Outcome]) -> Ass
             revision=repo.git.revision,
             dirty=repo.dirty if repo.git.revision else None,
         ),
-        rules_version=rules_version(rules),
+        rules_version=rules_version([outcome.rule for outcome in outcomes]),
         files_scanned=len(repo.files),
         files_skipped=[SkippedFile(path=path, reason=why) for path, why in repo.skipped[:MAX_SKIPPED_LISTED]],
         skipped_total=len(repo.skipped),

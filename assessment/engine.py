@@ -12,62 +12,56 @@ from dataclasses import dataclass, field
 
 from ml_engineer.assessment.parallel import beside, shared_out, workers
 from ml_engineer.assessment.repo import Repo
-from ml_engineer.assessment.rule import Hit, Missing, Rule, Site
+from ml_engineer.assessment.rule import ALL_STEPS, Hit, Missing, Rule, Site, all_rules, rules_of
+from ml_engineer.assessment.rules_index import RuleInfo
 from ml_engineer.report.schema import Absence, Confidence, Evidence, Finding, Place, Quote, Searched, Severity
 
 MAX_SITES = 20
 SHARED_FROM_FILES = 3_000
-SPLIT_FROM_RULES = 100  # a few rules are done sooner than a child is there
-DATA_STEPS = (1, 2)  # about half of the time of all
+CHILD_STEPS = (1, 2, 3, 4)  # data, training and the code: about half of the time of all
 
 
 @dataclass
 class Outcome:
     """How one rule ended on this repository."""
 
-    rule: Rule
+    rule: RuleInfo
     applies: bool
     findings: list[Finding] = field(default_factory=list)
     error: str | None = None
 
 
-def run_rules(repo: Repo, rules: Sequence[Rule]) -> list[Outcome]:
-    """Run every rule that applies. Order of the outcomes is that of the rules.
+def run_all(repo: Repo) -> list[Outcome]:
+    """Run every rule that applies. Order of the outcomes is that of `all_rules`.
 
     Where there are cores they are shared out to children: what they find is small, what they read is not. In a large
-    tree each core has a child; else one child has the rules that follow the data, which look at little that the others
-    look at.
+    tree each core has a child; else one child has some of the steps, whose rules are not even imported here.
     """
-    if not workers() or (len(repo.files) < SHARED_FROM_FILES and len(rules) < SPLIT_FROM_RULES):
-        return [_run(repo, rule) for rule in rules]
-    by_key = {rule.key: rule for rule in rules}
+    if not workers():
+        return run_rules(repo, all_rules())
     _ = repo.facts, repo.modules, repo.entries, repo.closure("train"), repo.closure("serve")  # once, for all children
-
-    def run(keys: Sequence[str]) -> list[tuple[str, bool, list[Finding], str | None]]:
-        return _without_rules([_run(repo, by_key[key]) for key in keys])
-
     if len(repo.files) < SHARED_FROM_FILES:
-        data = [rule.key for rule in rules if rule.step in DATA_STEPS]
-        parts = [*beside(run, [key for key in by_key if key not in data], data)]
+        rest = [step for step in ALL_STEPS if step not in CHILD_STEPS]
+        parts = [*beside(lambda steps: run_rules(repo, rules_of(steps)), rest, CHILD_STEPS)]
     else:
-        parts = [*shared_out(run, list(by_key))]
-    found = {row[0]: Outcome(by_key[row[0]], *row[1:]) for part in parts for row in part}
-    return [found[rule.key] for rule in rules]
+        by_key = {rule.key: rule for rule in all_rules()}
+        parts = [*shared_out(lambda keys: run_rules(repo, [by_key[key] for key in keys]), list(by_key))]
+    return sorted((outcome for part in parts for outcome in part), key=lambda outcome: outcome.rule.key)
 
 
-def _without_rules(outcomes: list[Outcome]) -> list[tuple[str, bool, list[Finding], str | None]]:
-    """What of the outcomes can be sent between processes: rules hold functions, which cannot."""
-    return [(outcome.rule.key, outcome.applies, outcome.findings, outcome.error) for outcome in outcomes]
+def run_rules(repo: Repo, rules: Sequence[Rule]) -> list[Outcome]:
+    """Run those of the rules that apply, in this process and in the order given."""
+    return [_run(repo, rule) for rule in rules]
 
 
 def _run(repo: Repo, rule: Rule) -> Outcome:
     try:
         if not rule.applies(repo):
-            return Outcome(rule, applies=False)
+            return Outcome(rule.info, applies=False)
         hits = [hit for hit in rule.check(repo) if hit.sites]
-        return Outcome(rule, applies=True, findings=_unique(finding_of(repo, rule, hit) for hit in hits))
+        return Outcome(rule.info, applies=True, findings=_unique(finding_of(repo, rule, hit) for hit in hits))
     except Exception as error:
-        return Outcome(rule, applies=True, error=f"{type(error).__name__}: {error}")
+        return Outcome(rule.info, applies=True, error=f"{type(error).__name__}: {error}")
 
 
 def _unique(findings: Iterable[Finding]) -> list[Finding]:

@@ -21,9 +21,11 @@ import functools
 import hashlib
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+from ml_engineer.assessment.rules_index import RuleInfo
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
@@ -77,35 +79,24 @@ Check = Callable[["Repo"], Iterable[Hit]]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule's metadata and its function. `id` is MLE + two digits of the step + two digits of the number, fixed.
+class Rule(RuleInfo):
+    """A rule's metadata and its function. `id` is MLE + two digits of the step + two digits of the number, fixed."""
 
-    A row of the catalogue that asks several questions has a rule for each: they share the id, `part` tells them apart.
-    """
-
-    id: str
-    name: str
-    step: int
-    severity: SeverityName
-    title: str
-    why: str
-    remedy: str
-    source: str
-    peers: tuple[str, ...]
     applies: Callable[[Repo], bool]
     check: Check = field(compare=False)
-    part: str = ""
 
     @property
-    def key(self) -> str:
-        """The id, and behind a slash the part where there is one: unique."""
-        return f"{self.id}/{self.part}" if self.part else self.id
+    def info(self) -> RuleInfo:
+        """The metadata alone, which can be sent between processes."""
+        return RuleInfo(*(getattr(self, name) for name in RuleInfo.__slots__))
 
 
 # The peer agents of the specification: nobody else can be asked.
 PEERS = frozenset(
     ("data-scientist", "cloud-architect", "devops-engineer", "aiops-specialist", "ai-strategist", "data-engineer")
 )
+ALL_STEPS = tuple(range(1, 11))
+_PACKAGE = "ml_engineer.assessment.rules"
 _REGISTRY: dict[str, Rule] = {}
 
 
@@ -132,7 +123,7 @@ def rule(
         raise ValueError(f"rule {id} names a peer that there is not: {', '.join(set(peers) - PEERS)}")
 
     def register(check: Check) -> Check:
-        found = Rule(id, name, step, severity, title, why, remedy, source, peers, applies, check, part)
+        found = Rule(id, name, step, severity, title, why, remedy, source, peers, part, applies, check)
         known = _REGISTRY.get(found.key)
         if known is not None and known.check.__module__ != check.__module__:
             raise ValueError(f"rule {found.key} is defined in {known.check.__module__} and in {check.__module__}")
@@ -144,20 +135,32 @@ def rule(
 
 def all_rules() -> list[Rule]:
     """Every rule, by id and part."""
-    _register_all()
-    return [_REGISTRY[key] for key in sorted(_REGISTRY)]
+    return rules_of(ALL_STEPS)
+
+
+def rules_of(steps: Collection[int]) -> list[Rule]:
+    """The rules of these steps, by id and part; no other is imported."""
+    for step in steps:
+        _register(step)
+    return [_REGISTRY[key] for key in sorted(_REGISTRY) if _REGISTRY[key].step in steps]
 
 
 @functools.cache
-def _register_all() -> None:
-    """Import the rules, which register themselves: once, for a child that reviews one repository pays for a look at
-    the folder as for a rule."""
-    package = importlib.import_module("ml_engineer.assessment.rules")
-    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-        importlib.import_module(module.name)
+def _register(step: int) -> None:
+    """Import the rules of a step, which register themselves: once, for a child that reviews one repository pays for
+    a look at the folder as for a rule."""
+    for name in _modules():
+        if name.startswith(f"mle{step:02d}"):
+            importlib.import_module(f"{_PACKAGE}.{name}")
 
 
-def rules_version(rules: Sequence[Rule]) -> str:
+@functools.cache
+def _modules() -> list[str]:
+    package = importlib.import_module(_PACKAGE)
+    return [module.name for module in pkgutil.iter_modules(package.__path__)]
+
+
+def rules_version(rules: Sequence[RuleInfo]) -> str:
     """Digest of the rules' metadata: equal where the rules are equal."""
     text = "\n".join(f"{r.key}|{r.name}|{r.severity}|{r.title}|{r.why}|{r.remedy}|{r.source}|{r.peers}" for r in rules)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -15,7 +15,10 @@ INDEX = Path(__file__).resolve().parent / "data" / "rules.json"
 
 @dataclass(frozen=True, slots=True)
 class RuleInfo:
-    """What a rule says of itself."""
+    """What a rule says of itself.
+
+    A row of the catalogue that asks several questions has a rule for each: they share the id, `part` tells them apart.
+    """
 
     id: str
     name: str
@@ -26,11 +29,11 @@ class RuleInfo:
     remedy: str
     source: str
     peers: tuple[str, ...]
-    part: str = ""
+    part: str
 
     @property
     def key(self) -> str:
-        """The id, and behind a slash the part where there is one."""
+        """The id, and behind a slash the part where there is one: unique."""
         return f"{self.id}/{self.part}" if self.part else self.id
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ml_engineer.assessment import engine, parallel
-from ml_engineer.assessment.engine import Outcome, run_rules
+from ml_engineer.assessment import engine, parallel, rule
+from ml_engineer.assessment.engine import Outcome, run_all
 from ml_engineer.assessment.repo import Repo
 from ml_engineer.assessment.rule import Hit, Rule, all_rules
 
@@ -61,7 +63,8 @@ def test_rules_find_the_same_side_by_side(two_cores: None, monkeypatch: pytest.M
     def broken(repo: Repo) -> list[Hit]:
         raise ValueError("no such thing")
 
-    rules = [replace(rule, check=broken) if rule.key == "MLE0101" else rule for rule in all_rules()]
+    rules = {one.key: one for one in all_rules()}
+    monkeypatch.setitem(rule._REGISTRY, "MLE0101", replace(rules["MLE0101"], check=broken))
     here: list[str] = []
     run_one = engine._run
 
@@ -70,12 +73,24 @@ def test_rules_find_the_same_side_by_side(two_cores: None, monkeypatch: pytest.M
         return run_one(repo, rule)
 
     monkeypatch.setattr(engine, "_run", noted)
-    split = run_rules(Repo.open(CHURN), rules)
+    split = run_all(Repo.open(CHURN))
     assert 0 < len(here) < len(rules)
     monkeypatch.setattr(engine, "workers", lambda: 0)
-    assert split == run_rules(Repo.open(CHURN), rules)
-    assert [outcome.rule for outcome in split] == rules
+    assert split == run_all(Repo.open(CHURN))
+    assert [outcome.rule for outcome in split] == [one.info for one in rules.values()]
     assert [outcome.error for outcome in split if outcome.error] == ["ValueError: no such thing"]
+
+
+def test_only_the_rules_of_the_steps_that_are_asked_for_are_imported() -> None:
+    code = """
+import sys
+from ml_engineer.assessment.rule import rules_of
+found = {one.step for one in rules_of((5, 8))}
+imported = {name.rpartition(".")[2][:5] for name in sys.modules if ".rules.mle" in name}
+print(found == {5, 8}, imported == {"mle05", "mle08"})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True True\n"
 
 
 def test_a_process_that_works_alone_starts_no_children(monkeypatch: pytest.MonkeyPatch) -> None:
