@@ -27,7 +27,7 @@ FRAME_READS = (
 _FILE_READS = ("json.load", "csv.reader", "csv.DictReader", "json.loads")
 _NO_DATA = re.compile(
     r"config|conf\b|param|setting|vocab|label_?map|class_?names|token|args|meta|checkpoint|model|state|log|mapping|"
-    r"schema|secret|credential|auth|\bkey|metric|result|history|index|template|prompt|feature_?names|report|prediction|score",
+    r"schema|secret|credential|auth|\bkey|metric|result|history|index|template|prompt|feature_?names|report|prediction|score|\bstats|_stats\b",
     re.I,
 )
 VALIDATORS = (

@@ -45,6 +45,7 @@ def test_a_json_of_data_in_a_torch_program(check, place):
     code = (
         "import json\nwith open('intents.json') as f:\n    intents = json.load(f)\n"
         "with open('config.json') as f:\n    config = json.load(f)\nfor x in intents:\n    loss(x).backward()\n"
+        "with open('out/train_stats.json') as f:\n    curves = json.load(f)\n"
     )
     (finding,) = check("MLE0412", {"t.py": code})
     assert place(finding) == ("t.py", 3)
