@@ -106,7 +106,7 @@ _ROUTE_WORDS = re.compile(
 )
 _ENTRY_WORDS = re.compile(
     rb"\b(fit|fit_generator|partial_fit|train_on_batch|fit_predict|backward|minimize|predict\w*|generate|evaluate"
-    rb"|metrics|torchmetrics|cross_val_score|train_\w+)\b|\.(train|cv)\("
+    rb"|metrics|torchmetrics|cross_val_score|train_\w+|TrainEpoch|create_supervised_trainer)\b|\.(train|cv)\("
 )
 _MODEL_PACKAGES = (
     "joblib",
@@ -286,6 +286,9 @@ _TRAIN_CALLS = (
     "xgboost.train", "lightgbm.train", "lightgbm.cv", "xgboost.cv", "*Trainer().train", "catboost.train",
     "ray.train.*Trainer().fit", "ray.tune.Tuner().fit", "fasttext.train_supervised",
     "fasttext.train_unsupervised", "*.minimize", "sklearn.model_selection.cross_val_score",
+    "segmentation_models_pytorch.*TrainEpoch().run", "ignite.engine.create_supervised_trainer().run",
+    "catalyst.*Runner().train", "mmengine.*Runner*.train", "tensorflow.estimator.*().train",
+    "tensorflow.estimator.train_and_evaluate",
 )  # fmt: skip
 _BACKWARD = ("*.backward",)
 _MAY_TRAIN = (*_FIT, *_TRAIN_CALLS, *_BACKWARD)

@@ -119,3 +119,17 @@ def test_a_fit_of_something_named_like_preparation_is_no_training(tmp_path):
         tmp_path, prep="def prepare(words, bag_of_words, clf):\n    bag_of_words.fit(words)\n    clf.fit(words)\n"
     )
     assert [ast.unparse(call.node.func) for call in trainings(repo)] == ["clf.fit"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import segmentation_models_pytorch as smp\ne = smp.utils.train.TrainEpoch(net, loss=l)\ne.run(loader)\n",
+        "from ignite.engine import create_supervised_trainer\nt = create_supervised_trainer(n, o, l)\nt.run(loader)\n",
+        "import tensorflow as tf\nm = tf.estimator.DNNClassifier([8])\nm.train(read)\n",
+    ],
+)
+def test_a_library_may_hold_the_loop(tmp_path, code):
+    (tmp_path / "train.py").write_text(code)
+    (call,) = trainings(Repo.open(tmp_path))
+    assert call.node.lineno == 3
