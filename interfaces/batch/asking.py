@@ -13,6 +13,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from ml_engineer.agent.budget import BudgetSpent
@@ -20,6 +21,7 @@ from ml_engineer.agent.client import Client
 from ml_engineer.agent.failures import ModelError, diagnose, expected_failures
 from ml_engineer.agent.listener import Listener
 from ml_engineer.agent.stream import ErrorEvent, TurnResult, whole
+from ml_engineer.agent.turn import Patience
 from ml_engineer.interfaces.batch.governor import LONGEST_LINE
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from ml_engineer.agent.transcript import Transcript
 
 BYTES_A_TOKEN = 2  # at least: what a prompt is held at must not be below what it is
+MOST_REFUSALS = 20  # of one call, before it fails
 _RATE = frozenset({"rate limit", "overloaded"})
 
 
@@ -88,17 +91,23 @@ class GovernedClient(Client):
     line: Line
 
     async def send(self, transcript: Transcript, head: dict[str, Any]) -> AsyncStream[object]:
+        """As `Client.send`. A call that has to wait stands in the governor's line again: the pauses of `agent.turn` are
+        for one who asks alone, and a few refusals in a row are ordinary where many ask."""
         settings = self.settings
-        await self.line.admit(transcript.name, settings.model, _prompt(transcript, head), settings.max_tokens)
-        try:
-            return await super().send(transcript, head)
-        except expected_failures() as error:
-            failure = diagnose(error, settings)
-            if failure.kind in _RATE:
-                self.line.say(transcript.name, refused=failure.wait)
-            else:
-                self.line.say(transcript.name, lost=True)
-            raise
+        for refusals in count(1):
+            await self.line.admit(transcript.name, settings.model, _prompt(transcript, head), settings.max_tokens)
+            try:
+                return await super().send(transcript, head)
+            except expected_failures() as error:
+                failure = diagnose(error, settings)
+                if failure.kind in _RATE:
+                    self.line.say(transcript.name, refused=failure.wait)
+                else:
+                    self.line.say(transcript.name, lost=True)
+                waits = failure.kind == "rate limit" and 0 < (failure.wait or 0) <= Patience.honoured
+                if not waits or refusals == MOST_REFUSALS:
+                    raise
+        raise AssertionError("itertools.count has no end")
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ ended, and is refused when nothing is left that could end. So the sum is never a
 no more is heard (its worker was killed) counts as that most. The account is written before a call may go.
 
 **Rate.** What a server says to one worker holds for all: nobody asks again before the moment that `retry-after` names.
-After it, calls leave one after the other at a pace that is learned: a refusal widens the gap between two calls, an
-answer narrows it, so that few calls are refused and none of what the server allows is left unused.
+At that moment as many calls leave at once as were let pass the last times, the others behind them with a gap. Both are
+learned: a refusal widens the gap, though never far beyond the mean time between calls that passed, an answer narrows it.
+So few calls are refused, and none of what the server allows is left unused.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from ml_engineer.agent.budget import BudgetSpent, Caps
 from ml_engineer.agent.prices import Tokens
 
 WIDER, NARROWER = 1.15, 0.965  # of the gap, at a refusal and at an answer: in balance where one in five is refused
+FAR = 1.5  # times the mean time between two calls that passed: a gap is not wider
+ONE_MORE = 0.25  # calls at once, after each refusal, than passed before it
 FIRST_GAP = 0.02  # seconds, at the first refusal
 LONGEST_GAP = 5.0
 LONGEST_LINE = 1 << 26  # bytes, of a whole request
@@ -57,27 +60,47 @@ class Pace:
     """When the next call may leave. Times are of the monotonic clock."""
 
     gap: float = 0.0
+    burst: float = 1.0  # calls that leave without a gap, counted from a refusal on
     _next: float = 0.0
     _until: float = 0.0
+    _refused: float | None = None  # when the last refusal was heard of
+    _in_line: int = 0  # slots that were given since
+    _left: int = 0  # calls that have left since
+    _passed: int = 0  # calls that had left before it, and were let pass
 
     def slot(self, now: float) -> float:
         """The moment of the next call, taken."""
         moment = max(now, self._next, self._until)
-        self._next = moment + self.gap
+        self._in_line += 1
+        self._next = moment + (self.gap if self._in_line >= self.burst else 0.0)
         return moment
 
-    def holds(self, now: float) -> bool:
-        """Whether nobody may ask at this moment."""
-        return now < self._until
+    def leaves(self, now: float) -> bool:
+        """Whether a call whose moment has come leaves: not where one was refused meanwhile."""
+        if now < self._until:
+            return False
+        self._left += 1
+        return True
 
     def refused(self, wait: float | None, now: float) -> None:
-        """Calls that were in flight at a refusal hear the same a moment later: they widen the gap no further."""
-        widened = self.gap if self.holds(now) else max(FIRST_GAP, self.gap * WIDER)
+        """Calls that were in flight at a refusal hear the same a moment later: they are the same refusal."""
+        if now >= self._until:
+            self._widen(now)
+            self._refused, self._passed = now, self._left
+            self._in_line = self._left = 0
+            self.burst += ONE_MORE
+        self._passed -= 1
+        self.burst = min(self.burst, max(1, self._passed))
         self._until = max(self._until, now + (UNTOLD_WAIT if wait is None else wait))
-        self.gap = min(LONGEST_GAP, widened)
 
     def answered(self) -> None:
         self.gap = self.gap * NARROWER if self.gap > FIRST_GAP / 10 else 0.0
+
+    def _widen(self, now: float) -> None:
+        wider = max(FIRST_GAP, self.gap * WIDER)
+        if self._refused is not None and self._left > 1:
+            wider = min(wider, FAR * (now - self._refused) / (self._left - 1))
+        self.gap = min(LONGEST_GAP, wider)
 
 
 @dataclass
@@ -160,7 +183,7 @@ class Governor:
         moment = self.pace.slot(time.monotonic())
         while True:
             await asyncio.sleep(max(0.0, moment - time.monotonic()))
-            if not self.pace.holds(time.monotonic()):
+            if self.pace.leaves(time.monotonic()):
                 return
             moment = self.pace.slot(time.monotonic())  # refused meanwhile: another turn in the line
 

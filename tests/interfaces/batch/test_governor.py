@@ -145,6 +145,23 @@ def test_the_gap_widens_with_refusals_and_closes_with_answers() -> None:
     assert pace.gap == 0.0
 
 
+def test_as_many_leave_at_once_as_passed_before() -> None:
+    pace, now = Pace(), 0.0
+    for _ in range(20):  # a server that lets four calls pass and then none for a second
+        moments = [pace.slot(now) for _ in range(8)]
+        left = [moment for moment in moments[:5] if pace.leaves(moment)]
+        assert len(left) == 5
+        now = left[-1] + 0.001
+        pace.refused(1.0, now)
+        for _ in range(4):
+            pace.answered()
+    assert min(moments) >= now - 0.1
+    assert 4 <= pace.burst < 5.5
+    at_once = [pace.slot(now + 1.0) for _ in range(6)]
+    assert at_once[:4] == [at_once[0]] * 4
+    assert at_once[5] > at_once[0]
+
+
 def test_what_is_in_flight_at_a_refusal_is_one_refusal() -> None:
     pace = Pace()
     for number in range(60):
@@ -154,8 +171,9 @@ def test_what_is_in_flight_at_a_refusal_is_one_refusal() -> None:
     assert pace.gap > FIRST_GAP
 
 
+@pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize(("rate", "workers"), [(2.0, 16), (5.0, 16), (5.0, 60)])
-def test_with_turns_of_two_seconds_a_rate_is_used_up(rate: float, workers: int) -> None:
+def test_with_turns_of_two_seconds_a_rate_is_used_up(rate: float, workers: int, exact: bool) -> None:
     """In simulated time: a server that lets `rate` calls a second pass, five at once, 20 ms away."""
     pace, burst, turns, lag, told = Pace(), 5.0, 300, 0.02, 0.5
     events = [(0.0, number, "wants") for number in range(workers)]
@@ -163,12 +181,13 @@ def test_with_turns_of_two_seconds_a_rate_is_used_up(rate: float, workers: int) 
     while done < turns:
         now, _, what = heapq.heappop(events)
         number += 1
-        if what == "wants" or (what == "leaves" and pace.holds(now)):
+        if what == "wants" or (what == "leaves" and not pace.leaves(now)):
             event = (pace.slot(now), "leaves")
         elif what == "leaves":
             event = (now + lag, "arrives")
         elif what == "arrives":
             tokens, last = min(burst, tokens + (now - last) * rate), now
+            told = (1 - tokens) / rate if exact else told
             event = (now + 2.0, "answered") if tokens >= 1 else (now + lag, "refused")
             tokens -= tokens >= 1
         elif what == "answered":
