@@ -1,12 +1,14 @@
 """How lean the agent is: side by side with bare loops and two frameworks, against a scripted server.
 
-    python -m benchmarks.lean [--repeats 3] [--peers-python PATH]
+    python -m benchmarks.lean [--repeats 3] [--only single|batch|parallel] [--peers-python PATH]
 
 `--peers-python` names an interpreter in whose environment deepagents (with langchain-anthropic) and pydantic-ai are
 installed; without it they are left out, and the table says so. The server is a process of its own that answers at once
 or after a second; it notes when each request has come and when its answer was handed over, on the clock that all
 processes share. The gap between the two is what a loop costs per turn, tools and persistence included. Peers come in
-turn within each repeat, so that a busy neighbour slows all of them; figures are medians over the repeats.
+turn within each repeat, so that a busy neighbour slows all of them; figures are medians over the repeats. Last comes a
+whole review whose answers take two seconds (lean_review). Below the tables stands what is wanted, beside what was
+reached.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from benchmarks import lean_review
 
 ROOT = Path(__file__).resolve().parent.parent
 BARE = ("sdk", "sdk_stream", "langgraph", "ours")
@@ -49,11 +53,11 @@ class Scenario:
 
 
 SINGLE = (Scenario("50 turns, 0.6 KB results", 50, 600), Scenario("50 turns, 8 KB results", 50, 8_000))
-BATCH = (
-    Scenario("1 run, 8 turns of 1 s", 8, 600, 1, 1.0),
-    Scenario("16 at once, 8 turns of 1 s", 8, 600, 16, 1.0),
-    Scenario("128 at once, 5 turns of 1 s", 5, 600, 128, 1.0),
-)
+ONE = Scenario("1 run, 8 turns of 1 s", 8, 600, 1, 1.0)
+SIXTEEN = Scenario("16 at once, 8 turns of 1 s", 8, 600, 16, 1.0)
+MANY = Scenario("128 at once, 5 turns of 1 s", 5, 600, 128, 1.0)
+BATCH = (ONE, SIXTEEN, MANY)
+WANTED = {SIXTEEN: 100, MANY: 950}  # runs per minute
 
 
 @dataclass(frozen=True)
@@ -71,19 +75,22 @@ class Figures:
     per_minute: float
 
 
-@contextmanager
-def server(scenario: Scenario, folder: Path) -> Iterator[tuple[str, Path]]:
-    """The scripted server in a child process. Gives its address and the file of its records."""
+def script(scenario: Scenario) -> dict[str, Any]:
+    """What the server answers: a file to read per turn, and an end."""
     turns: list[Any] = [
         [{"text": f"I read file {number}."}, {"call": "Read", "input": {"file_path": f"data_{number}.txt"}}]
         for number in range(scenario.turns - 1)
     ]
-    script = folder / "script.yaml"
-    turns.append([{"text": "Done."}])
-    script.write_text(yaml.safe_dump({"latency": scenario.latency, "agents": [{"turns": turns}]}))
-    record = folder / "requests.jsonl"
+    return {"latency": scenario.latency, "agents": [{"turns": [*turns, [{"text": "Done."}]]}]}
+
+
+@contextmanager
+def server(answers: dict[str, Any], folder: Path, *options: str) -> Iterator[tuple[str, Path]]:
+    """The scripted server in a child process. Gives its address and the file of its records."""
+    script, record = folder / "script.yaml", folder / "requests.jsonl"
+    script.write_text(yaml.safe_dump(answers))
     record.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "tests.support.messages_server", "--script", script, "--record", record, "--lean"]
+    command = [sys.executable, "-m", "tests.support.messages_server", "--script", script, "--record", record, *options]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -99,7 +106,7 @@ def measure(peer: str, python: str, scenario: Scenario, folder: Path) -> Figures
     for number in range(scenario.turns):
         line = f"value_{number} = 'some text'  # of file {number}\n"
         (work / f"data_{number}.txt").write_text((line * (scenario.size // len(line) + 1))[: scenario.size - 1] + "\n")
-    with server(scenario, folder) as (url, record):
+    with server(script(scenario), folder, "--lean") as (url, record):
         env = {**os.environ, "ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "scripted", "PYTHONPATH": str(ROOT)}
         env |= {"ML_ENGINEER_MODEL": "scripted", "ML_ENGINEER_PROFILE": "anthropic", "LANGSMITH_TRACING": "false"}
         command = [python, str(ROOT / "benchmarks" / "lean_peers.py"), peer, "--sessions", str(scenario.sessions)]
@@ -165,6 +172,28 @@ def table(scenario: Scenario, figures: dict[str, Figures]) -> list[str]:
     return [*lines, ""]
 
 
+def reached(found: dict[Scenario, dict[str, Figures]]) -> list[str]:
+    """What is wanted of our loop, beside what it has reached."""
+    rows: list[tuple[str, float, str]] = []
+    for scenario, figures in found.items():
+        ours, base = figures["ours"], figures["sdk"]
+        if not scenario.latency:
+            rows += [
+                (f"{scenario.name}: start to 1st request, bare loop = 1", ours.start / base.start, "≤ 1.30"),
+                (f"{scenario.name}: time per turn, bare loop = 1", ours.gap / base.gap, "≤ 2.00"),
+                (f"{scenario.name}: turns 40–50, turns 5–15 = 1", ours.late / ours.early, "≤ 1.30"),
+                (f"{scenario.name}: peak memory, bare loop = 1", ours.rss / base.rss, "≤ 1.35"),
+                (f"{scenario.name}: bytes sent, bare loop = 1", ours.sent / base.sent, "≤ 1.25"),
+            ]
+        elif scenario in WANTED:
+            rows.append((f"{scenario.name}: runs per minute", ours.per_minute, f"≥ {WANTED[scenario]}"))
+    if ONE in found and SIXTEEN in found:
+        grown = found[SIXTEEN]["ours"].rss / found[ONE]["ours"].rss
+        rows.append((f"{SIXTEEN.name}: peak memory, of one run = 1", grown, "≤ 1.10"))
+    lines = [f"| {what} | {value:.2f} | {wanted} |" for what, value, wanted in rows]
+    return ["| wanted of ours | reached | goal |", "|---|--:|--:|", *lines, ""] if lines else []
+
+
 def find_peers(python: str | None) -> tuple[dict[str, str], list[str]]:
     """Interpreter by peer, and a word on each that is left out."""
     peers, left_out = dict.fromkeys(BARE, sys.executable), []
@@ -182,14 +211,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--peers-python", help="interpreter with deepagents, langchain-anthropic and pydantic-ai")
-    parser.add_argument("--only", choices=["single", "batch"], help="leave the other scenarios out")
+    parser.add_argument("--only", choices=["single", "batch", "parallel"], help="leave the other scenarios out")
     options = parser.parse_args()
-    peers, left_out = find_peers(options.peers_python)
-    scenarios = {"single": SINGLE, "batch": BATCH}.get(options.only, SINGLE + BATCH)
+    scenarios = {"single": SINGLE, "batch": BATCH, "parallel": ()}.get(options.only, SINGLE + BATCH)
     lines = [f"{os.cpu_count()} cores, {options.repeats} repeats, medians; in brackets the ratio to the bare loop."]
-    lines += [*left_out, ""]
-    for scenario in scenarios:
-        lines += table(scenario, compare(scenario, peers, options.repeats))
+    if scenarios:
+        peers, left_out = find_peers(options.peers_python)
+        found = {scenario: compare(scenario, peers, options.repeats) for scenario in scenarios}
+        lines += [*left_out, ""]
+        for scenario, figures in found.items():
+            lines += table(scenario, figures)
+        lines += reached(found)
+    if options.only in (None, "parallel"):
+        with tempfile.TemporaryDirectory() as folder:
+            lines += ["", *lean_review.measure(server, Path(folder))]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 
