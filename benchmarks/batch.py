@@ -248,8 +248,8 @@ def allowed(turns: int) -> float:
 
 
 def model(folder: Path, options: argparse.Namespace) -> int:
-    """Turns of two seconds; one request in five is refused, and nothing is let pass until `retry-after` is over. The cap
-    allows a little less than all that there is to do."""
+    """Turns of two seconds; one request in five is refused, and nothing is let pass until `retry-after` is over. The
+    cap on cost allows a little less than all that there is to do."""
     from ml_engineer.agent import prices
 
     roots = make_repositories(folder / "repos", options.count, options.sdists)

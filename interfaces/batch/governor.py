@@ -14,8 +14,8 @@ no more is heard (its worker was killed) counts as that most. The account is wri
 
 **Rate.** What a server says to one worker holds for all: nobody asks again before the moment that `retry-after` names.
 At that moment as many calls leave at once as were let pass the last times, the others behind them with a gap. Both are
-learned: a refusal widens the gap, though never far beyond the mean time between calls that passed, an answer narrows it.
-So few calls are refused, and none of what the server allows is left unused.
+learned: a refusal widens the gap, though never far beyond the mean time between calls that passed, an answer makes it
+narrower. So few calls are refused, and none of what the server allows is left unused.
 """
 
 from __future__ import annotations
