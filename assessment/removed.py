@@ -25,6 +25,7 @@ class Removed:
     value: object = None  # only for this value of the keyword
     state: State = "removed"
     family: str = ""  # entries of one family in one file are one finding
+    unless: str = ""  # not where this keyword is given, too
 
 
 def _names(
@@ -164,6 +165,14 @@ KEYWORDS: list[Removed] = [
     Removed("sklearn.ensemble.Bagging*", ((_SKLEARN, "1.4"),), "estimator", "base_estimator"),
     Removed("sklearn.ensemble.*", ((_SKLEARN, "1.3"),), '"sqrt"', "max_features", "auto"),
     Removed("sklearn.cluster.KMeans", ((_SKLEARN, "1.0"),), "threadpoolctl", "n_jobs"),
+    Removed(
+        "sklearn.model_selection.*KFold",
+        ((_SKLEARN, "0.24"),),
+        "shuffle=True, or leave random_state out",
+        "random_state",
+        unless="shuffle",
+        family="random_state without shuffle",
+    ),
     Removed("pandas.read_csv", (("pandas", "2.0"),), "on_bad_lines", "error_bad_lines"),
     Removed("pandas.read_csv", (("pandas", "2.0"),), "on_bad_lines", "warn_bad_lines"),
     Removed("pytorch_lightning.Trainer", (("pytorch-lightning", "2.0"),), "accelerator and devices", "gpus"),
@@ -171,6 +180,8 @@ KEYWORDS: list[Removed] = [
     Removed("pytorch_lightning.Trainer", (("pytorch-lightning", "2.0"),), "callbacks", "progress_bar_refresh_rate"),
     Removed("gensim.models.*Word2Vec", (("gensim", "4.0"),), "vector_size", "size"),
     Removed("gensim.models.*Word2Vec", (("gensim", "4.0"),), "epochs", "iter"),
+    Removed("?*", (("transformers", "4.0"),), "labels", "lm_labels"),
+    Removed("?*", (("transformers", "4.0"),), "labels", "masked_lm_labels"),
     Removed("transformers.TrainingArguments", (("transformers", "4.46"),), "eval_strategy", "evaluation_strategy"),
     Removed("lightgbm.train", (("lightgbm", "4.0"),), "a callback", "early_stopping_rounds"),
     Removed("lightgbm.train", (("lightgbm", "4.0"),), "a callback", "verbose_eval"),
@@ -191,6 +202,10 @@ METHODS: list[Removed] = [
     Removed("PIL.ImageFont.*().getsize", (("pillow", "10"),), "getbbox"),
     Removed("flask.Flask().before_first_request", (("flask", "2.3"),), "code before the app starts"),
 ]
+# What the `dt` of a column no longer has.
+OF_DATES = {
+    name: Removed(f"Series.dt.{name}", (("pandas", "2.0"),), "dt.isocalendar().week") for name in ("week", "weekofyear")
+}
 # Methods whose name alone says whose they are, in a module that imports Keras.
 KERAS_METHODS: list[Removed] = [
     Removed("fit_generator", _KERAS3, "fit"),
@@ -230,10 +245,12 @@ def words(tops: frozenset[str], keras: bool) -> frozenset[bytes]:
             parts.add(entry.keyword or entry.name.rpartition(".")[2])
     if keras:
         parts.update(BY_KERAS_METHOD)
-    if "pandas" not in tops:
+    if "pandas" in tops:
+        parts.update(OF_DATES)
+    else:
         parts.add("ignore_index")
     if "gym" in tops:
         parts.add("step")
     if "transformers" in tops:
-        parts.add("from_pretrained")
+        parts.update(("from_pretrained", "lm_labels", "masked_lm_labels"))
     return frozenset(part.encode() for part in parts)

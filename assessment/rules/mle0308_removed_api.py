@@ -21,6 +21,8 @@ _BARE_MODEL = re.compile(
     r"transformers\.(Auto|Bert|Roberta|DistilBert|XLMRoberta|Albert|Electra|Camembert|Deberta|XLNet|Longformer|GPT2|T5)"
     r"Model\.from_pretrained\(\)(\.(to|cuda|eval)\(\))*"
 )
+# No function of a module, no list, and nothing of libraries whose own containers give themselves back.
+_UNKNOWN_OR_PART = re.compile(r"\?|(?!torch|tensorflow|polars|[\[<{])\w[\w.]*[(\[]")
 _SAME_PACKAGE = {"pytorch-lightning": "lightning", "tensorflow": "tensorflow-cpu tensorflow-gpu"}
 
 
@@ -104,6 +106,8 @@ def _uses(repo: Repo, module: Module) -> Iterator[tuple[Removed, ast.AST]]:
             named = next((a for a in item.node.names if entry.name.endswith(a.name.rpartition(".")[2])), item.node)
             yield entry, named
     for node in module.nodes(ast.Attribute):
+        if node.attr in removed.OF_DATES and isinstance(node.value, ast.Attribute) and node.value.attr == "dt":
+            yield removed.OF_DATES[node.attr], node
         if node.attr in removed.LAST_PARTS and _is_plain(node):
             entry = removed.BY_NAME.get(module.raw(node))
             if entry is not None and not _guarded(module, node):
@@ -152,7 +156,7 @@ def _by_call(call: Call, keras: bool) -> Removed | None:
 
     for keyword in call.node.keywords:
         for entry in removed.BY_KEYWORD.get(keyword.arg or "", ()):
-            if matches(call.name, entry.name):
+            if matches(call.name, entry.name) and not _excused(call, entry):
                 if entry.value is None or call.module.literal(keyword.value) == entry.value:
                     return entry
     if not isinstance(call.node.func, ast.Attribute):
@@ -164,7 +168,31 @@ def _by_call(call: Call, keras: bool) -> Removed | None:
             return gone
         if method == "append" and call.keyword("ignore_index") is not None:
             return gone  # only a table's append takes it
+        if method == "append" and _is_tables(call):
+            return gone
     return removed.BY_KERAS_METHOD.get(method) if keras else None
+
+
+def _excused(call: Call, entry: Removed) -> bool:
+    """Whether another argument makes up for the keyword, or the keyword says nothing."""
+    if not entry.unless:
+        return False
+    if (
+        call.keyword(entry.unless) is not None
+        or len(call.node.args) > 1
+        or any(k.arg is None for k in call.node.keywords)
+    ):
+        return True
+    return call.module.literal(call.keyword(entry.keyword)) is None
+
+
+def _is_tables(call: Call) -> bool:
+    """Whether an `append` gives a value that is kept: a list's gives none, so in a file with pandas it is a table's."""
+    if not _UNKNOWN_OR_PART.match(call.name) or len(call.node.args) != 1:
+        return False
+    statement = call.module.statement_of(call.node)
+    kept = isinstance(statement, ast.Assign | ast.Return) and statement.value is call.node
+    return kept and any(item.top == "pandas" for item in call.module.imports)
 
 
 def _guarded(module: Module, node: ast.AST) -> bool:

@@ -14,6 +14,13 @@ import pytest
         ("from sklearn.preprocessing import OneHotEncoder\nOneHotEncoder(sparse=False)\n", 2),
         ("from keras.models import load_model\nm = load_model('x')\nm.fit_generator(g)\n", 3),
         ("from flask import Markup\n", 1),
+        ("from sklearn.model_selection import KFold\nk = KFold(n_splits=3, random_state=0)\n", 2),
+        ("from sklearn.model_selection import StratifiedKFold as S\nk = S(5, random_state=seed)\n", 2),
+        ("import transformers\ndef f(model, x, y):\n    return model(input_ids=x, lm_labels=y)[0]\n", 3),
+        ("import pandas as pd\ndef f(a, b):\n    return a[a.x].append(b[b.x])\n", 3),
+        ("import pandas as pd\ndef f(t, a, b):\n    t['date'] = a['date'].append(b['date'])\n", 3),
+        ("import pandas as pd\na = pd.read_hdf('a')\nb['date'] = a['date'].append(c['date'])\n", 3),
+        ("import pandas as pd\ndef f(t):\n    t['w'] = t['date'].dt.week.astype('int8')\n", 3),
     ],
 )
 def test_gone_from_the_newest_version(check, place, code, line):
@@ -105,3 +112,23 @@ def test_outputs_that_are_unpacked_like_a_tuple(check, place):
 @pytest.mark.parametrize("line", ["out = self.bert(ids)", "hidden, pooled = self.bert(ids, return_dict=False)"])
 def test_outputs_that_are_taken_as_they_are(check, line):
     assert check("MLE0308", {"net.py": BERT.format(line)}) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "KFold(n_splits=3, shuffle=True, random_state=0)",
+        "KFold(3, True, random_state=0)",
+        "KFold(n_splits=3, random_state=None)",
+        "KFold(n_splits=3, **options, random_state=0)",
+        "rows['loss'].append(value['loss'])",
+        "dates.week",
+        "grown = numpy.append(a, b)",
+        "layers = torch.nn.Sequential().append(b)",
+    ],
+)
+def test_what_still_works(check, line):
+    assert (
+        check("MLE0308", {"a.py": f"import pandas, numpy, torch\nfrom sklearn.model_selection import KFold\n{line}\n"})
+        == []
+    )
