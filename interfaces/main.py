@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import io
+import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -45,10 +48,28 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            raise click.UsageError(error.format_message() + _meant(args[0]), ctx) from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+
+def _meant(word: str) -> str:
+    """What somebody may have wanted who gave a word that is no command."""
+    import difflib
+
+    if Path(word).is_dir():
+        return f" To review that folder: ml-engineer review {word}"
+    near = difflib.get_close_matches(word, COMMANDS, n=1)
+    return f" Did you mean '{near[0]}'?" if near else ""
 
 
 @click.group(
@@ -76,6 +97,8 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> None:
     """Entry point of the console script. No traceback reaches the user."""
+    if sys.stdout is None:  # closed by the caller, who does not want to see the result
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115, it stays open until the process ends
     try:
         sys.exit(cli.main(standalone_mode=False))
     except click.ClickException as error:
@@ -90,6 +113,11 @@ def main() -> None:
         sys.stderr.close()  # the reader went away; there is nobody left to tell
         sys.exit(141)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the end of the process would try to write the rest again
+            named = f" ({error.filename})" if error.filename else ""
+            click.echo(_visible(f"Error: {error.strerror}{named}; make room, then try again"), err=True)
+            sys.exit(2)
         click.echo(_visible(f"ml-engineer failed: {type(error).__name__}: {error}\n{keep_traceback(error)}"), err=True)
         sys.exit(2)
     finally:

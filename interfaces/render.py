@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_engineer.interfaces.options import Format
-from ml_engineer.report.atomic import write_atomic
+from ml_engineer.report.atomic import write_named
 
 if TYPE_CHECKING:
     from ml_engineer.report.schema import Report
 
 
-def render(report: Report, kind: Format) -> str:
-    """The report in a format. `text` is plain here: without colour and 100 columns wide."""
+def render(report: Report, kind: Format, *, width: int = 100) -> str:
+    """The report in a format. `text` is plain here: without colour, so many columns wide."""
     match kind:
         case "json":
             return report.to_json()
@@ -36,24 +36,28 @@ def render(report: Report, kind: Format) -> str:
 
             from ml_engineer.report import terminal
 
-            console = Console(width=100, no_color=True, force_terminal=False, highlight=False)
+            console = Console(width=width, no_color=True, force_terminal=False, highlight=False)
             with console.capture() as captured:
                 console.print(terminal.ReportView(report))
-            return captured.get()
+            return "".join(f"{line.rstrip()}\n" for line in captured.get().rstrip("\n").split("\n"))
 
 
 def emit(report: Report, kind: Format, output: Path | None) -> None:
     """Write the report to a file, whole or not at all, or to standard output."""
     if output is not None:
-        write_atomic(output, render(report, kind).encode())
-    elif kind == "text":
+        write_named(output, render(report, kind).encode())
+    elif kind == "text" and sys.stdout.isatty():
         from rich.console import Console
 
         from ml_engineer.report import terminal
 
-        # Not a terminal: no colour, and lines as wide as a reader expects of a file.
-        width = None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "100"))
-        Console(width=width, highlight=False).print(terminal.ReportView(report))
+        Console(highlight=False).print(terminal.ReportView(report))
     else:
-        sys.stdout.write(render(report, kind))
+        sys.stdout.write(render(report, kind, width=_columns()))
         sys.stdout.flush()
+
+
+def _columns() -> int:
+    """How wide text is for whoever reads a pipe."""
+    asked = os.environ.get("COLUMNS", "")
+    return int(asked) if asked.isdecimal() and int(asked) > 0 else 100

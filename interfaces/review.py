@@ -110,7 +110,10 @@ def finish(report: Report, kind: Format, output: Path | None, fail_on: str | Non
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
-        raise Refusal(f"the report cannot be written: {error}; it is kept, see `ml-engineer runs report`") from error
+        raise Refusal(
+            f"the report cannot be written{f' to {output}' if output else ''}: {error.strerror or error}; "
+            f"it is kept: ml-engineer runs report {report.run.id}"
+        ) from error
     if report.coverage.state == "partial":
         _hint(f"Coverage is partial: {report.coverage.notes[0] if report.coverage.notes else 'see the report'}")
         sys.exit(2)

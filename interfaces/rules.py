@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import click
@@ -41,10 +42,20 @@ def find(rule_id: str) -> list[RuleInfo]:
     rules = [rule for rule in found if wanted in (rule.id, rule.key.upper(), rule.name.upper())]
     if rules:
         return rules
-    near = [r.id for r in found if r.id.startswith(wanted[:5])] or [r.id for r in found[:5]]
-    raise click.UsageError(
-        f"there is no rule {rule_id}; near it: {', '.join(near[:8])}. `ml-engineer rules` lists all."
+    raise click.UsageError(f"there is no rule {rule_id}{_near(found, wanted)}; `ml-engineer rules` lists all")
+
+
+def _near(found: list[RuleInfo], wanted: str) -> str:
+    """Rules that may have been meant: spelled alike, or with the words in their name or title."""
+    import difflib
+
+    spelled = difflib.get_close_matches(
+        wanted, [text for rule in found for text in (rule.key, rule.name.upper())], n=4, cutoff=0.88
     )
+    words = re.findall(r"[A-Z]{3,}", wanted)
+    told = [rule for rule in found if words and all(word in f"{rule.name} {rule.title}".upper() for word in words)]
+    near = [rule for rule in found if rule in told or rule.key in spelled or rule.name.upper() in spelled]
+    return "; near it: " + ", ".join(f"{rule.key} {rule.name}" for rule in near[:4]) if near else ""
 
 
 def record(rule: RuleInfo) -> dict[str, Any]:

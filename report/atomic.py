@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
+
+
+def write_named(path: Path, data: bytes) -> None:
+    """Write where a user has pointed to: a link is followed, and a device or pipe is written to, not replaced."""
+    special = path.exists() and not stat.S_ISREG(path.stat().st_mode)
+    if special:
+        with path.open("wb") as file:
+            file.write(data)
+    else:
+        write_atomic(path.resolve(), data)
 
 
 def write_atomic(path: Path, data: bytes, *, lasting: bool = True) -> None:

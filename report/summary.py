@@ -107,7 +107,8 @@ def _origin(report: Report) -> str:
     repository = report.repository
     revision = f"revision {repository.revision[:12]}" if repository.revision else "no git history"
     changed = "with uncommitted changes" if repository.dirty else ""
-    place = public_url(repository.url) if repository.url else repository.path or ""
+    remote = repository.url and not repository.url.startswith(("/", ".", "~", "file:"))  # a clone of a folder says less
+    place = public_url(repository.url) if repository.url and remote else repository.path or ""
     return joined([one_line(place), " ".join(filter(None, [one_line(revision), changed]))])
 
 

@@ -81,16 +81,17 @@ class ReportView:
         score = self.report.score
         yield from _heading("Readiness by step")
         grid = Table.grid(padding=(0, 1))
+        grid.add_column(justify="right", no_wrap=True)
         grid.add_column()
         grid.add_column(width=24 if wide else 8)
         grid.add_column(justify="right", no_wrap=True)
         for step in score.steps:
-            name = Text(f"{step.step:>2} {one_line(step.name)}")
+            step_number, name = Text(str(step.step)), Text(one_line(step.name))
             if step.readiness is None:
-                grid.add_row(name, "", Text("n/a", style="dim"))
+                grid.add_row(step_number, name, "", Text("n/a", style="dim"))
             else:
                 bar = ProgressBar(100, step.readiness, complete_style="cyan", finished_style="cyan")
-                grid.add_row(name, bar, Text(f"{step.readiness} %"))
+                grid.add_row(step_number, name, bar, Text(f"{step.readiness} %"))
         yield grid
         yield from _heading("ML Test Score by section")
         rows = Table.grid(padding=(0, 1))
@@ -138,6 +139,9 @@ class ReportView:
             yield from _heading("Hand-offs")
             for handoff in self.report.handoffs:
                 yield from _handoff(handoff)
+            if any(handoff.brief for handoff in self.report.handoffs):
+                shows = f"`ml-engineer runs show {one_line(self.report.run.id)}`"
+                yield Text(f"The briefs are in the run's folder, which {shows} names.", style="dim")
 
     def _checked(self) -> Iterator[RenderableType]:
         report = self.report
@@ -149,6 +153,7 @@ class ReportView:
         yield Text(f"coverage {coverage.state}: {scanned} read, {coverage.skipped_total:,} skipped")
         for file in coverage.files_skipped:
             yield _indent(Text(f"{one_line(file.path)}: {one_line(file.reason)}", style="dim"))
+        yield from (_indent(Text(one_line(note), style="yellow")) for note in coverage.notes)
         if report.suppressed:
             yield Text(f"{plural(len(report.suppressed), 'finding')} suppressed")
         for item in report.suppressed:

@@ -175,7 +175,7 @@ async def report(chat: Chat, words: str) -> None:
 async def export(chat: Chat, words: str) -> None:
     """The form follows from the file's ending. A file that is there already is replaced only when you say so."""
     from ml_engineer.interfaces.render import render
-    from ml_engineer.report.atomic import write_atomic
+    from ml_engineer.report.atomic import write_named
 
     path = Path(words).expanduser()
     kind = _SUFFIXES.get(path.suffix.lower())
@@ -187,7 +187,7 @@ async def export(chat: Chat, words: str) -> None:
     if path.exists() and not await _may_replace(chat, path):
         raise Refusal(f"{path} is there already and was left alone")
     try:
-        write_atomic(path, render(found, kind).encode())
+        write_named(path, render(found, kind).encode())
     except OSError as error:
         raise Refusal(f"{path} cannot be written: {error.strerror or error}") from error
     chat.console.say(f"Written: {path}")

@@ -85,7 +85,7 @@ class ChoicePanel(_Answered[str]):
 class FindingsPanel(_Answered[tuple[str, int]]):
     """A list to walk through, with what is known about the finding under the pointer. Gives the act and the index."""
 
-    ACTS = {"f": "fix", "enter": "fix", "s": "suppress", "p": "send"}
+    ACTS = {"f": "fix", "s": "suppress", "p": "send"}
 
     def __init__(self, found: Sequence[Finding], root: Path, at: int = 0) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class FindingsPanel(_Answered[tuple[str, int]]):
             self.at = 0 if key == "home" else len(self.found) - 1
         elif key in LEAVE:
             self.leave()
-        elif key in ("f", "s", "p"):
+        elif key in self.ACTS:
             self._give((self.ACTS[key], self.at))
 
     def fragments(self, width: int, rows: int) -> Fragments:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
+from subprocess import PIPE
+
+import pytest
 
 from ml_engineer.assessment import rules_index
 from ml_engineer.interfaces import options
 from ml_engineer.interfaces.rules import STEPS
 from ml_engineer.report.schema import STEP_NAMES, Report, Severity
 from ml_engineer.report.seal import digest
+from tests.interfaces.conftest import SCRIPT
 
 
 def test_a_review_writes_one_sealed_report_to_stdout_and_nothing_else(run, prototype):
@@ -54,6 +60,59 @@ def test_output_goes_to_the_file_that_was_named(run, prototype, tmp_path):
     result = run("review", prototype, "--format", "md", "--output", target)
     assert (result.returncode, result.stdout) == (0, "")
     assert target.read_text().startswith("## ML Production System Implementation")
+
+
+def test_a_pipe_that_is_named_is_written_to_and_a_link_is_followed(run, prototype, tmp_path):
+    name = run("review", prototype, "--steps", "3").stdout.split("\nrun ")[1].split()[0]
+    pipe, link = tmp_path / "pipe", tmp_path / "link.md"
+    os.mkfifo(pipe)
+    link.symlink_to(tmp_path / "kept.md")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert run("runs", "report", name, "--format", "md", "-o", pipe).returncode == 0
+        assert os.read(reader, 2).decode() == "##"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    assert run("runs", "report", name, "--format", "md", "-o", link).returncode == 0
+    assert link.is_symlink()
+    assert (tmp_path / "kept.md").read_text().startswith("## ML")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here that is always full")
+def test_a_full_disk_is_no_fault_of_ours(environment, run, prototype):
+    name = run("review", prototype, "--steps", "3").stdout.split("\nrun ")[1].split()[0]
+    for arguments in (("rules",), ("runs", "report", name), ("runs", "report", name, "-o", "/dev/full")):
+        with open("/dev/full", "w") as full:
+            result = subprocess.run(
+                [SCRIPT, *arguments], check=False, stdout=full, stderr=PIPE, text=True, env=environment
+            )
+        assert (result.returncode, "No space left on device" in result.stderr) == (2, True), arguments
+        assert "fault of ours" not in result.stderr
+    assert f"it is kept: ml-engineer runs report {name}" in result.stderr
+    assert Path("/dev/full").is_char_device()
+
+
+def test_a_closed_standard_output_is_nobody_who_wants_the_result(environment):
+    command = ["sh", "-c", '"$0" rules >&-', str(SCRIPT)]
+    result = subprocess.run(command, check=False, stderr=PIPE, text=True, env=environment)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_text_that_is_no_terminal_s_has_no_blanks_at_the_ends_of_its_lines(run, prototype):
+    lines = run("review", prototype, "--steps", "5").stdout.split("\n")
+    assert len(lines) > 20
+    assert [line for line in lines if line != line.rstrip()] == []
+
+
+@pytest.mark.parametrize(
+    ("word", "told"), [("reviw", "Did you mean 'review'?"), ("folder", "ml-engineer review folder"), ("zzz", "'zzz'.")]
+)
+def test_a_word_that_is_no_command_is_answered_with_what_may_have_been_meant(run, tmp_path, word, told):
+    (tmp_path / "folder").mkdir()
+    result = run(word, cwd=tmp_path)
+    assert result.returncode == 2
+    assert told in result.stderr
 
 
 def test_an_output_folder_that_is_missing_is_said_before_the_work(run, prototype, tmp_path):
@@ -135,7 +194,9 @@ def test_rules_are_listed_and_explained(run):
     assert "Rests on:" in explained
     result = run("rules", "MLE9999")
     assert result.returncode == 2
-    assert "there is no rule MLE9999" in result.stderr
+    assert "there is no rule MLE9999; `ml-engineer rules` lists all" in result.stderr
+    for wrong in ("MLE506", "debug-onn", "debug"):
+        assert "near it: MLE0506 debug-on" in run("rules", wrong).stderr
 
 
 def test_the_rules_document_is_up_to_date(run):
