@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _BUILD = re.compile(r"\b(?:docker|podman|nerdctl|buildah)\s+(?:buildx\s+|image\s+)?(?:build|bud)\b(?!x)(.*)")
 _CHANGE = re.compile(r"(?:^|&&|;)\s*cd\s+([\w./-]+)\s*(?:&&|;)")
+_ASSIGNED = re.compile(r"^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*:?=[ \t]*[\"']?([\w./:@-]*)[\"']?[ \t]*$", re.M)
 _WITH_VALUE = frozenset(
     "-f --file -t --tag --build-arg --target --platform --cache-from --cache-to --label --network --progress -o "
     "--output --secret --ssh --add-host --iidfile -m --memory --shm-size --builder --build-context --metadata-file "
@@ -70,12 +71,20 @@ def _commands(repo: Repo) -> Iterator[tuple[str, str]]:
         if "docker" not in file.text and "podman" not in file.text:
             continue
         text = re.sub(r"\\\n", " ", file.text)
-        folder = file.folder
+        values = dict(_ASSIGNED.findall(text)) if "$" in text else {}
+        folders = [file.folder]
+        while folders[-1] and file.suffix in (".md", ".rst", ".sh"):  # it may be run from any folder above it
+            folders.append(posixpath.dirname(folders[-1]))
         for line in text.split("\n"):
             if "build" in line or "bud" in line:
-                yield from _parse_build(line.strip().lstrip("$@`> "), folder)
-                if file.suffix in (".md", ".rst", ".sh") and folder:
-                    yield from _parse_build(line.strip().lstrip("$@`> "), "")
+                command = _filled_in(line.strip().lstrip("$@`> "), values)
+                for folder in folders:
+                    yield from _parse_build(command, folder)
+
+
+def _filled_in(line: str, values: dict[str, str]) -> str:
+    """A line with the variables that its script sets to plain words."""
+    return re.sub(r"\$(?:\{(\w+)\}|\((\w+)\)|(\w+))", lambda m: values.get(m[1] or m[2] or m[3], m[0]), line)
 
 
 def _parse_build(line: str, folder: str) -> Iterator[tuple[str, str]]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _STOPPING = re.compile(r"EarlyStopping|early_stopping|ReduceLROnPlateau")
 _BEST = re.compile(r"best|max_acc|min_loss|highest|lowest", re.I)
 _VALIDATION = re.compile(r"(^|_)(val|valid|validation|dev)(_|$|set|loader)", re.I)
+_NO_ROWS = re.compile(r"acc|loss|score|metric|auc|f1|err|best|transform|step|epoch|every|interval", re.I)
 _JUDGES = ("score", "evaluate", "predict", "predict_proba", "predict_classes")
 _FINAL = ("evaluate", "score", "predict", "predict_proba", "predict_classes", "predict_generator", "evaluate_generator")
 
@@ -170,8 +171,8 @@ def _best_on_test(module: Module) -> Iterator[Hit]:
     from ml_engineer.assessment.repo import matches
 
     saves = [c for c in module.calls if matches(c.name, "torch.save", "*.save_weights", "*.save_checkpoint", "?.save")]
-    if not saves or any(_VALIDATION.search(word) for word in words(module)):
-        return
+    if not saves or any(_VALIDATION.search(word) and not _NO_ROWS.search(word) for word in words(module)):
+        return  # a third part, not only a figure or a setting that is called so
     for call in saves:
         choices = (node for node in module.ancestors(call.node) if isinstance(node, ast.If))
         choice = next((node for node in choices if _BEST.search(ast.unparse(node.test))), None)

@@ -79,11 +79,13 @@ def check(repo: Repo) -> Iterator[Hit]:
 def _made_up_or_handed_over(repo: Repo, entry: Entry) -> bool:
     """A fit of points that the program draws itself is a demonstration; one of a parameter's model is a utility."""
     from ml_engineer.assessment.dataflow import sources
-    from ml_engineer.assessment.learning import fit_data, trainings
+    from ml_engineer.assessment.learning import entry_closure, fit_data, trainings
 
     call = next((c for c in trainings(repo) if c.site() == entry.site), None)
-    if call is None or call.name.endswith("backward"):
+    if call is None:
         return False
+    if call.name.endswith("backward"):
+        return _draws_its_tensors(entry_closure(repo, entry))
     owner = call.name.rpartition(".")[0].removesuffix("()")
     if owner.split(".")[0] in repo.by_dotted and owner not in repo.classes and owner not in repo.functions:
         return True  # a local name that cannot be found: what its `fit` does is not known
@@ -102,6 +104,14 @@ def _made_up_or_handed_over(repo: Repo, entry: Entry) -> bool:
         for name in names
     )
     return drawn and not any(_READS.search(name) for name in names)
+
+
+def _draws_its_tensors(closure: Closure) -> bool:
+    """Whether a loop of torch runs on random tensors, with no data set, loader or file anywhere."""
+    names = {name for module in closure.modules for name in module.call_names}
+    return bool({"torch.randn", "torch.rand"} & names) and not any(
+        _READS.search(name) or re.search(r"loader|dataset", name, re.I) for name in names
+    )
 
 
 def _holds_out(repo: Repo, closure: Closure) -> bool:

@@ -95,6 +95,8 @@ def _made(repo: Repo, path: str, loads: list[Call]) -> bool:
         module = repo.by_path.get(file.path)
         if module is None:
             return True  # a document, a script or a configuration names it
+        if any(name in magic for _, magic in module.source.magics):
+            return True  # a shell line of a notebook fetches or makes it
         for number, line in enumerate(module.source.lines, 1):
             if name in line and (file.path, number) not in lines and bound.get(file.path) != number:
                 return True

@@ -52,6 +52,8 @@ def check(repo: Repo) -> Iterator[Hit]:
             yield Hit(sites, title=f"Requests share the file `{name}`", anchor=f"{handler.module.path}\0{name}")
         for name, sites in _shared_globals(handler):
             yield Hit(sites, title=f"Requests share the global `{name}`", anchor=f"{handler.module.path}\0{name}")
+        for name, sites in _shared_state(handler):
+            yield Hit(sites, title=f"Requests share `{name}`", anchor=f"{handler.module.path}\0{name}")
 
 
 def _is_locked(handler: Handler) -> bool:
@@ -184,3 +186,29 @@ def _read_back(repo: Repo, writer: Function, name: str) -> Site | None:
                 if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load):
                     return function.module.site(node)
     return None
+
+
+# --- the application's own state --------------------------------------------------------------------------------------
+
+_STATE = re.compile(r"(\w+\.)*app(\[['\"]\w+['\"]\]|\.state\.\w+)")
+
+
+def _shared_state(handler: Handler) -> Iterator[tuple[str, list[Site]]]:
+    """What a handler puts on the application from a request, and a handler answers with: `request.app["model"] = …`."""
+    function = handler.function
+    for node in walk(function.node):
+        if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Subscript | ast.Attribute):
+            continue
+        name = ast.unparse(node.targets[0])
+        if _STATE.fullmatch(name) is None or _is_set_up(handler.repo, function, node, name):
+            continue
+        for other in serving.handlers(handler.repo):
+            read = next((n for n in walk(other.function.node) if _reads_state(n, name)), None)
+            if read is not None:
+                yield name, [function.module.site(node), other.module.site(read)]
+                break
+
+
+def _reads_state(node: ast.AST, name: str) -> bool:
+    is_read = isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Load)
+    return is_read and ast.unparse(node) == name

@@ -68,12 +68,27 @@ def _validation_loops(repo: Repo, module: Module) -> Iterator[ast.For]:
 
     for node in module.nodes(ast.For):
         names = [n for n in walk(node.iter) if isinstance(n, ast.Name | ast.Attribute)]
-        if not any(half_by_name(n) in ("test", "valid") for n in names):
+        held_out = any(half_by_name(n) in ("test", "valid") for n in names)
+        if not held_out and not (names and _is_given_held_out(repo, module, node)):
             continue
         inner = [n for _, n in region(repo, module, node, depth=1)]
         trains = any(isinstance(n, ast.Attribute) and n.attr in ("backward", "step", "fit") for n in inner)
         if not trains and any(isinstance(n, ast.Call) and _MODEL.search(ast.unparse(n.func)) for n in inner):
             yield node
+
+
+def _is_given_held_out(repo: Repo, module: Module, loop: ast.For) -> bool:
+    """Whether the loop runs over a parameter for which a caller passes held-out batches."""
+    from ml_engineer.assessment.dataflow import sources
+    from ml_engineer.assessment.splits import half_by_name
+
+    scope = module.scope_of(loop)
+    if scope is None or not isinstance(loop.iter, ast.Name) or loop.iter.id not in {p.arg for p in scope.parameters}:
+        return False
+    return any(
+        isinstance(step.node, ast.Name | ast.Attribute) and half_by_name(step.node) in ("test", "valid")
+        for step in sources(repo, module, loop.iter)
+    )
 
 
 def _mode_around(repo: Repo, module: Module, loop: ast.For) -> tuple[bool, bool]:

@@ -77,12 +77,13 @@ def _texts(repo: Repo) -> list[str]:
 
 def _in_tree(repo: Repo, call: Call, path: str) -> bool:
     """Whether the path exists from the root, or from the program's folder or one above it."""
+    known = {**dict.fromkeys(repo.git.tracked or ()), **dict.fromkeys(repo.files)}
     folder = call.module.file.folder
     while True:
-        if posixpath.normpath(posixpath.join(folder, path)) in repo.files:
+        if posixpath.normpath(posixpath.join(folder, path)) in known:
             return True
         if not folder:
-            return any(p == path or p.endswith("/" + posixpath.basename(path)) for p in repo.files)
+            return any(p == path or p.endswith("/" + posixpath.basename(path)) for p in known)
         folder = posixpath.dirname(folder)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ml_engineer.assessment.rule import MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
+    from ml_engineer.assessment.commands import Command
     from ml_engineer.assessment.module import Call
     from ml_engineer.assessment.repo import Repo
 
@@ -22,6 +23,7 @@ _FETCHING = (
 _REMOTE_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _FILE = re.compile(r"\.(pt|pth|bin|json|csv|onnx|pkl|h5|safetensors|parquet|txt|gguf)$|^(models?|data|weights|output)/")
 _BUILDERS = frozenset("csv json text parquet arrow pandas imagefolder audiofolder webdataset xml sql".split())
+_PROGRAMS = ("huggingface-cli", "hf")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -34,7 +36,10 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
     why="The owner can change what stands behind the name: the same code then gives other predictions.",
     remedy="Pass revision= with the full commit hash, or keep a copy in your own registry.",
     source="bandit B615",
-    applies=lambda repo: any(True for _ in repo.calls(*_FETCHING, "*.from_pretrained", tests=False)),
+    applies=lambda repo: (
+        any(True for _ in repo.calls(*_FETCHING, "*.from_pretrained", tests=False))
+        or any(command.program in _PROGRAMS for command in repo.commands)
+    ),
 )
 def check(repo: Repo) -> Iterator[Hit]:
     sites: dict[str, list[Site]] = {}
@@ -42,6 +47,10 @@ def check(repo: Repo) -> Iterator[Hit]:
         name = _unpinned(repo, call)
         if name is not None:
             sites.setdefault(name, []).append(call.site())
+    for command in repo.commands:
+        name = _downloaded(command)
+        if name is not None and command.origin != "readme":
+            sites.setdefault(name, []).append(command.site)
     for name, group in sites.items():
         group.sort(key=lambda site: site.cell is not None)  # a notebook is the lesser place
         yield Hit(group, title=f"{name} is fetched from the hub without a pinned revision", anchor=name)
@@ -66,6 +75,15 @@ def _unpinned(repo: Repo, call: Call) -> str | None:
     return _remote_id(repo, call)
 
 
+def _downloaded(command: Command) -> str | None:
+    """The remote id that the hub's own program fetches without a commit."""
+    if command.program not in _PROGRAMS or command.arguments[:1] != ("download",):
+        return None
+    name = next((word for word in command.arguments[1:] if not word.startswith("-")), "")
+    revision = command.simple.option("--revision")
+    return name if _REMOTE_ID.fullmatch(name) and not _COMMIT.fullmatch(revision or "") else None
+
+
 def _default(call: Call, name: str) -> object:
     """The default of the parameter of that name, in the function that makes the call: what is fetched unless told."""
     if call.scope is None:
@@ -78,6 +96,17 @@ def _default(call: Call, name: str) -> object:
     ]
     found = next((value for parameter, value in pairs if parameter.arg == name), None)
     return call.module.literal(found) if found is not None and "/" in ast.unparse(found) else None
+
+
+def _unless_set(repo: Repo, call: Call, given: ast.Name) -> object:
+    """What is taken where no environment variable says otherwise: `os.environ.get("MODEL", "org/name")`."""
+    from ml_engineer.assessment import values
+
+    found = values.definition(repo, call.module, given)
+    if found is None or not isinstance(found[1], ast.Call) or len(found[1].args) < 2:
+        return None
+    is_variable = found[0].resolve(found[1].func) in ("os.environ.get", "os.getenv")
+    return found[0].literal(found[1].args[1]) if is_variable else None
 
 
 def _remote_id(repo: Repo, call: Call) -> str | None:
@@ -93,7 +122,7 @@ def _remote_id(repo: Repo, call: Call) -> str | None:
         return f"the default model of {task!r}" if isinstance(task, str) else None
     value = values.constant(repo, call.module, given)
     if not isinstance(value, str) and isinstance(given, ast.Name):
-        value = _default(call, given.id)
+        value = _default(call, given.id) or _unless_set(repo, call, given)
     if not isinstance(value, str) or not _REMOTE_ID.fullmatch(value) or _FILE.search(value) or value in _BUILDERS:
         return None
     if any(path == value or path.startswith(f"{value}/") for path in repo.files):

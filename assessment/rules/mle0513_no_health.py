@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -42,6 +43,7 @@ def _serves(repo: Repo) -> bool:
 )
 def check(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.serving import served_app
+    from ml_engineer.assessment.values import return_values
 
     app = served_app(repo)
     if app is None or repo.uses(*_LIBRARIES):
@@ -49,8 +51,19 @@ def check(repo: Repo) -> Iterator[Hit]:
     for route in repo.routes:
         if _HEALTH.search(route.path or "") or _HEALTH.search(route.handler.node.name):
             return
+        if route.path == "/" and any(map(_is_status, return_values(route.handler))):
+            return
     files = {route.module.file for route in repo.routes}
     if any(re.search(r"[\"'][/\w]*/(healthz?|readyz?|livez|ping)\b", file.text) for file in files):
         return
     patterns = ("routes named health, healthz, ready, readyz, live, ping, status", *_LIBRARIES)
     yield Hit([repo.missing(app.site, patterns, files)])
+
+
+def _is_status(answer: ast.expr) -> bool:
+    """Whether an answer is a fixed status, as in `{"status": "ok"}`."""
+    pairs = zip(answer.keys, answer.values, strict=True) if isinstance(answer, ast.Dict) else ()
+    return any(
+        isinstance(key, ast.Constant) and _HEALTH.search(str(key.value)) and isinstance(value, ast.Constant)
+        for key, value in pairs
+    )

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.files import holds
 from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, SeverityName, Site, rule
 
@@ -29,7 +30,7 @@ _ARTEFACT = re.compile(
     r"[\w./:%?=&{}-]+\.(pkl|pickle|joblib|pt|pth|ckpt|onnx|h5|hdf5|keras|bin|tflite|sav|weights)\b", re.I
 )
 _SHELL_FETCH = re.compile(r"\b(wget|curl|gdown)\b[^#\n]*")
-_CHECKED = re.compile(r"sha256|sha512|sha1|md5|checksum|hashlib|check_hash=True|known_hash|file_hash", re.I)
+_CHECKED = "sha256 sha512 sha1 md5 checksum hashlib check_hash=true known_hash file_hash".split()
 _SCRIPTS = ("*.sh", "Dockerfile*", "Makefile", "*.mk")
 
 
@@ -51,13 +52,19 @@ def _loads_something(repo: Repo) -> bool:
 )
 def check(repo: Repo) -> Iterator[Hit]:
     for module in repo.modules:
-        if "test" in module.file.roles or _CHECKED.search(module.file.text):
+        if "test" in module.file.roles or holds(module.file.text, _CHECKED):
             continue
         for call in module.calls:
             if _is_fetch(call):
                 yield from _judge(repo, call)
+        for line, magic in module.source.magics:
+            fetched = _SHELL_FETCH.search(magic)
+            named = _ARTEFACT.search(fetched[0]) if fetched else None
+            loads = _loads_of(repo, named[0].rsplit("/", 1)[-1]) if named else None
+            if loads:
+                yield Hit([module.source.site(line), loads[1]], severity=loads[0])
     for file in repo.glob(*_SCRIPTS):
-        if _CHECKED.search(file.text) or "docs" in file.roles:
+        if holds(file.text, _CHECKED) or "docs" in file.roles:
             continue
         for line, match in file.find(_SHELL_FETCH):
             named = _ARTEFACT.search(match[0])

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment import serving, values
+from ml_engineer.assessment.callgraph import callees
 from ml_engineer.assessment.grouping import per_file
 from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import MEDIUM, Hit, Site, rule
@@ -45,8 +47,26 @@ def check(repo: Repo) -> Iterator[Hit]:
     for call in repo.calls(*_ASKS, tests=False):
         if call.name not in repo.functions and _is_by_row(call):
             sites.append(call.site())
-    for group in per_file(sites):
+    for handler in serving.handlers(repo):
+        sites += [call.site() for call in handler.calls if _hands_over_rows(repo, call)]
+    for group in per_file(dict.fromkeys(sites)):
         yield Hit(group)
+
+
+def _hands_over_rows(repo: Repo, call: Call) -> bool:
+    """Whether a request runs a function of one's own, which asks the model, for each element of a list: `[p(r) for r in
+    rows]`."""
+    loop = call.module.parent(call.node)
+    if not isinstance(loop, ast.ListComp | ast.GeneratorExp) or len(call.node.args) != 1:
+        return False
+    target, given = loop.generators[0].target, call.node.args[0]
+    if not (isinstance(target, ast.Name) and isinstance(given, ast.Name) and given.id == target.id):
+        return False
+    return any(
+        values.is_model_call(repo, inner)
+        for function in callees(repo, call.name)
+        for inner in values.calls_of(function.module, function)
+    )
 
 
 def _is_by_row(call: Call) -> bool:

@@ -126,6 +126,6 @@ def _is_tracked(repo: Repo, call: Call, path: str) -> bool:
     folder = call.module.file.folder
     for base in dict.fromkeys((folder, "", posixpath.dirname(folder))):
         full = posixpath.normpath(posixpath.join(base, path.rstrip("/*"))).lstrip("./")
-        if full in repo.files or any(p.startswith(f"{full}/") for p in repo.files):
+        if full in repo.files or full in (repo.git.tracked or ()) or any(p.startswith(f"{full}/") for p in repo.files):
             return True
     return bool(ending) and any(p == ending or p.endswith(f"/{ending}") or f"/{ending}/" in f"/{p}" for p in repo.files)

@@ -117,3 +117,21 @@ def test_the_choice_may_stand_around_another_condition(check, place):
     """
     (finding,) = check("MLE0104", {"t.py": code})
     assert place(finding) == ("t.py", 7)
+
+
+TORCH_BEST = """\
+import torch
+{setting}
+for epoch in range(9):
+    loss.backward()
+    val_acc = accuracy(net, test_loader)
+    if val_acc > best_acc:
+        torch.save(net.state_dict(), "net.pt")
+        best_acc = val_acc
+"""
+
+
+def test_a_figure_that_is_called_validation_is_still_of_the_test_set(check, place):
+    (finding,) = check("MLE0104", {"t.py": TORCH_BEST.format(setting="transform_valid = compose()")})
+    assert (place(finding), finding.severity.value) == (("t.py", 6), "high")
+    assert check("MLE0104", {"t.py": TORCH_BEST.format(setting="valid_loader = make()")}) == []

@@ -108,3 +108,10 @@ def test_rows_that_are_typed_in_the_code_are_a_demonstration(check):
 def test_the_fit_of_a_local_class_that_is_missing_is_not_judged(check):
     files = {"services/__init__.py": "", "fit.py": "from services.gone import Pipeline\nPipeline().fit(rows)\n"}
     assert check("MLE0108", files) == []
+
+
+def test_random_tensors_teach_nothing_that_could_be_judged(check):
+    code = "import torch\nfor step in range(20):\n    x = torch.{make}\n    loss = criterion(net(x), y)\n"
+    code += "    loss.backward()\n    opt.step()\n"
+    assert check("MLE0108", {"train.py": code.format(make="randn(16, 3)")}) == []
+    assert len(check("MLE0108", {"train.py": code.format(make="tensor(rows[step])")})) == 1

@@ -75,3 +75,25 @@ def test_a_fixed_file_that_a_helper_writes_and_the_model_reads(check, place):
 def test_a_file_that_is_named_anew_for_each_request(check):
     body = "name = str(uuid4()) + '.csv'\nrequest.files['f'].save(name)\nreturn str(pd.read_csv(name))"
     assert check("MLE0207", {"app.py": app(body)}) == []
+
+
+AIOHTTP = """
+from aiohttp import web
+routes = web.RouteTableDef()
+
+@routes.post("/fit")
+async def fit(request):
+    request.app["model"] = {value}
+    return web.Response()
+
+@routes.post("/predict")
+async def predict(request):
+    return web.json_response(request.app["{read}"].predict(await request.json()))
+"""
+
+
+def test_the_state_of_the_application_is_shared_too(check, place):
+    (finding,) = check("MLE0207", {"app.py": AIOHTTP.format(value="train(request['rows'])", read="model")})
+    assert place(finding) == ("app.py", 7) and finding.evidence[1].line_start == 12
+    assert check("MLE0207", {"app.py": AIOHTTP.format(value="train(request['rows'])", read="other")}) == []
+    assert check("MLE0207", {"app.py": AIOHTTP.format(value="load('m')", read="model")}) == []

@@ -55,3 +55,10 @@ def test_a_model_that_a_helper_method_calls_is_one_finding_for_the_file(check, p
     assert (place(finding), len(finding.evidence)) == (("t.py", 5), 2)
     quiet = code.replace("    def step_of", "    @torch.no_grad()\n            def step_of")
     assert check("MLE0405/validation", {"t.py": quiet}) == []
+
+
+def test_a_function_that_is_given_the_held_out_batches(check, place):
+    code = HEAD + "def accuracy(net, loader):\n    for x, y in loader:\n        out = model(x)\n"
+    (finding,) = check("MLE0405/validation", {"t.py": code + "print(accuracy(model, test_loader))\n"})
+    assert place(finding) == ("t.py", 6)
+    assert check("MLE0405/validation", {"t.py": code + "print(accuracy(model, other))\n"}) == []

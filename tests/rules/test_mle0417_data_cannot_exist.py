@@ -1,3 +1,7 @@
+import subprocess
+
+import pytest
+
 TRAIN = """\
 import pandas as pd
 from sklearn.svm import SVC
@@ -23,3 +27,14 @@ def test_a_file_that_another_program_writes(check):
 def test_a_documented_step(check):
     assert check("MLE0417", {"t.py": TRAIN, "README.md": "Put sales.csv into data/.\n"}) == []
     assert check("MLE0417", {"t.py": TRAIN, "README.md": "Download the files from our share.\n"}) == []
+
+
+@pytest.mark.parametrize("rule", ["MLE0417", "MLE1008"])
+def test_a_file_of_the_index_whose_content_this_copy_lacks_is_there(check, tmp_path, rule):
+    assert len(check(rule, {"t.py": TRAIN})) == 1
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/sales.csv").write_text("a,b\n")
+    for arguments in (["init", "-q"], ["add", "."]):
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
+    (tmp_path / "data/sales.csv").unlink()
+    assert check(rule, {}) == []

@@ -44,3 +44,18 @@ def test_the_default_of_a_parameter_is_what_is_fetched(check, place):
     )
     found = check("MLE0504", {"t.py": code})
     assert sorted(place(f) for f in found) == [("t.py", 3), ("t.py", 5)]
+
+
+def test_the_default_of_an_environment_variable_is_what_is_fetched(check):
+    code = HEAD + "import os\ndef load():\n    name = os.environ.get('MODEL', 'org/name')\n"
+    (finding,) = check("MLE0504", {"a.py": code + "    return AutoModel.from_pretrained(name)\n"})
+    assert finding.title.startswith("org/name ")
+    assert check("MLE0504", {"a.py": code.replace(", 'org/name'", "") + "    AutoModel.from_pretrained(name)\n"}) == []
+
+
+def test_the_hubs_own_program(check, place):
+    text = "FROM python:3.12\nRUN huggingface-cli download deepset/tinyroberta-squad2{pin} --local-dir /model\n"
+    (finding,) = check("MLE0504", {"Dockerfile": text.format(pin="")})
+    assert place(finding) == ("Dockerfile", 2)
+    assert finding.title.startswith("deepset/tinyroberta-squad2 ")
+    assert check("MLE0504", {"Dockerfile": text.format(pin=f" --revision {COMMIT}")}) == []

@@ -43,3 +43,9 @@ def test_a_web_application_without_a_model_is_no_subject(check):
 
 def test_a_status_route_is_one_too(check):
     assert check("MLE0513", {"app.py": APP + "@app.get('/status')\ndef s():\n    return {}\n"}) == []
+
+
+def test_a_fixed_status_at_the_root_is_one(check):
+    root = "@app.get('/')\ndef index():\n    return {'Status': 'alive'}\n"
+    assert check("MLE0513", {"app.py": APP + root}) == []
+    assert len(check("MLE0513", {"app.py": APP + root.replace("Status", "title").replace("alive", "My API")})) == 1

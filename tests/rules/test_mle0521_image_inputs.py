@@ -70,3 +70,16 @@ def test_the_context_that_compose_names_is_the_one(check, place):
     files = {"docker/Dockerfile": PYTHON + "COPY app.py /app/\n", "app.py": "", "docker-compose.yml": compose}
     (finding,) = check("MLE0521", files)
     assert place(finding) == ("docker/Dockerfile", 2)
+
+
+def test_a_script_that_is_run_from_the_folder_above_builds_from_there(check):
+    files = {
+        "qa/docker/project.Dockerfile": PYTHON + "COPY run.py .\nCOPY src src\n",
+        "qa/run.py": "",
+        "qa/src/a.py": "",
+        "qa/docker/build.sh": 'FILE="docker/project.Dockerfile"\nNAME=triton\ndocker build -f ${FILE} -t ${NAME}:1 .\n',
+    }
+    assert check("MLE0521", files) == []
+    lacking = {**files, "qa/docker/project.Dockerfile": PYTHON + "COPY gone.py .\n"}
+    (finding,) = check("MLE0521", lacking)
+    assert finding.confidence.value == "high"

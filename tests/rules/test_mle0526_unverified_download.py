@@ -32,3 +32,21 @@ def test_a_hash_is_a_check_and_data_is_no_model(check):
     assert check("MLE0526", {"a.py": checked}) == []
     data = "import requests, torch\nr = requests.get('https://example.org/rows.csv')\nm = torch.load('net.pt')\n"
     assert check("MLE0526", {"a.py": data}) == []
+
+
+NOTEBOOK = """
+{{"cells": [{{"cell_type": "code", "metadata": {{}}, "outputs": [], "execution_count": 1, "source": ["!wget {url}"]}},
+{{"cell_type": "code", "metadata": {{}}, "outputs": [], "execution_count": 2,
+"source": ["import torch\\n", "m = torch.load('net.pt')"]}}], "metadata": {{}}, "nbformat": 4, "nbformat_minor": 4}}
+"""
+
+
+def test_a_shell_line_of_a_notebook_that_fetches(check, place):
+    (finding,) = check("MLE0526", {"n.ipynb": NOTEBOOK.format(url=URL)})
+    assert (finding.evidence[0].cell, finding.evidence[1].cell) == (0, 1)
+    assert check("MLE0526", {"n.ipynb": NOTEBOOK.format(url="https://example.org/other.pt")}) == []
+
+
+def test_what_a_notebook_fetches_is_not_missing(check):
+    assert check("MLE0115", {"n.ipynb": NOTEBOOK.format(url=URL)}) == []
+    assert len(check("MLE0115", {"n.ipynb": NOTEBOOK.format(url="https://example.org/other.pt")})) == 1

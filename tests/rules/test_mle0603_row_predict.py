@@ -31,3 +31,27 @@ def test_one_row_at_a_time(check, loop):
 )
 def test_batches_folds_environments_and_sequences_are_fine(check, loop):
     assert check("MLE0603", {"a.py": HEAD + loop}) == []
+
+
+SERVICE = """
+import joblib
+from fastapi import FastAPI
+app = FastAPI()
+class Predictor:
+    def __init__(self):
+        self.model = joblib.load("m")
+    def predict(self, row):
+        return self.model.predict({given})
+    def predict_batch(self, rows):
+        return [self.predict(row) for row in rows]
+predictor = Predictor()
+@app.post("/batch")
+def batch(rows: list):
+    return predictor.predict_batch(rows)
+"""
+
+
+def test_a_request_that_hands_its_rows_on_one_by_one(check, place):
+    (finding,) = check("MLE0603", {"app.py": SERVICE.format(given="row")})
+    assert place(finding) == ("app.py", 11)
+    assert check("MLE0603", {"app.py": SERVICE.format(given="row").replace("self.model.predict", "clean")}) == []
