@@ -27,6 +27,7 @@ _UNUSED = (
     "langchain_core.tracers.schemas",
     "langchain_protocol",
     "langchain_protocol.protocol",
+    "importlib.metadata",
     "langgraph_sdk",
     "pydantic.v1",
     "requests",
@@ -41,6 +42,44 @@ def prepare() -> None:
     for name in _TRACING:
         os.environ.setdefault(name, "false")
     os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
+
+
+def import_models() -> None:
+    """Import pydantic and the report's models without what pydantic loads for others.
+
+    It looks through all installed distributions for plugins, of which none has a use here. And its core's types, which
+    tell type checkers how its dictionaries look and are used for nothing else, have each annotation compiled.
+    """
+    switch = "PYDANTIC_DISABLE_PLUGINS"
+    before = os.environ.get(switch)
+    os.environ[switch] = "__all__"
+    try:
+        with Aside("importlib.metadata"):
+            _import_core()
+            importlib.import_module("ml_engineer.assessment.record")
+    finally:
+        if before is None:
+            del os.environ[switch]
+        else:
+            os.environ[switch] = before
+
+
+def _import_core() -> None:
+    extensions: Any = importlib.import_module("typing_extensions")
+    real, extensions.TypedDict = extensions.TypedDict, _Bare
+    try:
+        importlib.import_module("pydantic_core.core_schema")
+    except (AttributeError, ImportError, TypeError):  # a release that asks more of its types: start afresh
+        forget("pydantic_core")
+    finally:
+        extensions.TypedDict = real
+
+
+class _Bare(dict[str, Any]):
+    """Stands for TypedDict: a class that does not look at its annotations."""
+
+    def __init_subclass__(cls, total: bool = True) -> None:
+        """Taken as TypedDict takes it, and of no consequence."""
 
 
 def import_langgraph() -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
 import os
 import signal
 import sys
@@ -20,6 +19,8 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ml_engineer.agent.lean import import_models
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.record import Assessment
@@ -44,7 +45,7 @@ class Survey:
         """Start assessing `root` now, in a child where that is safe."""
         if sys.platform != "linux" or threading.active_count() > 1:
             return cls(root)
-        _import_models()
+        import_models()  # what both processes need
         reader, writer = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -92,24 +93,6 @@ class Survey:
         if self.pipe is not None:
             os.close(self.pipe)
             self.pipe = None
-
-
-def _import_models() -> None:
-    """Import what both processes need before all else: pydantic and the report's models.
-
-    Pydantic looks through all installed distributions for plugins then, which takes longer than making the models, and
-    no plugin has a use here.
-    """
-    switch = "PYDANTIC_DISABLE_PLUGINS"
-    before = os.environ.get(switch)
-    os.environ[switch] = "__all__"
-    try:
-        importlib.import_module("ml_engineer.assessment.record")
-    finally:
-        if before is None:
-            del os.environ[switch]
-        else:
-            os.environ[switch] = before
 
 
 def _child(root: Path, writer: int) -> None:

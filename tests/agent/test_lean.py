@@ -180,3 +180,34 @@ lean._UNUSED = (*lean._UNUSED, "langgraph.no_such_module", "no_such_package.part
 print(json.dumps([run() == WALKED, loaded()]))
 """
     assert python(program) == [True, []]
+
+
+def test_models_come_without_what_pydantic_loads_for_others() -> None:
+    program = """
+lean.import_models()
+aside = "email" not in sys.modules
+import importlib.metadata, typing_extensions
+from pydantic import TypeAdapter
+class Fields(typing_extensions.TypedDict, total=False):
+    number: int
+read = TypeAdapter(Fields).validate_json('{"number": "3"}')
+print(json.dumps([aside, read, importlib.metadata.version("pydantic"), list(Fields.__annotations__)]))
+"""
+    aside, read, version, fields = python(program)
+    assert aside
+    assert read == {"number": 3}
+    assert version[0].isdigit()
+    assert fields == ["number"]
+
+
+def test_a_core_that_asks_more_of_its_types_is_imported_plainly() -> None:
+    program = """
+class Less(dict):
+    pass
+lean._Bare = Less
+lean.import_models()
+from pydantic_core import core_schema
+from ml_engineer.report.schema import Usage
+print(json.dumps([issubclass(core_schema.IntSchema, Less), Usage.model_validate({}).turns]))
+"""
+    assert python(program) == [False, 0]
