@@ -17,8 +17,7 @@ import ast
 import re
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ml_engineer.assessment import callgraph
 from ml_engineer.assessment.index import children, walk
@@ -39,8 +38,7 @@ _GROWS = frozenset({"append", "extend", "insert", "add", "update", "appendleft"}
 _SHUFFLES = ("random.shuffle", "numpy.random.shuffle", "numpy.random.default_rng().shuffle")
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """An expression on the way of a value. `suffix` says which part of it counts: `[0]` its first item, `[]` any."""
 
     module: Module
@@ -55,8 +53,7 @@ class Step:
         return self.module.resolve(self.node.func) if isinstance(self.node, ast.Call) else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """A part of a named value is written: `x[k] = value`, `x.append(value)`, `x += value`."""
 
     position: tuple[int, int]

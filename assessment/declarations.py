@@ -60,6 +60,7 @@ class PythonDeclared:
 
 
 _INSTALL = re.compile(r"\b(pip3?(?:\.\d+)?|conda|mamba|micromamba|uv)\b.*\b(install|create|add)\b")
+_VERBS = ("install", "create", "add")
 _ENDLESS = re.compile(r"\d{100}")  # no version; thousands of digits Python refuses to convert
 _WHEEL = re.compile(r"([A-Za-z0-9._]+)-(\d[^-/]*)-[^/]*\.whl")
 _LEGACY_NAME = re.compile(r"^([A-Za-z0-9][\w.-]*)\s*(\[[^\]]*\])?\s*(.*)$")
@@ -491,7 +492,7 @@ def installed_files(text: str) -> list[str]:
 
 def _installs(text: str) -> Iterator[list[str]]:
     """Words of every install command in a line, from the installer's name on, its own verb left out."""
-    if not _INSTALL.search(text):
+    if not any(verb in text for verb in _VERBS) or not _INSTALL.search(text):
         return
     for part in re.split(r"&&|\|\||;|\n|\|", text):
         match = _INSTALL.search(part)
@@ -501,7 +502,7 @@ def _installs(text: str) -> Iterator[list[str]]:
             words = shlex.split(part[match.start() :], comments=True)
         except ValueError:
             words = part[match.start() :].split()
-        verbs = [n for n, word in enumerate(words) if word in ("install", "create", "add")]
+        verbs = [n for n, word in enumerate(words) if word in _VERBS]
         if verbs:
             tool = re.sub(r"[\d.]+$", "", words[0])
             yield [tool, *words[verbs[0] + 1 :]]

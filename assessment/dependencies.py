@@ -180,6 +180,8 @@ class Dependencies:
         """Import target -> modules outside tests that import it, with the line: neither Python's own, local, nor given
         by a platform."""
         local = {part for module in self.repo.all_modules for part in module.dotted.split(".")}
+        # Modules that a build makes of a template which is kept here: config.py.in, settings.py.example.
+        local |= {file.name.partition(".")[0] for file in self.repo.files.values() if _TEMPLATE.search(file.name)}
         found: dict[str, list[tuple[Module, int]]] = {}
         for module in self.repo.all_modules:
             if "test" in module.file.roles:

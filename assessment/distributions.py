@@ -61,7 +61,7 @@ _PROVIDERS = {
     "llama_index": "llama-index llama-index-core", "magic": "python-magic", "MeCab": "mecab-python3",
     "mpl_toolkits": "matplotlib", "msgpack": "msgpack msgpack-python", "multipart": "python-multipart",
     "mysql": "mysql-connector-python", "MySQLdb": "mysqlclient", "nacl": "pynacl",
-    "onnxruntime": "onnxruntime onnxruntime-gpu", "OpenGL": "pyopengl", "OpenSSL": "pyopenssl",
+    "onnxruntime": "onnxruntime onnxruntime-gpu", "open_clip": "open-clip-torch", "OpenGL": "pyopengl", "OpenSSL": "pyopenssl",
     "opentelemetry": "opentelemetry-api opentelemetry-sdk", "osgeo": "gdal",
     "paddle": "paddlepaddle paddlepaddle-gpu", "paho": "paho-mqtt",
     "pandas_profiling": "pandas-profiling ydata-profiling", "past": "future", "PIL": "pillow pillow-simd",

@@ -11,6 +11,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from ml_engineer.assessment import callgraph, catalogue, values
@@ -104,6 +105,10 @@ _ROUTE_WORDS = re.compile(
     rb"|\b(re_)?path\(|\burl\(|\bweb\.(get|post)\(|def (lambda_)?handler\(|LitAPI|SeldonComponent|MLModel|kserve"
     rb"|RequestHandler|BaseHandler|Runnable"
 )
+_ROUTE_MARKS = (  # of which one is in each of them: sooner looked for
+    b"@", b"add_", b"Route(", b"path(", b"url(", b"web.", b"handler(", b"LitAPI", b"SeldonComponent", b"MLModel",
+    b"kserve", b"RequestHandler", b"BaseHandler", b"Runnable",
+)  # fmt: skip
 _ENTRY_WORDS = re.compile(
     rb"\b(fit|fit_generator|partial_fit|train_on_batch|fit_predict|backward|minimize|predict\w*|generate|evaluate"
     rb"|metrics|torchmetrics|cross_val_score|train_\w+|TrainEpoch|create_supervised_trainer)\b|\.(train|cv)\("
@@ -149,7 +154,10 @@ def find_routes(repo: Repo) -> list[Route]:
     """Every registered handler, by path and line, test files left out."""
     routes: list[Route] = []
     for module in repo.modules:
-        if "test" in module.file.roles or not _ROUTE_WORDS.search(module.file.data):
+        data = module.file.data
+        if "test" in module.file.roles or not any(mark in data for mark in _ROUTE_MARKS):
+            continue
+        if not _ROUTE_WORDS.search(data):
             continue
         for function in module.functions.values():
             routes.extend(_decorated(repo, module, function))
@@ -291,7 +299,6 @@ _TRAIN_CALLS = (
     "tensorflow.estimator.train_and_evaluate",
 )  # fmt: skip
 _BACKWARD = ("*.backward",)
-_MAY_TRAIN = (*_FIT, *_TRAIN_CALLS, *_BACKWARD)
 _NOT_MODELS = re.compile(r"^(matplotlib|seaborn|plotly|scipy|numpy|lmfit|astropy|curve)\b")
 _EVALUATE = ("*.evaluate", "sklearn.metrics.*", "torchmetrics.*", "evaluate.load")
 _PREDICT = ("*.predict", "*.predict_proba", "*.predict_generator", "*.generate", "*.predict_classes")
@@ -300,22 +307,29 @@ _PREDICT = ("*.predict", "*.predict_proba", "*.predict_generator", "*.generate",
 def is_training_call(call: Call) -> bool:
     """Whether a call trains a model: fit of an estimator, a trainer's train, a backward pass."""
     name = call.name
-    if not matches(name, *_MAY_TRAIN):
-        return False
-    if matches(name, *_BACKWARD):
+    manner = _manner_of_training(name)
+    if manner == "backward":
         return b".step(" in call.module.file.data or not _explains(call)
-    if matches(name, *_TRAIN_CALLS):
-        return True
-    if not matches(name, *_FIT) or name.endswith("fit_resample"):
-        return False
-    if _TRANSFORMERS.match(name) or _NOT_MODELS.match(name):
-        return False
+    if manner != "fit":
+        return manner == "train"
     if name.startswith("?"):  # unknown receiver: go by its own name
         receiver = call.node.func.value if isinstance(call.node.func, ast.Attribute) else None
         text = ast.unparse(receiver) if receiver is not None else ""
         if _PREPARES.search(text):
             return False
     return bool(call.node.args or call.node.keywords)
+
+
+@lru_cache(maxsize=4096)
+def _manner_of_training(name: str) -> Literal["backward", "train", "fit"] | None:
+    """How a call of that name trains, if it does; asked for every call again and again."""
+    if matches(name, *_BACKWARD):
+        return "backward"
+    if matches(name, *_TRAIN_CALLS):
+        return "train"
+    if not matches(name, *_FIT) or name.endswith("fit_resample"):
+        return None
+    return None if _TRANSFORMERS.match(name) or _NOT_MODELS.match(name) else "fit"
 
 
 def _explains(call: Call) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ml_engineer.assessment import cache, headers
 from ml_engineer.assessment.files import File
@@ -21,8 +21,7 @@ from ml_engineer.report.decoding import decode
 PARALLEL_FROM_BYTES = 3_000_000  # below this a child process costs more than it saves
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
+class Imported(NamedTuple):
     """One imported name: dotted target as written, level of a relative import, line in the program's text."""
 
     target: str
@@ -35,8 +34,7 @@ class Imported:
         return "" if self.level else self.target.split(".", 1)[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What one file imports, and where it does not parse."""
 
     imports: tuple[Imported, ...]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,8 @@ class GitFacts:
 def read(root: Path) -> GitFacts:
     """Facts on the work tree that holds `root`; no facts and a note where git is missing or does not answer."""
     facts = GitFacts()
+    if not _may_hold_git(root) and shutil.which("git"):
+        return facts
     answer = _git(
         root, "rev-parse", "--is-inside-work-tree", "--is-bare-repository", "--is-shallow-repository", "--show-prefix"
     )
@@ -80,6 +83,12 @@ def read(root: Path) -> GitFacts:
     if url is not None and url.returncode == 0:
         facts.url = _without_credentials(os.fsdecode(url.stdout).strip()) or None
     return facts
+
+
+def _may_hold_git(root: Path) -> bool:
+    """Whether git could find a repository from here: saves the start of a process where there is none."""
+    place = root.resolve()
+    return any((above / ".git").exists() or (above / "HEAD").exists() for above in (place, *place.parents))
 
 
 def blob_id(data: bytes) -> str:

@@ -121,9 +121,8 @@ def is_generative(closure: Closure) -> bool:
 def metric_calls(calls: Iterable[Call]) -> Iterator[Call]:
     """Calls that compute a metric of quality."""
     for call in calls:
-        if _NO_METRIC.search(call.name):
-            continue
-        if matches(call.name, "sklearn.metrics.*", "torchmetrics.*", "*.evaluate", "*.score", "evaluate.load*"):
+        measures = matches(call.name, "sklearn.metrics.*", "torchmetrics.*", "*.evaluate", "*.score", "evaluate.load*")
+        if measures and not _NO_METRIC.search(call.name):
             yield call
 
 

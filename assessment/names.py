@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ml_engineer.assessment.rule import Site
 
@@ -72,8 +72,7 @@ class Call:
         return self.module.site(self.node, note=note)
 
 
-@dataclass(frozen=True, slots=True)
-class Import:
+class Import(NamedTuple):
     """A name bound by an import. `target` is what it stands for; `star` for `from x import *`."""
 
     name: str
@@ -88,8 +87,7 @@ class Import:
         return "" if isinstance(self.node, ast.ImportFrom) and self.node.level else self.target.split(".")[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(NamedTuple):
     """A name bound to (part of) a value. `position` is where the binding has taken place: (line, column)."""
 
     position: tuple[int, int]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import pickletools
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -28,6 +29,7 @@ _TEXTS = frozenset(
     "SHORT_BINUNICODE BINUNICODE BINUNICODE8 UNICODE SHORT_BINSTRING BINSTRING STRING SHORT_BINBYTES".split()
 )
 _NUMBERS = frozenset("BININT BININT1 BININT2 LONG1 LONG4 INT LONG".split())
+_PLACES = frozenset(("BINPUT", "BINGET", "LONG_BINPUT", "LONG_BINGET"))
 
 
 class Stream(Protocol):
@@ -129,6 +131,13 @@ class _Reader:
         while size > 0:
             size -= len(self.read(min(size, 1 << 20)))
 
+    def byte(self) -> int:
+        """The next byte: most reads are of one."""
+        if self._at == len(self._ahead):
+            self._fetch(1)
+        self._at += 1
+        return self._ahead[self._at - 1]
+
     def line(self) -> bytes:
         line = b""
         while not line.endswith(b"\n"):
@@ -164,26 +173,29 @@ class _Machine:
             self.found.opcodes += 1
             if self.found.opcodes > MAX_OPCODES:
                 raise _Limit(f"more than {MAX_OPCODES:,} opcodes")
-            code = self.reader.read(1)[0]
+            code = self.reader.byte()
             op = _OPCODES.get(code)
             if op is None:
                 raise _Broken(f"byte 0x{code:02x} at {self.reader.position - 1:,} is no pickle opcode")
-            value = self._argument(op)
+            value = None if op.arg is None else self._argument(op.name, op.arg.n)
             if op.name == "STOP":
                 return self.stack[-1] if self.stack else None
-            self._step(op, value)
+            step = _STEPS.get(op.name)
+            if step is None:
+                self._other(op)
+            else:
+                step(self, op.name, value)
             if len(self.stack) > MAX_STACK:
                 raise _Limit("nested too deeply")
 
-    def _argument(self, op: pickletools.OpcodeInfo) -> object:
-        if op.arg is None:
-            return None
-        size = op.arg.n
+    def _argument(self, name: str, size: int) -> object:
         if size >= 0:
             raw = self.reader.read(size)
+            if name in _PLACES:
+                return int.from_bytes(raw, "little")
         elif size == pickletools.UP_TO_NEWLINE:
             raw = self.reader.line()
-            if op.name in ("GLOBAL", "INST"):
+            if name in ("GLOBAL", "INST"):
                 raw += b" " + self.reader.line()
         else:
             prefix = {pickletools.TAKEN_FROM_ARGUMENT1: 1, pickletools.TAKEN_FROM_ARGUMENT8U: 8}.get(size, 4)
@@ -192,49 +204,55 @@ class _Machine:
                 self.reader.skip(length)
                 return None
             raw = self.reader.read(length)
-        if op.name in _NUMBERS:
-            return _number(op.name, raw)
-        if op.name in ("BINPUT", "BINGET", "LONG_BINPUT", "LONG_BINGET"):
-            return int.from_bytes(raw, "little")
-        if op.name in ("PUT", "GET"):
+        if name in _NUMBERS:
+            return _number(name, raw)
+        if name in ("PUT", "GET"):
             return int(raw) if re.fullmatch(rb"\d{1,18}", raw) else -1
         text = raw.decode("utf-8", "replace")
-        return text.strip("'\"") if op.name == "STRING" else text
+        return text.strip("'\"") if name == "STRING" else text
 
-    def _step(self, op: pickletools.OpcodeInfo, value: object) -> None:
-        stack, name = self.stack, op.name
-        if name in ("BINGET", "LONG_BINGET", "GET"):  # the commonest first
-            stack.append(self.memo.get(value) if isinstance(value, int) else None)
-        elif name in ("MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT"):
-            self._remember(len(self.memo) if name == "MEMOIZE" else value)
-        elif name == "MARK":
-            stack.append(_MARK)
-        elif name in _TEXTS:
-            stack.append(value if isinstance(value, str) and len(value) <= MAX_KEPT else None)
-        elif name in _NUMBERS:
-            stack.append(value)
-        elif name in ("NEWTRUE", "NEWFALSE"):
-            stack.append(name == "NEWTRUE")
-        elif name in ("GLOBAL", "STACK_GLOBAL", "INST"):
-            self._global(name, value)
-        elif name in ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_TUPLE"):
-            items = self._to_mark() if name == "TUPLE" else self._pop(int(name[-1]) if name[-1].isdigit() else 0)
-            stack.append(tuple(items) if len(items) <= MAX_KEPT else None)
-        elif name == "EMPTY_DICT":
-            stack.append({})
-        elif name == "DICT":
+    def _recall(self, name: str, value: object) -> None:
+        self.stack.append(self.memo.get(value) if isinstance(value, int) else None)
+
+    def _remember(self, name: str, value: object) -> None:
+        if not self.stack:
+            raise _Broken("there is nothing to remember")
+        index = len(self.memo) if name == "MEMOIZE" else value
+        if len(self.memo) > MAX_STACK:
+            raise _Limit("too many remembered values")
+        if isinstance(index, int):
+            self.memo[index] = self.stack[-1]
+
+    def _mark(self, name: str, value: object) -> None:
+        self.stack.append(_MARK)
+
+    def _text(self, name: str, value: object) -> None:
+        self.stack.append(value if isinstance(value, str) and len(value) <= MAX_KEPT else None)
+
+    def _number(self, name: str, value: object) -> None:
+        self.stack.append(value)
+
+    def _truth(self, name: str, value: object) -> None:
+        self.stack.append(name == "NEWTRUE")
+
+    def _tuple(self, name: str, value: object) -> None:
+        items = self._to_mark() if name == "TUPLE" else self._pop(int(name[-1]) if name[-1].isdigit() else 0)
+        self.stack.append(tuple(items) if len(items) <= MAX_KEPT else None)
+
+    def _dict(self, name: str, value: object) -> None:
+        if name == "DICT":
             self._set_items(self._to_mark(), {})
-        elif name in ("SETITEM", "SETITEMS"):
-            items = self._pop(2) if name == "SETITEM" else self._to_mark()
-            (target,) = self._pop(1)
-            self._set_items(items, target)
-        elif name in ("REDUCE", "NEWOBJ"):
-            called, arguments = self._pop(2)
-            stack.append(_Object(called.name if isinstance(called, _Global) else "?", arguments))
-        elif name == "BUILD":
-            self._build()
         else:
-            self._other(op)
+            self.stack.append({})
+
+    def _items(self, name: str, value: object) -> None:
+        items = self._pop(2) if name == "SETITEM" else self._to_mark()
+        (target,) = self._pop(1)
+        self._set_items(items, target)
+
+    def _call(self, name: str, value: object) -> None:
+        called, arguments = self._pop(2)
+        self.stack.append(_Object(called.name if isinstance(called, _Global) else "?", arguments))
 
     def _other(self, op: pickletools.OpcodeInfo) -> None:
         """Any other opcode, by what pickletools says of its effect on the stack."""
@@ -268,14 +286,6 @@ class _Machine:
                 return taken
         raise _Broken("an opcode needs a mark that is not there")
 
-    def _remember(self, index: object) -> None:
-        if not self.stack:
-            raise _Broken("there is nothing to remember")
-        if len(self.memo) > MAX_STACK:
-            raise _Limit("too many remembered values")
-        if isinstance(index, int):
-            self.memo[index] = self.stack[-1]
-
     def _global(self, name: str, value: object) -> None:
         if name == "STACK_GLOBAL":
             module, attribute = (part if isinstance(part, str) else "?" for part in self._pop(2))
@@ -297,7 +307,7 @@ class _Machine:
                     target[key] = value
         self.stack.append(target)
 
-    def _build(self) -> None:
+    def _build(self, name: str, value: object) -> None:
         target, state = self._pop(2)
         if isinstance(target, _Object):
             target.state = state
@@ -330,6 +340,26 @@ class _Machine:
             assert isinstance(length, int)
             total *= length
         self.reader.skip(total)
+
+
+_STEPS: dict[str, Callable[[_Machine, str, object], None]] = {
+    name: step
+    for names, step in (
+        (("BINGET", "LONG_BINGET", "GET"), _Machine._recall),
+        (("MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT"), _Machine._remember),
+        (("MARK",), _Machine._mark),
+        (_TEXTS, _Machine._text),
+        (_NUMBERS, _Machine._number),
+        (("NEWTRUE", "NEWFALSE"), _Machine._truth),
+        (("GLOBAL", "STACK_GLOBAL", "INST"), _Machine._global),
+        (("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_TUPLE"), _Machine._tuple),
+        (("EMPTY_DICT", "DICT"), _Machine._dict),
+        (("SETITEM", "SETITEMS"), _Machine._items),
+        (("REDUCE", "NEWOBJ"), _Machine._call),
+        (("BUILD",), _Machine._build),
+    )
+    for name in names
+}  # any other opcode goes by what pickletools says of it
 
 
 def _number(name: str, raw: bytes) -> int | bool | None:

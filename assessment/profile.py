@@ -149,13 +149,20 @@ def entries(repo: Repo, kind: str) -> Known | None:
 
 def model_types(repo: Repo) -> list[Known]:
     """Kinds of model that calls of the repository show, the most specific first, at most three."""
+    known: list[Known] | None = repo.__dict__.get("_model_types")
+    if known is None:
+        known = repo.__dict__["_model_types"] = _model_types(repo)
+    return known
+
+
+def _model_types(repo: Repo) -> list[Known]:
     sites: dict[str, list[Site]] = {}
-    for module in repo.modules:
-        if "test" in module.file.roles:
-            continue
-        names = module.call_names
-        for kind, patterns in _KINDS:
-            shown = matching(names, *patterns)
+    modules = [module for module in repo.modules if "test" not in module.file.roles]
+    every = {name for module in modules for name in module.call_names}
+    named = [(kind, matching(every, *patterns)) for kind, patterns in _KINDS]
+    for module in modules:
+        for kind, names in named:
+            shown = names & module.call_names
             if shown:
                 call = next(call for call in module.calls if call.name in shown)
                 if not call.name.startswith("?.") or kind != "Text generation":

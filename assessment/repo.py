@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.workflows import Workflow
 
 MAX_SEARCHED_FILES = 12
+MAX_KEPT_NAMES = 512  # for each set of patterns
 SMALL_TREE_BYTES = 1_000_000  # of Python: rules ask for most of these trees anyway
 LARGE_TREE = 250  # Python files; few prototypes have as many, a library or a monorepo has
 LARGE_LIBRARY = 400  # modules with a machine-learning import
@@ -531,30 +532,40 @@ def _words(patterns: tuple[str, ...]) -> tuple[tuple[bytes, ...], ...]:
     return tuple(dict.fromkeys(wanted))
 
 
+class _Matcher(dict[str, bool]):
+    """Whether a name matches one of the patterns, kept for the names asked of late.
+
+    Most patterns have no star, or one at an end: those need no regular expression, of which making one costs more than
+    all that a small tree asks of it.
+    """
+
+    def __init__(self, patterns: tuple[str, ...]) -> None:
+        super().__init__()
+        self._whole = frozenset(pattern for pattern in patterns if "*" not in pattern)
+        single = [pattern for pattern in patterns if pattern.count("*") == 1]
+        self._heads = tuple(pattern[:-1] for pattern in single if pattern[-1] == "*")
+        self._methods = frozenset(p[1:] for p in single if p[0] == "*" and p.rfind(".") == 1)
+        self._tails = tuple(p[1:] for p in single if p[0] == "*" and p.rfind(".") != 1)
+        others = [p for p in patterns if p not in self._whole and (p not in single or "*" in p[1:-1])]
+        expression = "|".join(re.escape(p).replace(r"\*", ".*") for p in others)
+        self._other = re.compile(expression).fullmatch if others else None
+
+    def __missing__(self, name: str) -> bool:
+        if len(self) >= MAX_KEPT_NAMES:
+            self.clear()
+        self[name] = found = (
+            name in self._whole
+            or name[name.rfind(".") :] in self._methods
+            or name.startswith(self._heads)
+            or name.endswith(self._tails)
+            or (self._other is not None and self._other(name) is not None)
+        )
+        return found
+
+
 @lru_cache(maxsize=1024)
 def _name_matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
-    """Whether a name matches. Most patterns have no star, or one at an end: those need no regular expression, of which
-    making one costs more than all that a small tree asks of it."""
-    whole = frozenset(pattern for pattern in patterns if "*" not in pattern)
-    single = [pattern for pattern in patterns if pattern.count("*") == 1]
-    heads = tuple(pattern[:-1] for pattern in single if pattern[-1] == "*")
-    methods = frozenset(pattern[1:] for pattern in single if pattern[0] == "*" and pattern.rfind(".") == 1)
-    tails = tuple(pattern[1:] for pattern in single if pattern[0] == "*" and pattern.rfind(".") != 1)
-    others = [p for p in patterns if p not in whole and (p not in single or "*" in p[1:-1])]
-    if not (heads or methods or tails or others):
-        return whole.__contains__
-    other = re.compile("|".join(re.escape(p).replace(r"\*", ".*") for p in others)).fullmatch if others else None
-
-    def match(name: str) -> bool:
-        return (
-            name in whole
-            or name[name.rfind(".") :] in methods
-            or name.startswith(heads)
-            or name.endswith(tails)
-            or (other is not None and other(name) is not None)
-        )
-
-    return match
+    return _Matcher(patterns).__getitem__
 
 
 def matches(name: str, *patterns: str) -> bool:

@@ -23,7 +23,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ml_engineer.assessment.rules_index import RuleInfo
 
@@ -40,8 +40,7 @@ LOW: SeverityName = "low"
 INFO: SeverityName = "info"
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(NamedTuple):
     """A place in the repository, with the text that stands there. Lines are 1-based, inside `cell` for a notebook."""
 
     path: str

@@ -12,7 +12,7 @@ import json
 import re
 import warnings
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_engineer.assessment.files import MAX_QUOTE_LINES, File, clip_quote
 from ml_engineer.assessment.rule import Site
@@ -36,8 +36,7 @@ class Cell:
     first_line: int  # 1-based, in the program's text
 
 
-@dataclass(frozen=True, slots=True)
-class ParseError:
+class ParseError(NamedTuple):
     """Why some source could not be parsed. `line` is 1-based in the program's text."""
 
     line: int

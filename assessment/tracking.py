@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.files import holds
 from ml_engineer.assessment.learning import TRACKERS, entry_closure, train_entries
 from ml_engineer.assessment.module import Call, Module
 from ml_engineer.assessment.repo import matches
@@ -34,6 +35,7 @@ _TRACKER_NAME = re.compile(
     r"torch\.utils\.tensorboard|tensorboardX|SummaryWriter|summary\.(FileWriter|create_file_writer)|"
     r"\b(wandb|mlflow|comet_ml|neptune|clearml)\b"
 )
+_TRACKER_WORDS = ("tensorboard", "summary", "wandb", "mlflow", "comet_ml", "neptune", "clearml")  # one in each
 _FIGURE = re.compile(
     r"metric|score|history|\bhist\b|result|loss|\bacc\b|accuracy|eval|report|perf|rmse|\bmse\b|auc|f1|stats", re.I
 )
@@ -113,7 +115,8 @@ def _names_a_tracker(repo: Repo) -> bool:
         return True
     scripts = [m.file for m in repo.modules if not m.is_notebook and "test" not in m.file.roles]
     configured = [f for f in repo.glob("*.yaml", "*.yml") if f.size < 100_000 and "conf" in f.path]
-    return any(_TRACKER_NAME.search(file.text) for file in [*scripts, *configured])
+    texts = (file.text for file in [*scripts, *configured])
+    return any(holds(text, _TRACKER_WORDS) and _TRACKER_NAME.search(text) for text in texts)
 
 
 def keeps_metrics_in_pipeline(repo: Repo) -> bool:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
 
 _PERSONAL = re.compile(r"(?:file://)?(/(?:home|Users|root|content|mnt)/[\w.~@+ -]+)|([A-Za-z]:[\\/]{1,2}[\w. -]+)")
-_MENTION = re.compile(r"/(?:home|Users|root|content|mnt)/|\b[A-Za-z]:[\\/]")
+_FOLDERS = ("/home/", "/Users/", "/root/", "/content/", "/mnt/")
+_DRIVE = re.compile(r":[\\/](?<=\b[A-Za-z]:[\\/])")
 # Calls for which such a text is a message, a pattern, a URL path, or the default of a setting.
 _NO_FILES = (
     "print", "logging.*", "*.info", "*.debug", "*.warning", "*.error", "re.*", "os.getenv", "os.environ.get",
@@ -37,7 +38,7 @@ _NO_FILES = (
 )
 def check(repo: Repo) -> Iterator[Hit]:
     for module in repo.modules:
-        if "test" in module.file.roles or not _MENTION.search(module.file.text):
+        if "test" in module.file.roles or not _mentions(module.file.text):
             continue
         found = [
             node
@@ -47,6 +48,11 @@ def check(repo: Repo) -> Iterator[Hit]:
         if found:
             found.sort(key=lambda node: (node.lineno, node.col_offset))
             yield Hit([module.site(node) for node in found], anchor=module.path)
+
+
+def _mentions(text: str) -> bool:
+    """Whether a text may hold such a path: a cheap look."""
+    return any(folder in text for folder in _FOLDERS) or _DRIVE.search(text) is not None
 
 
 def _is_personal(repo: Repo, node: ast.Constant) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ml_engineer.assessment.rule import MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Call
     from ml_engineer.assessment.repo import Repo
 
 
@@ -70,7 +71,7 @@ _STACKS = {
 def check(repo: Repo) -> Iterator[Hit]:
     scripts = _scripts(repo)
     for name, stack in _STACKS.items():
-        sites = [*_imported(repo, stack), *(c.site() for c in repo.calls(*stack.calls, tests=False) if stack.calls)]
+        sites = [*_imported(repo, stack), *(c.site() for c in _called(repo, stack))]
         sites.extend(_written(repo, stack, scripts))
         if sites:
             yield Hit(
@@ -79,6 +80,10 @@ def check(repo: Repo) -> Iterator[Hit]:
                 remedy=f"Plan the move to {stack.instead}, while the old one still works.",
                 anchor=name,
             )
+
+
+def _called(repo: Repo, stack: _Stack) -> Iterator[Call]:
+    return repo.calls(*stack.calls, tests=False) if stack.calls else iter(())
 
 
 def _imported(repo: Repo, stack: _Stack) -> Iterator[Site]:

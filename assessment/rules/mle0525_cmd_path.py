@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
 
 _SERVERS = frozenset("gunicorn uvicorn hypercorn daphne".split())
-# Base images that hold no application of their own.
-_BARE_IMAGES = frozenset(
-    "python miniconda3 mambaforge micromamba ubuntu debian alpine cuda pytorch tensorflow fedora amazonlinux".split()
-)
 _APP = re.compile(r"^([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)(\(.*\))?$")
 _PLACEHOLDER = re.compile(r"[<>{}$*\[\]]|your|path/to|example|script\.py$|my_|file\.py$|xxx", re.I)
 
@@ -120,8 +116,10 @@ def _in_tree(repo: Repo, command: Command, wanted: list[str]) -> bool:
 
 def _all_known(docker: Dockerfile) -> bool:
     """Whether everything in the image's working folder is seen to come from the build context."""
+    from ml_engineer.assessment.docker import PLAIN_IMAGES
+
     final = docker.final
-    if final is None or not docker.contexts or final.image.base not in _BARE_IMAGES:
+    if final is None or not docker.contexts or final.image.base not in PLAIN_IMAGES:
         return False
     if "$" in final.workdir:
         return False

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.files import holds
 from ml_engineer.assessment.rule import LOW, Hit, rule
 
 if TYPE_CHECKING:
@@ -16,6 +17,11 @@ _DATED = re.compile(
     r"datetime\.(datetime\.)?(now|utcnow|today)|date\.today|strftime|time\.time\(\)[^-]*$|model_age",
     re.I | re.M,
 )
+# Of these words one stands in every match.
+_DATED_WORDS = (
+    "trained_", "trainedat", "trainedon", "train_", "training_", "data_window", "data_until", "data_from", "data_to",
+    "created_at", "timestamp", "datetime", "date.today", "strftime", "time.time()", "model_age",
+)  # fmt: skip
 _TRACKED = ("mlflow", "wandb", "clearml", "neptune", "comet_ml", "sagemaker", "azureml", "vertexai", "dvclive")
 _SCHEDULE = re.compile(
     r"^[ \t]*(?:-[ \t]*)?(cron|schedule):|kind:\s*CronJob|@daily|@weekly|schedule_interval|schedule=", re.M
@@ -43,7 +49,8 @@ def check(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.artefacts import model_writes
 
     closure = repo.closure("train")
-    if closure.imports(*_TRACKED) or any(_DATED.search(module.file.text) for module in closure.modules):
+    texts = (module.file.text for module in closure.modules)
+    if closure.imports(*_TRACKED) or any(holds(text, _DATED_WORDS) and _DATED.search(text) for text in texts):
         return
     if any(_SCHEDULE.search(file.text) for file in repo.glob("*.y*ml", "**/dags/*.py")):
         return

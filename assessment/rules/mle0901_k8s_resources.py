@@ -28,10 +28,10 @@ def check(repo: Repo) -> Iterator[Hit]:
         return  # the namespace gives defaults
     for item in repo.kubernetes:
         unset = [c for c in item.containers if not c.init and c.image is not None and _missing(repo, c)]
-        if not unset:
+        if not unset or item.kind.endswith("ServingRuntime"):  # the InferenceService states them for its model
             continue
         partly = all(_missing(repo, container) == "limit" for container in unset)
-        names = ", ".join(container.name for container in unset)
+        names = ", ".join(container.name or "its container" for container in unset)
         yield Hit(
             [container.site() for container in unset],
             severity=LOW if partly else MEDIUM,

@@ -111,6 +111,8 @@ def _undeclared(repo: Repo) -> Iterator[Hit]:
         severity = _severity(repo, uses, carrier)
         if severity == HIGH and names[0] in _COMMON and not direct <= BRINGS.keys():
             severity = MEDIUM
+        if severity == HIGH and _may_bring(repo):
+            severity = MEDIUM
         title = f"{names[0]} is imported but not declared"
         if carrier:
             title = f"{names[0]} is imported but only comes along with {carrier}"
@@ -159,6 +161,15 @@ def _airflow_image(repo: Repo) -> bool:
     """Whether DAGs run in an image of Airflow, which brings the package itself."""
     built = any("airflow" in stage.image.name for docker in repo.dockerfiles for stage in docker.stages)
     return built or any("apache/airflow" in file.text for file in repo.glob("*compose*.yml", "*compose*.yaml"))
+
+
+def _may_bring(repo: Repo) -> bool:
+    """Whether the program runs in images only that are built upon an application image: what that brings is not seen."""
+    from ml_engineer.assessment.docker import PLAIN_IMAGES
+
+    images = [docker.final for docker in repo.dockerfiles if "test" not in docker.file.roles and "pip" in docker.file.text]
+    roots = [stage.root.image for stage in images if stage is not None]
+    return bool(roots) and all(image.known and image.base not in PLAIN_IMAGES for image in roots)
 
 
 def _aside(module: Module) -> bool:
