@@ -37,6 +37,7 @@ _CI = (
     ".github/workflows/*.yml", ".github/workflows/*.yaml", ".gitlab-ci.yml", ".travis.yml", "azure-pipelines*.yml",
     ".circleci/config.yml", "bitbucket-pipelines.yml",
 )  # fmt: skip
+_TEMPLATE = re.compile(r"^[A-Za-z_]\w*\.py\.(in|example|sample|template|tmpl|dist|j2|jinja2?)$")
 _REQUIREMENTS = re.compile(
     r"(^|/)([\w.-]*(requirements?|reqs?|constraints)[\w.-]*|requirements/[^/]+)\.(txt|in|pip)$", re.I
 )
@@ -181,7 +182,8 @@ class Dependencies:
         by a platform."""
         local = {part for module in self.repo.all_modules for part in module.dotted.split(".")}
         # Modules that a build makes of a template which is kept here: config.py.in, settings.py.example.
-        local |= {file.name.partition(".")[0] for file in self.repo.files.values() if _TEMPLATE.search(file.name)}
+        names = (file.name for file in self.repo.files.values() if ".py." in file.name)
+        local |= {name.partition(".")[0] for name in names if _TEMPLATE.search(name)}
         found: dict[str, list[tuple[Module, int]]] = {}
         for module in self.repo.all_modules:
             if "test" in module.file.roles:

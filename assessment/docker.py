@@ -32,6 +32,10 @@ KEYWORDS = frozenset(
     "ADD ARG CMD COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK LABEL MAINTAINER ONBUILD RUN SHELL STOPSIGNAL USER "
     "VOLUME WORKDIR".split()
 )
+# Last parts of the names of images that hold no application of anybody's own.
+PLAIN_IMAGES = frozenset(
+    "python miniconda3 mambaforge micromamba ubuntu debian alpine cuda pytorch tensorflow fedora amazonlinux".split()
+)
 _NAME = re.compile(r"(dockerfile|containerfile)([._-][\w.+-]+)?|[\w.+-]+[._-](dockerfile|containerfile)", re.I)
 _NOT_ONE = re.compile(r"\.(md|py|sh|txt|ya?ml|json|j2|jinja2?|tmpl|tpl|erb|dockerignore|rst|ipynb|html?)$", re.I)
 _HEREDOC = re.compile(r"(?<!<)<<(-?)(['\"]?)([A-Za-z_][\w.-]*)\2(?!<)")

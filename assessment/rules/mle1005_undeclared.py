@@ -164,12 +164,12 @@ def _airflow_image(repo: Repo) -> bool:
 
 
 def _may_bring(repo: Repo) -> bool:
-    """Whether the program runs in images only that are built upon an application image: what that brings is not seen."""
+    """Whether all images that the program runs in are built upon an application image: what that brings is not seen."""
     from ml_engineer.assessment.docker import PLAIN_IMAGES
 
-    images = [docker.final for docker in repo.dockerfiles if "test" not in docker.file.roles and "pip" in docker.file.text]
-    roots = [stage.root.image for stage in images if stage is not None]
-    return bool(roots) and all(image.known and image.base not in PLAIN_IMAGES for image in roots)
+    stages = [d.final for d in repo.dockerfiles if "test" not in d.file.roles and "pip" in d.file.text]
+    images = [stage.image for stage in stages if stage is not None]
+    return bool(images) and all(image.known and image.base not in PLAIN_IMAGES for image in images)
 
 
 def _aside(module: Module) -> bool:

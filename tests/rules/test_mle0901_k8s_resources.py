@@ -44,3 +44,15 @@ def test_what_a_chart_does_not_say_is_unknown(check):
         "c/templates/d.yaml": TEXT % "          resources:\n            {{- toYaml .Values.resources | nindent 12 }}\n",
     }
     assert check("MLE0901", files) == []
+
+
+def test_a_container_without_a_name_and_a_runtime_that_its_users_complete(check):
+    head = "apiVersion: {version}\nkind: {kind}\nmetadata: {{name: m}}\nspec: {spec}\n"
+    container = "{containers: [{image: acme/server:1}]}"
+    knative = head.format(
+        version="serving.knative.dev/v1", kind="Service", spec="{template: {spec: " + container + "}}"
+    )
+    (finding,) = check("MLE0901", {"m.yaml": knative})
+    assert finding.title == "Service m: no resource requests or limits for its container"
+    runtime = head.format(version="serving.kserve.io/v1alpha1", kind="ServingRuntime", spec=container)
+    assert check("MLE0901", {"m.yaml": runtime}) == []

@@ -124,3 +124,23 @@ def test_what_stands_beside_a_published_package_is_in_no_installation(check, pat
     code = "import pandas, seaborn\n"
     (finding,) = check("MLE1005", {"pyproject.toml": project, "shapes/__init__.py": "", path: code})
     assert finding.severity.value == severity
+
+
+def test_a_module_that_the_build_makes_of_a_template_is_local(check):
+    files = {"app.py": "from config import TITLE\n", "requirements.txt": "numpy==2.0.0\n"}
+    assert len([f for f in check("MLE1005", files) if f.severity.value == "high"]) == 1
+    made = check("MLE1005", {**files, "config.py.in": "TITLE = '@title@'\n"})
+    assert [f for f in made if f.severity.value == "high"] == []
+
+
+def test_an_image_with_an_application_of_its_own_may_bring_the_package(check):
+    files = {"app.py": "import maxfw\n", "requirements.txt": "numpy==2.0.0\n"}
+    docker = "FROM {base}\nCOPY . .\nRUN pip install -r requirements.txt\nCMD python app.py\n"
+    for base, severity in (("quay.io/acme/max-base:v1", "medium"), ("python:3.12", "high")):
+        found = check("MLE1005", {**files, "Dockerfile": docker.format(base=base)})
+        assert [f.severity.value for f in found if "maxfw" in f.title] == [severity]
+
+
+def test_open_clip_comes_from_open_clip_torch(check):
+    files = {"app.py": "import open_clip\n", "requirements.txt": "open-clip-torch==2.24.0\n"}
+    assert check("MLE1005", files) == []
