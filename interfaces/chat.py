@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 
 import click
@@ -35,7 +36,7 @@ def chat(
     """Talk with the agent about the repository in PATH (default: this folder).
 
     /help lists the commands; those that need no model work without one. From a pipe each line is a message, and nothing
-    that would have to be approved is done.
+    that would have to be approved is done; exit code 2 where one could not be answered.
     """
     from ml_engineer.interfaces.terminal.device import Device
 
@@ -50,11 +51,13 @@ def chat(
     from ml_engineer.interfaces.terminal.app import Start, converse
 
     try:
-        asyncio.run(converse(Start(root, choice, settings, device, permission, resume, survey)))
+        answered = asyncio.run(converse(Start(root, choice, settings, device, permission, resume, survey)))
     except BaseException:
         if survey is not None:
             survey.cancel()
         raise
+    if not answered and not device.interactive:
+        sys.exit(2)
 
 
 def _root(path: Path | None, resume: str | None) -> Path:

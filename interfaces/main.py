@@ -11,7 +11,6 @@ import importlib
 import io
 import os
 import sys
-from pathlib import Path
 
 import click
 
@@ -65,6 +64,7 @@ class LazyGroup(click.Group):
 def _meant(word: str) -> str:
     """What somebody may have wanted who gave a word that is no command."""
     import difflib
+    from pathlib import Path
 
     if Path(word).is_dir():
         return f" To review that folder: ml-engineer review {word}"
@@ -98,7 +98,7 @@ def cli(ctx: click.Context) -> None:
 def main() -> None:
     """Entry point of the console script. No traceback reaches the user."""
     if sys.stdout is None:  # closed by the caller, who does not want to see the result
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115, it stays open until the process ends
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, it stays open until the process ends
     try:
         sys.exit(cli.main(standalone_mode=False))
     except click.ClickException as error:

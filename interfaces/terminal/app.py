@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ml_engineer import __version__
+from ml_engineer.agent.ending import Why
 from ml_engineer.agent.runs import Run, RunError, discard, home
 from ml_engineer.interfaces.model import ModelChoice
 from ml_engineer.interfaces.options import Refusal
@@ -64,6 +65,7 @@ class App:
         self._closing = contextlib.AsyncExitStack()
         self._work: asyncio.Task[None] | None = None
         self._left = False
+        self.answered = True  # every message so far
         self._asker: Asker | None = None
         self._story: Story | None = None
         self._status: list[str] = []
@@ -132,8 +134,10 @@ class App:
             if self._work.cancelled():
                 self.console.stream_end()
                 self.console.say("Stopped. What was done is kept; /undo takes the changes back.", "yellow")
+                self.answered = False
             elif (error := self._work.exception()) is not None:
                 self._tell_error(error)
+                self.answered = False
         finally:
             self._work = None
             self.console.settle()
@@ -186,7 +190,8 @@ class App:
     async def say(self, words: str) -> None:
         session = await self.ready()
         self.console.activity("Working")
-        await session.say(words)
+        ending = await session.say(words)
+        self.answered = self.answered and ending.why in (Why.ANSWERED, Why.FINISHED)
 
     async def resume(self, run_id: str) -> None:
         found = Run.open(run_id)
@@ -425,6 +430,8 @@ def _import_all() -> None:
     import ml_engineer.interfaces.terminal.story  # noqa: F401 - to have them
 
 
-async def converse(start: Start) -> None:
-    """A chat from its first prompt to its last."""
-    await App(start).run()
+async def converse(start: Start) -> bool:
+    """A chat from its first prompt to its last; whether every message was answered."""
+    app = App(start)
+    await app.run()
+    return app.answered

@@ -100,7 +100,8 @@ anything that the permission mode does not allow, and keeps every change in a ch
   this conversation (the question says what that is), `n` denies it, `t` denies it with a word to the model. Enter alone
   does nothing, and neither does what you type or paste before the question can have been seen.
 - Ctrl-C stops the turn. What was done stays done, what was being run is ended, and the next thing you say goes on.
-  Ctrl-D, or Ctrl-C twice at an empty line, leaves.
+  Ctrl-D, or Ctrl-C twice at an empty line, leaves; where messages wait, Ctrl-D says so first.
+- From a pipe each line is a message; the exit code is 2 where one was not answered.
 - The conversation is kept in a run outside the repository, as it happens. Kill the terminal and come back: `/resume`
   brings back what was said, the plan, the granted permissions and what can be undone.
 - When the conversation nears the end of the model's context it is compacted: what you said, the plan, records of steps

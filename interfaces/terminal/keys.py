@@ -9,6 +9,8 @@ from prompt_toolkit.filters import Condition, Filter, has_completions
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 
+from ml_engineer.report.visible import plural
+
 if TYPE_CHECKING:
     from ml_engineer.interfaces.terminal.screen import Screen
 
@@ -118,7 +120,7 @@ def _editing(keys: KeyBindings, screen: Screen, typing: Filter) -> None:
 
 
 def _leaving(keys: KeyBindings, screen: Screen) -> None:
-    pressed, stopped = [0.0], [0.0]
+    pressed, stopped, ended = [0.0], [0.0], [0.0]
 
     @keys.add("c-c")
     @keys.add("<sigint>")
@@ -144,8 +146,16 @@ def _leaving(keys: KeyBindings, screen: Screen) -> None:
 
     @keys.add("c-d")
     def _end(event: KeyPressEvent) -> None:
+        """Leave; where messages wait for their turn, not before that was said."""
+        now = time.monotonic()
         if screen.buffer.text and screen.panel is None:
             screen.buffer.delete()
+        elif screen.queued and now - ended[0] > _AGAIN:
+            ended[0] = now
+            screen.hint = f"{plural(len(screen.queued), 'message')} not sent yet; Ctrl-D again leaves all the same"
+            if screen.panel is not None:
+                screen.panel.leave()
+            event.app.invalidate()
         else:
             screen.interrupt()
             screen.leave()

@@ -274,6 +274,12 @@ def test_a_pipe_is_a_message_a_line_answers_plainly_and_approves_nothing(server:
     assert "last \n#accents" in json.dumps(server.requests[-1].body).replace("\\n", "\n")
 
 
+def test_a_question_that_was_not_answered_is_no_success(server: PacedServer, home: Path) -> None:
+    without = piped(home, None, b"why is the recall so low?\n")
+    assert (without.returncode, b"There is no model to talk to" in without.stdout) == (2, True)
+    assert piped(home, server, b"#short\n#short\n", "--max-turns", "1").returncode == 2, "the second was past the cap"
+
+
 def test_a_pipe_may_work_in_a_mode_that_does_not_ask(server: PacedServer, home: Path) -> None:
     done = piped(home, server, b"#write\n", "--permission", "accept-edits")
     assert done.returncode == 0
@@ -282,5 +288,6 @@ def test_a_pipe_may_work_in_a_mode_that_does_not_ask(server: PacedServer, home: 
 
 def test_an_error_in_a_pipe_is_told_and_the_rest_is_done(home: Path) -> None:
     done = piped(home, None, b"/nonsense\n/explain MLE0502\n")
+    assert done.returncode == 2
     assert b"there is no command /nonsense" in done.stdout
     assert b"can run code" in done.stdout

@@ -344,6 +344,17 @@ def test_what_is_typed_while_it_works_is_queued(chat: Terminal) -> None:
     chat.wait_for("A short answer.")
 
 
+def test_ctrl_d_says_first_that_messages_wait(chat: Terminal) -> None:
+    chat.say("#slow")
+    chat.wait_for("piece2 ")
+    chat.say("#short and then this")
+    chat.wait_for("queued: #short and then this")
+    chat.send("ctrl-d")
+    chat.wait_for("1 message not sent yet; Ctrl-D again leaves")
+    chat.send("ctrl-c")
+    chat.wait_for("A short answer.")
+
+
 def test_a_queued_message_is_taken_back(chat: Terminal) -> None:
     chat.say("#slow")
     chat.wait_for("piece2 ")
