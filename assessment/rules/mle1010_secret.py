@@ -28,6 +28,7 @@ _SHAPES = (
     ("OpenAI key", r"\b(sk-(?:proj-)?[A-Za-z0-9_-]{32,})"),
     ("Slack token", r"\b(xox[abpr]-[0-9A-Za-z-]{20,})"),
     ("Google API key", r"\b(AIza[0-9A-Za-z_-]{35})\b"),
+    ("Google client secret", r"\b(GOCSPX-[0-9A-Za-z_-]{28})"),
     ("GitLab token", r"\b(glpat-[0-9A-Za-z_-]{20,})"),
     ("private key", r"-----BEGIN ((?:RSA |EC |DSA |OPENSSH |ENCRYPTED )?PRIVATE KEY-----)"),
     ("Azure storage key", r"AccountKey=([A-Za-z0-9+/]{86}==)"),
@@ -52,7 +53,7 @@ _CUES = {
     **{word: re.compile(word + _ASSIGNED) for word in _WORDS},
     **{
         word: re.compile(word)
-        for word in b"akia github_pat_ xox aiza glpat- accountkey= ghp_ gho_ ghu_ ghs_ ghr_".split()
+        for word in b"akia github_pat_ xox aiza gocspx- glpat- accountkey= ghp_ gho_ ghu_ ghs_ ghr_".split()
     },
     b"asia": re.compile(rb"asia[0-9a-z]{16}"),
     b"hf_": re.compile(rb"hf_[a-z]{9}"),
@@ -135,12 +136,13 @@ def _in_file(repo: Repo, file: File) -> Iterator[tuple[str, Site]]:
     if not numbers:
         return
     manifest = {s.file.path for s in repo.compose} | {o.file.path for o in repo.kubernetes}  # M9-08 judges their fields
-    # documents, examples of settings, and lines about people of an example domain show made-up names and passwords
-    shown = file.path in manifest or "docs" in file.roles or _SHOWN.search(file.name) is not None
+    # documents, and lines about people of an example domain, show made-up names and passwords
+    shown = file.path in manifest or "docs" in file.roles
+    example = _SHOWN.search(file.name) is not None
     for number in numbers:
         line = file.lines[number - 1]
         plain = shown or _MADE_UP.search(line) is not None
-        for what, start in _secrets(line, env=env, named=not plain) if len(line) <= MAX_LINE else ():
+        for what, start in _secrets(line, env, not plain, example) if len(line) <= MAX_LINE else ():
             yield what, _masked(file.site(number), start, line)
 
 
@@ -166,8 +168,11 @@ def _masked(site: Site, start: int, line: str | None = None) -> Site:
     return Site(site.path, site.line, site.line, text[:start], site.cell, text[:start].strip())
 
 
-def _secrets(line: str, env: bool, named: bool = True) -> Iterator[tuple[str, int]]:
-    """What kind of secret a line holds, and the column where it begins. At most one for a line."""
+def _secrets(line: str, env: bool, named: bool = True, example: bool = False) -> Iterator[tuple[str, int]]:
+    """What kind of secret a line holds, and the column where it begins. At most one for a line.
+
+    Passwords of an example of settings are made up; what looks like a key there was copied from the real ones.
+    """
     if _ANY_SHAPE.search(line):
         for name, pattern in _SHAPE_PATTERNS:
             match = pattern.search(line)
@@ -177,16 +182,16 @@ def _secrets(line: str, env: bool, named: bool = True) -> Iterator[tuple[str, in
     if not named:
         return
     for match in [_NAMED.search(line), _ENV_LINE.match(line) if env else None]:
-        if match is not None and _is_secret(match["name"], match["value"].strip("\"'")):
+        if match is not None and _is_secret(match["name"], match["value"].strip("\"'"), example):
             yield match["name"].strip("-.").lower(), match.start("value")
             return
 
 
-def _is_secret(name: str, value: str) -> bool:
+def _is_secret(name: str, value: str, example: bool = False) -> bool:
     if _is_placeholder(value) or re.search(r"\s", value.strip()) or _NO_SECRET_NAME.search(name):
         return False
     password = re.search(r"passw|pwd", name, re.I)
-    if password:
+    if password and not example:
         return (len(value) >= 6 and not value.isalpha()) or len(value) >= 10
     mixed = sum(bool(re.search(kind, value)) for kind in ("[a-z]", "[A-Z]", r"\d"))
     return (

@@ -85,5 +85,7 @@ def test_a_password_in_an_example_of_settings_is_made_up_and_a_key_is_a_key(chec
         check("MLE1010", {".env.example": 'DB_PASSWORD="prediction"\n', "conf.sample.ini": "pwd = 'Tr0ub4dor&3'\n"})
         == []
     )
+    oauth = "OAUTH_CLIENT_SECRET=GOCSPX-" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7_" + "\n"
+    assert len(check("MLE1010", {".env.example": oauth})) == 1
     found = check("MLE1010", {".env.example": f"KEY={AWS}\n", "settings.py": "DB_PASSWORD = 'prediction'\n"})
     assert [place(finding)[0] for finding in found] == [".env.example", "settings.py"]
