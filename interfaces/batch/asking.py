@@ -138,10 +138,26 @@ def _prompt(transcript: Transcript, head: dict[str, Any]) -> int:
     return (transcript.size + len(json.dumps(head))) // BYTES_A_TOKEN
 
 
+async def connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """The two ends of a line to the governor of that address. ConnectionError: it cannot be reached."""
+    if not address.startswith("tcp:"):
+        return await asyncio.open_unix_connection(address, limit=LONGEST_LINE)
+    token, _, place = address.removeprefix("tcp:").partition("@")
+    host, _, port = place.rpartition(":")
+    try:
+        reader, writer = await asyncio.open_connection(host, int(port), limit=LONGEST_LINE)
+    except OSError as error:
+        raise ConnectionError(
+            f"the batch at {place} cannot be reached from its node; open it to the cluster ({error})"
+        ) from error
+    writer.write(f"{token}\n".encode())
+    return reader, writer
+
+
 @contextlib.asynccontextmanager
 async def governed(client: Client, address: str, owner: str | None = None) -> AsyncIterator[GovernedClient]:
     """The client under the governor that listens at `address`; with an `owner`, its turns go by message batches."""
-    reader, writer = await asyncio.open_unix_connection(address, limit=LONGEST_LINE)
+    reader, writer = await connect(address)
     line = Line(reader, writer)
     listening = asyncio.create_task(line.listen())
     try:

@@ -4,7 +4,8 @@
 
 Each order is a Ray task for one core. The task hands it to a pool of one on its node, so that limits, crashes and their
 names are those of this machine; Ray itself only has to bring back what a lost node had under way. ml-engineer must be
-installed on every node; a source that is a folder must be there too.
+installed on every node; a source that is a folder must be there too. Where a model is asked the node asks it, with the
+key of its own environment, and the governor of the batch over TCP; its run is in a folder of the node, until it ends.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import importlib
 import io
 import os
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any, Self
 
 from ml_engineer.interfaces.batch.engine import WARM
@@ -35,8 +38,8 @@ class ClusterError(Exception):
 class ClusterEngine:
     """See the module. `address` is that of the head node; None finds a cluster on this machine, or starts one."""
 
-    def __init__(self, address: str | None, *, memory: int | None, seconds: float | None) -> None:
-        self.address, self.limits = address, (memory, seconds)
+    def __init__(self, address: str | None, *, memory: int | None, seconds: float | None, warm: str = WARM) -> None:
+        self.address, self.limits = address, (memory, seconds, warm)
         self.workers = 1
         self._ray: Any = None
         self._task: Any = None
@@ -66,6 +69,11 @@ class ClusterEngine:
         self._watch = asyncio.create_task(self._until_gone(self._ray.get_runtime_context().gcs_address))
         self.workers = max(1, int(self._ray.cluster_resources().get("CPU", 1))) * AHEAD
         return self
+
+    @property
+    def here(self) -> str:
+        """The address of this machine, as the nodes know it."""
+        return str(self._ray.util.get_node_ip_address())
 
     async def __aexit__(self, *exc_info: object) -> None:
         try:
@@ -145,16 +153,25 @@ def _leave() -> None:
     os._exit(2)
 
 
-def on_node(work: Work, given: dict[str, Any], memory: int | None, seconds: float | None) -> dict[str, Any]:
+def on_node(work: Work, given: dict[str, Any], memory: int | None, seconds: float | None, warm: str) -> dict[str, Any]:
     """The Ray task: the work in a child of this node, and what became of it."""
     # A child imports its parent's main module, which is Ray's own here: half a second for nothing.
     sys.modules["__main__"].__file__ = None
 
-    async def run() -> dict[str, Any]:
-        async with Pool(1, memory=memory, seconds=seconds, warm=WARM) as pool:
-            return await pool.run(work, given)
+    async def run(order: dict[str, Any]) -> dict[str, Any]:
+        async with Pool(1, memory=memory, seconds=seconds, warm=warm) as pool:
+            return await pool.run(work, order)
 
-    try:
-        return {"done": asyncio.run(run())}
-    except JobError as error:
-        return {"fault": error.kind.value, "message": str(error)}
+    with tempfile.TemporaryDirectory(prefix="mle-", ignore_cleanup_errors=True) as folder:
+        try:
+            return {"done": asyncio.run(run(_placed(given, Path(folder))))}
+        except JobError as error:
+            return {"fault": error.kind.value, "message": str(error)}
+
+
+def _placed(given: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The order with the run of a model below `folder`: that of the batch is on another machine."""
+    asking = given.get("asking")
+    if asking is None:
+        return given
+    return given | {"asking": asking | {"folder": str(folder / Path(asking["folder"]).name)}}

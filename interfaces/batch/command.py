@@ -42,7 +42,7 @@ PROJECTIONS: tuple[Format, ...] = ("md", "html", "sarif")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _WORST = 5
 JOBS = 50  # repositories that one worker reviews before another takes its place
-TIMEOUT, PATIENT_TIMEOUT = 300.0, 7 * 86_400.0  # seconds
+TIMEOUT, MODEL_TIMEOUT, PATIENT_TIMEOUT = 300.0, 3_600.0, 7 * 86_400.0  # seconds
 MOST_IN_FLIGHT, WAITING = 64, 100_000_000  # repositories at once with --model-batches; bytes for one that waits
 
 
@@ -81,7 +81,7 @@ class Bytes(click.ParamType[int]):
 @click.option(
     "--timeout",
     type=click.FloatRange(1),
-    help=f"Seconds for a repository; by default {TIMEOUT:.0f}, with --model-batches a week.",
+    help=f"Seconds for a repository; by default {TIMEOUT:.0f}, with a model an hour, with --model-batches a week.",
 )
 @click.option("--memory", type=Bytes(), default="2G", show_default=True, help="Memory for a repository.")
 @click.option("--attempts", type=click.IntRange(1, 10), default=2, show_default=True, help="At a repository.")
@@ -123,9 +123,9 @@ def batch(sources: tuple[str, ...], out: Path, resume: bool, **options: Any) -> 
         raise Refusal("--workers is for --engine local; a cluster uses all its cores")
     choice = ModelChoice(options["offline"], options["model"], options["max_cost"], options["max_turns"])
     settings = choice.settings()
-    if settings is not None and options["engine"] == "ray":
-        raise Refusal("a model is asked by --engine local only; add --offline for a batch on a cluster")
     if options["model_batches"]:
+        if options["engine"] == "ray":
+            raise Refusal("--model-batches is for --engine local: what only waits needs no cluster")
         if settings is None:
             raise Refusal("--model-batches is for a batch with a model: set a key, or leave it out")
         if settings.provider != "anthropic":
@@ -205,13 +205,15 @@ async def _run(
     options: dict[str, Any],
 ) -> None:
     async with contextlib.AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(_engine(options, plan))
         if settings is not None:
             cost, turns = index.spent()
             governor = Governor(caps, Account(cost, turns, index.keep_spent))
             if plan.batched:
                 await stack.enter_async_context(_batched(governor, index, settings))
-            plan = replace(plan, governor=governor, address=await stack.enter_async_context(governor.serving()))
-        engine = await stack.enter_async_context(_engine(options, plan))
+            host = engine.here if isinstance(engine, ClusterEngine) else None
+            address = await stack.enter_async_context(governor.serving(host))
+            plan = replace(plan, governor=governor, address=address)
         await conduct(index, outputs, engine, plan, watch)
     if plan.governor is not None and plan.governor.exhausted:
         click.echo(f"{plan.governor.exhausted}: raise it to go on with the same command", err=True)
@@ -220,12 +222,10 @@ async def _run(
 
 
 def _engine(options: dict[str, Any], plan: Plan) -> contextlib.AbstractAsyncContextManager[Engine]:
-    limits = {
-        "memory": options["memory"],
-        "seconds": options["timeout"] or (PATIENT_TIMEOUT if plan.batched else TIMEOUT),
-    }
+    patience = PATIENT_TIMEOUT if plan.batched else MODEL_TIMEOUT if plan.model is not None else TIMEOUT
+    limits = {"memory": options["memory"], "seconds": options["timeout"] or patience}
     if options["engine"] == "ray":
-        return ClusterEngine(options["address"], **limits)
+        return ClusterEngine(options["address"], **limits, warm=WARM if plan.model is None else WARM_MODEL)
     workers = options["workers"] or (in_flight() if plan.batched else len(os.sched_getaffinity(0)))
     if plan.model is not None:
         return Pool(workers, **limits, warm=WARM_MODEL)

@@ -1,6 +1,6 @@
 """One budget and one rate for all workers of a batch that asks a model. It lives in the batch's own process.
 
-    async with Governor(caps, account).serving() as address:      a Unix socket that workers connect to (asking.py)
+    async with Governor(caps, account).serving() as address:      what workers connect to (asking.py)
 
 A worker asks before each call and says afterwards what came of it. A line of JSON each way:
 
@@ -22,7 +22,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
 import json
+import secrets
+import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -41,6 +44,8 @@ ONE_MORE = 0.25  # calls at once, after each refusal, than passed before it
 FIRST_GAP = 0.02  # seconds, at the first refusal
 LONGEST_GAP = 5.0
 LONGEST_LINE = 1 << 26  # bytes, of a whole request
+TOKEN_SECONDS = 10.0  # in which who connects has said it
+KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}  # a lost machine is noticed after a minute
 UNTOLD_WAIT = 1.0  # seconds, where a refusal names none
 
 Post = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -216,28 +221,36 @@ class Governor:
     # --- the wire -------------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def serving(self) -> AsyncIterator[str]:
-        """Listen to workers; gives the path of the socket, which only this user can reach."""
+    async def serving(self, host: str | None = None) -> AsyncIterator[str]:
+        """Listen to workers; gives the address that they need. Without a `host` it is a Unix socket, which only this
+        user can reach; else `tcp:TOKEN@HOST:PORT`, for workers on other machines, and who does not begin with the token
+        is not heard."""
         with tempfile.TemporaryDirectory(prefix="mle-") as folder:
-            path = Path(folder) / "governor"
+            path, token = Path(folder) / "governor", secrets.token_hex(16) if host else ""
             workers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
             def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                task = asyncio.create_task(self._worker(reader, writer))
+                task = asyncio.create_task(self._worker(reader, writer, token))
                 workers[task] = writer
                 task.add_done_callback(workers.pop)
 
-            server = await asyncio.start_unix_server(connected, str(path), limit=LONGEST_LINE)
+            if host is None:
+                server = await asyncio.start_unix_server(connected, str(path), limit=LONGEST_LINE)
+            else:
+                server = await asyncio.start_server(connected, host, 0, limit=LONGEST_LINE)
             try:
-                yield str(path)
+                yield f"tcp:{token}@{host}:{server.sockets[0].getsockname()[1]}" if host else str(path)
             finally:
                 server.close()
                 for writer in workers.values():
                     writer.close()
                 await asyncio.gather(*workers)
 
-    async def _worker(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _worker(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, token: str) -> None:
         """One worker's line, until it is gone."""
+        if token and not await _is_ours(reader, writer, token):
+            writer.close()
+            return
         tickets: dict[int, str] = {}
         asking: set[asyncio.Task[None]] = set()
         try:
@@ -280,3 +293,18 @@ class Governor:
             await self.refused(said["ticket"], said["refused"])
         else:
             await self.settle(said["ticket"], cost=None)
+
+
+async def _is_ours(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, token: str) -> bool:
+    """Whether the other end knows the token. From then on a machine that is lost is noticed, though it says nothing."""
+    try:
+        async with asyncio.timeout(TOKEN_SECONDS):
+            said = await reader.readexactly(len(token) + 1)
+    except (TimeoutError, asyncio.IncompleteReadError, ConnectionError):
+        return False
+    line: socket.socket = writer.get_extra_info("socket")
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE.items():
+        if hasattr(socket, name):
+            line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return hmac.compare_digest(said, f"{token}\n".encode())

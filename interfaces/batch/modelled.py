@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,9 @@ def review_with_model(root: Path, assessment: Assessment, asking: Asking, run_id
 async def _review(root: Path, assessment: Assessment, asking: Asking, run_id: str, moment: str) -> Report:
     settings = ModelChoice(model=asking.model).settings()
     if settings is None:
-        raise Refusal(f"the batch was begun with the model {asking.model}, and there is no key for one here")
+        raise Refusal(
+            f"the batch asks {asking.model}, and {os.uname().nodename} has no key for a model in its environment"
+        )
     try:
         plain = open_client(settings)
     except ConfigError as error:

@@ -11,7 +11,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ml_engineer.interfaces.batch.index import Index
 from tests.interfaces.batch.conftest import Batch, tree, wait_for
+from tests.interfaces.batch.test_with_model import STEPS, asked
+from tests.support.messages_server import MessagesServer
+from tests.support.review import finish
+from tests.support.script import Agent, Script, Turn
 
 pytest.importorskip("ray", reason="Ray is an extra")
 Many = Callable[[int], list[Path]]
@@ -32,12 +37,20 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-def cluster(environment: dict[str, str], tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def model() -> Iterator[MessagesServer]:
+    """Every step of a review ends with its first answer, after a moment."""
+    script = Script([Agent([Turn([finish()], usage={"input_tokens": 100, "output_tokens": 10})])], latency=0.3)
+    with MessagesServer(script, keep_bodies=False) as server:
+        yield server
+
+
+@pytest.fixture
+def cluster(environment: dict[str, str], model: MessagesServer, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     patient = {"RAY_raylet_start_wait_time_s": "300"}  # a busy machine takes long to start it
     with (tmp_path / "cluster.log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-c", NODES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-            text=True, env=environment | patient,
+            text=True, env=environment | patient | asked(model),
         )  # fmt: skip
     yield process
     family = [process, *psutil.Process(process.pid).children(recursive=True)]
@@ -60,9 +73,15 @@ def said(process: subprocess.Popen[str], word: str, folder: Path) -> str:
 
 
 def test_a_node_dies_and_the_reports_are_those_of_one_machine_then_the_cluster_is_lost_and_the_batch_goes_on(
-    cluster: subprocess.Popen[str], started: Start, batch: Batch, many: Many, tmp_path: Path, out: Path
+    cluster: subprocess.Popen[str],
+    model: MessagesServer,
+    started: Start,
+    batch: Batch,
+    many: Many,
+    tmp_path: Path,
+    out: Path,
 ) -> None:
-    roots = many(16)
+    roots = many(10)
     (tmp_path / "empty").mkdir()
     address = said(cluster, "address", tmp_path)
     child = started(*roots, "empty", "--engine", "ray", "--address", address)
@@ -73,14 +92,15 @@ def test_a_node_dies_and_the_reports_are_those_of_one_machine_then_the_cluster_i
     said(cluster, "removed", tmp_path)
     shown, errors = child.communicate(timeout=120)
     assert child.returncode == 2, errors
-    assert shown.startswith("17 repositories: 16 reviewed, 1 failed\n"), shown
+    assert shown.startswith("11 repositories: 10 reviewed, 1 failed\n"), shown
     batch(*roots, "empty", into=tmp_path / "local")
     assert tree(out / "reports") == tree(tmp_path / "local" / "reports")
     for name in ("summary.json", "findings.csv"):
         assert (out / name).read_bytes() == (tmp_path / "local" / name).read_bytes()
 
+    assert model.requests == []
     lost = tmp_path / "lost"
-    child = started(*roots, "--engine", "ray", "--address", address, into=lost)
+    child = started(*roots, "--engine", "ray", "--address", address, "--max-cost", "10", into=lost, **asked(model))
     wait_for(lambda: len(list(lost.glob("reports/*/report.json"))) >= 1)
     for process in psutil.Process(cluster.pid).children(recursive=True):
         process.kill()
@@ -89,9 +109,14 @@ def test_a_node_dies_and_the_reports_are_those_of_one_machine_then_the_cluster_i
     assert "the cluster is gone" in errors
     assert "Traceback" not in errors
     before = {path: path.stat().st_ino for path in lost.glob("reports/*/report.json")}
-    result = batch("--resume", into=lost)
+    with Index.open(lost) as index:
+        cost, turns = index.spent()
+        assert STEPS * len(before) <= turns <= len(model.requests)
+        assert cost > 0
+        assert {row.usage.turns for row in index.rows() if row.state == "reviewed"} == {STEPS}
+    result = batch("--resume", into=lost)  # here, and without a model
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.startswith("16 repositories: 16 reviewed\n")
+    assert result.stdout.startswith("10 repositories: 10 reviewed\n")
     assert before.items() <= {path: path.stat().st_ino for path in lost.glob("reports/*/report.json")}.items()
 
 

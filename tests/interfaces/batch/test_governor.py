@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import json
 import time
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
@@ -14,7 +15,7 @@ import pytest
 from ml_engineer.agent import prices
 from ml_engineer.agent.budget import BudgetSpent, Caps
 from ml_engineer.agent.prices import Tokens
-from ml_engineer.interfaces.batch.asking import Line
+from ml_engineer.interfaces.batch.asking import Line, connect
 from ml_engineer.interfaces.batch.governor import FIRST_GAP, LONGEST_GAP, Account, Governor, Pace
 
 MODEL = "claude-sonnet-5-5"
@@ -252,11 +253,12 @@ def test_a_batch_that_is_gone_ends_no_step() -> None:
     run(work)
 
 
-def test_over_the_socket() -> None:
+@pytest.mark.parametrize("host", [None, "127.0.0.1"])
+def test_over_the_socket(host: str | None) -> None:
     async def work() -> Governor:
         governor = Governor(Caps(cost=CALL * 3))
-        async with governor.serving() as address:
-            reader, writer = await asyncio.open_unix_connection(address)
+        async with governor.serving(host) as address:
+            reader, writer = await connect(address)
             line = Line(reader, writer)
             listening = asyncio.create_task(line.listen())
             await asyncio.gather(*(line.admit(name, MODEL, 1_000, 1_000) for name in "ab"))
@@ -276,3 +278,21 @@ def test_over_the_socket() -> None:
     governor = run(work)
     assert governor.account.cost == PAID + 2 * CALL
     assert governor.refusals == 1
+
+
+def test_who_does_not_know_the_token_is_not_heard() -> None:
+    async def work() -> None:
+        governor = Governor(Caps(cost=CALL))
+        async with governor.serving("127.0.0.1") as address:
+            token, _, place = address.removeprefix("tcp:").partition("@")
+            for wrong in ("0" * len(token), "short"):
+                reader, writer = await connect(f"tcp:{wrong}@{place}")
+                asked = {"ask": 1, "model": MODEL, "prompt": 1_000, "answer": 1_000}
+                writer.write(f"{json.dumps(asked)}\n".encode())
+                assert await reader.read() == b""
+                writer.close()
+        assert governor.account.turns == 0
+        with pytest.raises(ConnectionError, match="open it to the cluster"):
+            await connect(address)
+
+    run(work)

@@ -27,7 +27,7 @@ from ml_engineer.interfaces.batch import message_batches
 from ml_engineer.interfaces.batch.batches import Batches
 from ml_engineer.interfaces.batch.governor import Account, Governor
 from ml_engineer.interfaces.batch.index import Index
-from tests.interfaces.batch.conftest import wait_for
+from tests.interfaces.batch.conftest import Batch, wait_for
 from tests.interfaces.batch.test_with_model import STEPS, asked, ended, script, summary_of
 from tests.support.batches_server import BatchesServer
 from tests.support.messages_server import MessagesServer
@@ -285,5 +285,9 @@ def test_what_has_no_message_batches_is_refused(started: Start, many: Many) -> N
     with MessagesServer(script()) as server:
         _, errors = ended(started(*roots, "--model-batches", **asked(server)), 2)
     assert "has no Message Batches API; leave out --model-batches" in errors
-    _, errors = ended(started(*roots, "--model-batches", "--offline"), 2)
-    assert "for a batch with a model" in errors
+
+
+def test_options_that_do_not_fit_message_batches_are_refused(batch: Batch, many: Many) -> None:
+    roots = many(1)
+    assert "for a batch with a model" in batch(*roots, "--model-batches", "--offline").stderr
+    assert "needs no cluster" in batch(*roots, "--model-batches", "--engine", "ray").stderr

@@ -99,9 +99,3 @@ def test_a_batch_that_was_killed_asks_for_nothing_again(started: Start, many: Ma
     assert again <= 8  # only what was in flight at the kill: the parallel steps of one repository
     assert before > STEPS
     assert summary_of(out).usage.turns == 3 * STEPS
-
-
-def test_a_model_on_a_cluster_is_refused(started: Start, many: Many) -> None:
-    with MessagesServer(script()) as server:
-        _, errors = ended(started(*many(1), "--engine", "ray", **asked(server)), 2)
-    assert "--engine local only" in errors
