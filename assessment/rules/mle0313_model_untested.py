@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 _KERAS_MODELS = ("*keras.Model", "*keras.models.Model", "*keras.Sequential")
 _TEST_FILE = re.compile(r"^(test_.*|.*_test|tests?|conftest)\.(py|ipynb)$")
+_NETWORK = re.compile(rb"class \w+\([^)]*(Module|Model|Sequential)\b")
+_MAX_FOLLOWED = 2_000  # files of a large tree
+_MAX_READ = 300  # tests, for what they start by its name
 _STARTERS = re.compile(
     r"subprocess|runpy|os\.system|importlib|CliRunner|papermill|sys\.executable|run_command|run_sh_command|monkeypatch"
 )
@@ -72,11 +76,16 @@ def check(repo: Repo) -> Iterator[Hit]:
     calls = _model_calls(repo)
     networks = [] if calls else _networks(repo)
     subjects = _subjects(repo, calls) | set(networks)
-    tests = [m for m in repo.modules if "test" in m.file.roles and _is_test(m)]
-    reached = closure_of(repo, [Entry("evaluate", module, None, module.site(1)) for module in tests]).modules
-    if subjects & reached or any("test" not in m.file.roles and _builds(repo, m) for m in reached):
-        return
-    if any(_runs(test, subjects) for test in tests):
+    if len(repo.modules) < len(repo.all_modules):  # in a large tree tests are not among the modules
+        tests = [m for m in repo.all_modules if "test" in m.file.roles and _TEST_FILE.match(m.file.name)]
+        if _imports_lead_to(repo, tests, subjects):
+            return
+    else:
+        tests = [m for m in repo.modules if "test" in m.file.roles and _is_test(m)]
+        reached = closure_of(repo, [Entry("evaluate", module, None, module.site(1)) for module in tests]).modules
+        if subjects & reached or any("test" not in m.file.roles and _builds(repo, m) for m in reached):
+            return
+    if any(_runs(test, subjects) for test in tests[:_MAX_READ]):
         return
     if networks:
         need = networks[0].site(next(iter(networks[0].classes.values())))
@@ -117,6 +126,27 @@ def _builds(repo: Repo, module: Module) -> bool:
         values.is_torch_class(repo, name) or any(matches(base, *_KERAS_MODELS) for base in bases(repo, name))
         for name in names
     )
+
+
+def _imports_lead_to(repo: Repo, tests: list[Module], subjects: set[Module]) -> bool:
+    """Whether imports alone, which are known without parsing, lead from a test to a subject or to some network."""
+    seen, queue = set(tests), deque(tests)
+    while queue and len(seen) - len(tests) < _MAX_FOLLOWED:
+        module = queue.popleft()
+        for item in repo.facts[module.path].imports:
+            name = item.target
+            if item.level:
+                above = module.package.split(".") if module.package else []
+                name = ".".join([*above[: len(above) - item.level + 1], name])
+            found = repo.local(module, name)
+            if found is None or found[0] in seen:
+                continue
+            target = found[0]
+            if target in subjects or (_NETWORK.search(target.file.data) and _builds(repo, target)):
+                return True
+            seen.add(target)
+            queue.append(target)
+    return False
 
 
 def _is_test(module: Module) -> bool:

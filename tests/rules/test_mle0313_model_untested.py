@@ -89,3 +89,23 @@ def test_a_network_that_a_model_server_loads_is_a_model(check, place):
     assert place(finding) == ("models/detector.py", 2)
     test = "from models.detector import Detector\ndef test_it():\n    assert Detector()\n"
     assert check("MLE0313", {"models/detector.py": code, "models/__init__.py": "", "tests/test_d.py": test}) == []
+
+
+NETS = "from torch import nn\nclass Net(nn.Module):\n    pass\n"
+LOOP = "import torch\nfrom shapes.nets import Net\nfor x in data:\n    loss(x).backward()\n    optimizer.step()\n"
+
+
+def test_tests_of_a_large_tree_are_followed_by_their_imports(check, monkeypatch):
+    monkeypatch.setattr("ml_engineer.assessment.repo.LARGE_TREE", 3)
+    files = {
+        "shapes/__init__.py": "from .nets import Net\n",
+        "shapes/nets.py": NETS,
+        "benchmark.py": LOOP,
+        "tests/test_other.py": "import json\ndef test_x():\n    assert json\n",
+    }
+    (finding,) = check("MLE0313", files)
+    assert finding.evidence[0].searched.files == ["tests/test_other.py"]
+    assert (
+        check("MLE0313", files | {"tests/test_nets.py": "import shapes\ndef test_x():\n    assert shapes.Net()\n"})
+        == []
+    )
