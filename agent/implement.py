@@ -116,11 +116,11 @@ def build_graph() -> Any:
 async def implement(job: Job) -> Report:
     """The sealed report. Raises Stopped where the run cannot go on."""
     import_langgraph()
-    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+    from ml_engineer.agent.checkpoints import open_checkpoints
 
     assert job.run.folder is not None, "an implementation is kept on disk"
     config = {"configurable": {"thread_id": job.run.id}, "recursion_limit": RECURSION_LIMIT}
-    async with AsyncSqliteSaver.from_conn_string(str(job.run.folder / "graph.db")) as saver:
+    with open_checkpoints(job.run.folder / "graph.db", "FULL") as saver:
         await _drive(build_graph().compile(checkpointer=saver), config, job)
     data = job.run.read("report.json")
     assert data is not None, "the seal node leaves the report"

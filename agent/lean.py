@@ -133,7 +133,7 @@ def callbacks() -> dict[str, Any]:
 
 def _import() -> None:
     importlib.import_module("langgraph.graph")
-    importlib.import_module("langgraph.checkpoint.sqlite.aio")
+    importlib.import_module("langgraph.checkpoint.sqlite")
 
 
 def _use_given_callbacks() -> None:

@@ -143,12 +143,11 @@ async def review(context: Context) -> Report:
 
             await _drive(build_graph().compile(checkpointer=InMemorySaver()), config, context)
         else:
-            from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+            from ml_engineer.agent.checkpoints import open_checkpoints
 
-            async with AsyncSqliteSaver.from_conn_string(str(run.folder / "graph.db")) as saver:
-                # Not each commit is flushed to the disk: what a loss of power takes from the checkpoints, the
-                # artefacts of a run that costs something still have.
-                await saver.conn.execute(f"PRAGMA synchronous = {'NORMAL' if run.costly else 'OFF'}")
+            # Not each commit is flushed to the disk: what a loss of power takes from the checkpoints, the artefacts of
+            # a run that costs something still have.
+            with open_checkpoints(run.folder / "graph.db", "NORMAL" if run.costly else "OFF") as saver:
                 await _drive(build_graph().compile(checkpointer=saver), config, context)
     data = run.read("report.json")
     assert data is not None, "the seal node leaves the report"

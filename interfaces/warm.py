@@ -6,8 +6,7 @@ from ml_engineer.agent.lean import import_langgraph
 
 import_langgraph()
 
-import langgraph.checkpoint.sqlite.aio  # noqa: E402, F401
-
+import ml_engineer.agent.checkpoints  # noqa: E402
 import ml_engineer.agent.handoffs  # noqa: E402
 import ml_engineer.agent.workflow  # noqa: E402
 import ml_engineer.assessment.assess  # noqa: E402

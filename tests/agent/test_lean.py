@@ -16,7 +16,7 @@ from ml_engineer.agent import lean
 def loaded():
     return [name for name in ("langsmith", "httpx", "urllib3", "rich") if name in sys.modules]
 async def walk():
-    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+    from ml_engineer.agent.checkpoints import open_checkpoints
     from langgraph.graph import END, START, StateGraph
     from typing import TypedDict
     class State(TypedDict, total=False):
@@ -27,7 +27,7 @@ async def walk():
     graph.add_node("one", node)
     graph.add_edge(START, "one")
     graph.add_edge("one", END)
-    async with AsyncSqliteSaver.from_conn_string(":memory:") as saver:
+    with open_checkpoints(":memory:", "OFF") as saver:
         app = graph.compile(checkpointer=saver)
         config = {"configurable": {"thread_id": "t"}, **lean.callbacks()}
         updates = [update async for update in app.astream({"steps": 1}, config, stream_mode="updates")]
