@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from a2a.helpers import get_data_parts, get_message_text, new_raw_part, new_text_part
@@ -16,7 +17,7 @@ from a2a.helpers.proto_helpers import new_task_from_user_message
 from a2a.server.agent_execution import AgentExecutor, RequestContext
 from a2a.server.events import EventQueue
 from a2a.server.tasks import TaskUpdater
-from a2a.types import Message, TaskState
+from a2a.types import Message
 
 from ml_engineer.interfaces.pool import JobError, JobFault
 from ml_engineer.interfaces.serve.a2a_talk import JSON, MARKDOWN, Talk, hand_over, told
@@ -26,7 +27,7 @@ from ml_engineer.interfaces.serve.service import Service
 from ml_engineer.report.schema import Report
 
 log = logging.getLogger(__name__)
-MAX_AT_WORK = 64  # tasks, those that wait for their turn included
+MAX_AT_WORK = 64  # tasks, those that wait for their turn or for their client included
 
 
 @dataclass
@@ -40,10 +41,10 @@ class Executor(AgentExecutor):
         message, task_id = context.message, context.task_id
         assert message is not None, "the handler gives every request its message"
         assert task_id is not None, "the handler gives every request a task"
-        task, talk = context.current_task, self._talks.get(task_id)
-        if task is None:
+        talk = self._talks.get(task_id)
+        if context.current_task is None:
             await event_queue.enqueue_event(new_task_from_user_message(message))
-        elif talk is None and task.status.state != TaskState.TASK_STATE_INPUT_REQUIRED:
+        elif talk is None:
             return  # the message came while the task was at work, and waited: what has ended is not begun again
         updater = TaskUpdater(event_queue, task_id, context.context_id or "")
         if talk is not None:
@@ -53,7 +54,7 @@ class Executor(AgentExecutor):
             return
         else:
             talk = self._talks[task_id] = Talk(updater)
-            talk.begin(self._task(task_id, message, talk))
+            talk.begin(self._task(task_id, message, talk), lambda: self._talks.pop(task_id))
         try:
             await talk.pause()
         except asyncio.CancelledError:  # the server is stopping
@@ -73,11 +74,7 @@ class Executor(AgentExecutor):
     async def _task(self, task_id: str, message: Message, talk: Talk) -> None:
         """All of a task, whose end is always told."""
         try:
-            order = _order(message)
-            if order is None:
-                await talk.updater.requires_input(_words(talk.updater, USAGE))
-            else:
-                await self._work(order, talk)
+            await self._work(await self._ordered(message, talk), talk)
         except Refused as refusal:
             declined = not isinstance(refusal.__cause__, JobError) or refusal.__cause__.kind is JobFault.REFUSED
             end = talk.updater.reject if declined else talk.updater.failed
@@ -86,8 +83,16 @@ class Executor(AgentExecutor):
             log.exception("task %s", task_id)
             fault = f"{type(error).__name__}: {error}. This is a fault of ml-engineer; its log on stderr says more."
             await talk.updater.failed(_words(talk.updater, fault))
-        finally:
-            del self._talks[task_id]
+
+    async def _ordered(self, message: Message, talk: Talk) -> Order:
+        """What is to be done, asked for until it is said."""
+        said: Message | None = message
+        while said is not None:
+            order = _order(said, self.service.roots.has)
+            if order is not None:
+                return order
+            said = await talk.words(USAGE)
+        raise Refused(f"nothing was said that is understood. {USAGE}")
 
     # --- the work -------------------------------------------------------------------------------------------------
 
@@ -119,7 +124,7 @@ class Executor(AgentExecutor):
         await talk.updater.complete(_words(talk.updater, f"This is for {peers}." if peers else NO_PEER))
 
 
-def _order(message: Message) -> Order | None:
+def _order(message: Message, is_folder: Callable[[str], bool]) -> Order | None:
     """From a part with data, from text that is JSON, or from words."""
     text = get_message_text(message).strip()
     data = get_data_parts(message.parts)
@@ -129,7 +134,7 @@ def _order(message: Message) -> Order | None:
         except (ValueError, RecursionError) as error:
             raise Refused(f"this begins like JSON and is none ({error}). {USAGE}") from error
     if not data:
-        return Order.read(text)
+        return Order.read(text, is_folder)
     if not isinstance(data[0], dict):
         raise Refused(f"data is an object with the key skill, not {type(data[0]).__name__}. {USAGE}")
     return Order.of(data[0])

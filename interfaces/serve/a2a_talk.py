@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,11 +51,14 @@ class Talk:
     _work: asyncio.Task[None] | None = None
     _paused: asyncio.Event = field(default_factory=asyncio.Event)
     _question: str = ""
-    _answer: asyncio.Future[bool] | None = None
+    _read: Callable[[Message], Any] = verdict  # what a message answers to the question; None where it does not
+    _answer: asyncio.Future[Any] | None = None
     _turns: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def begin(self, work: Coroutine[Any, Any, None], ended: Callable[[], object]) -> None:
+        """`ended` is called when the work is over, also when it was cancelled before it could begin."""
         self._work = asyncio.ensure_future(work)
+        self._work.add_done_callback(lambda _: ended())
         self._work.add_done_callback(lambda _: self._paused.set())
 
     async def pause(self) -> None:
@@ -72,34 +75,43 @@ class Talk:
 
     async def ask(self, question: str) -> bool:
         """Put a question to the client: one at a time. No answer in time is a no."""
+        return bool(await self._asked(f"{question}\n\n{_HINT}", verdict, "that is taken as a no"))
+
+    async def words(self, question: str) -> Message | None:
+        """The client's next message, whatever it says; None where none comes in time."""
+        said: Message | None = await self._asked(question, lambda message: message, "the task ends")
+        return said
+
+    async def _asked(self, question: str, read: Callable[[Message], Any], late: str) -> Any:
         async with self._turns:
-            self._question, self._answer = question, asyncio.get_running_loop().create_future()
+            self._question, self._read = question, read
+            self._answer = asyncio.get_running_loop().create_future()
             await self._put(question)
             try:
                 async with asyncio.timeout(self.patience):
                     return await self._answer
             except TimeoutError:
-                await self._tell(f"Nobody has answered for {self.patience:.0f} seconds: that is taken as a no.")
-                return False
+                await self._tell(f"Nobody has answered for {self.patience:.0f} seconds: {late}.")
+                return None
             finally:
                 self._answer = None
 
-    async def _put(self, text: str) -> None:
-        await self.updater.requires_input(self.updater.new_agent_message([new_text_part(f"{text}\n\n{_HINT}")]))
+    async def _put(self, question: str) -> None:
+        await self.updater.requires_input(self.updater.new_agent_message([new_text_part(question)]))
         self._paused.set()
 
     async def reply(self, message: Message, updater: TaskUpdater) -> None:
-        """Take the client's answer; what is neither yes nor no is asked for again."""
+        """Take the client's answer; what answers nothing is asked for again."""
         self.updater = updater
         answer = self._answer
         if answer is None:  # the question has run out of time in this very moment
             return
-        said = verdict(message)
+        said = self._read(message)
         if said is None:
             await self._put(self._question)
             return
         self._paused.clear()
-        await self._tell("Goes on." if said else "It is not done.")
+        await self._tell("It is not done." if said is False else "Goes on.")
         if not answer.done():
             answer.set_result(said)
 

@@ -126,7 +126,10 @@ class Session:
     async def _turn(self, text: str) -> StopReason:
         try:
             settings = self._door.service.choice.settings()
-            order = Order.read(text) if text.startswith("/") or settings is None else None
+            spoken = text.startswith("/") or settings is None
+            order = (
+                Order.read(text, lambda path: self._door.service.roots.has(str(self.cwd / path))) if spoken else None
+            )
             if order is not None:
                 await self._carry_out(order)
             elif settings is None:

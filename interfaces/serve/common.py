@@ -69,6 +69,14 @@ class Roots:
         """Whether a resolved path is in one of the folders."""
         return any(path.is_relative_to(folder) for folder in self.folders)
 
+    def has(self, path: str) -> bool:
+        """Whether this names a folder in them, counted from the first."""
+        try:
+            place = (self.folders[0] / path).resolve()
+            return self.holds(place) and place.is_dir()
+        except (OSError, RuntimeError, ValueError):
+            return False
+
     def resolve(self, path: str) -> Path:
         """The repository that a client names; relative names start at the first folder. Refused where it is outside,
         or where there is nothing to review."""

@@ -1,17 +1,18 @@
 """What a client asks for, in words or as data: a skill, a folder, steps, a task.
 
-    Order.read("review churn --steps 1,5")                        a command
-    Order.read("Please check whether ./churn is ready for use")   a sentence that asks for a review
+    Order.read("review churn --steps 1,5", is_folder)                        a command
+    Order.read("Please check whether ./churn is ready for use", is_folder)   a sentence that asks for a review
     Order.of({"skill": "route", "task": "scale it out"})          data
 
-Only a review is understood from a sentence: it changes nothing. Everything else has to be named.
+Only a review is understood from a sentence: it changes nothing. Everything else has to be named. A word with a slash,
+such as CI/CD, is a path where it begins like one or `is_folder` knows it.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,20 +66,20 @@ class Order:
         return cls._made(skill, path, _steps(data.get("steps")), task, data.get("use_model", False))
 
     @classmethod
-    def read(cls, text: str) -> Order | None:
+    def read(cls, text: str, is_folder: Callable[[str], bool]) -> Order | None:
         """From words, or None where they ask for nothing that is understood without a model."""
         words = _split(text)
         if not words:
             return None
         skill = words[0].removeprefix("/").lower()
         if skill in SKILLS:
-            return cls._command(skill, words[1:], text)
+            return cls._command(skill, words[1:], text, is_folder)
         if _ASKS_FOR_REVIEW.search(text):
-            return cls(REVIEW, _first_path(words))
+            return cls(REVIEW, _first_path(words, is_folder))
         return None
 
     @classmethod
-    def _command(cls, skill: str, words: list[str], text: str) -> Order:
+    def _command(cls, skill: str, words: list[str], text: str, is_folder: Callable[[str], bool]) -> Order:
         steps: Any = None
         if "--steps" in words:
             place = words.index("--steps")
@@ -86,10 +87,14 @@ class Order:
         use_model = "--use-model" in words
         words = [word for word in words if word != "--use-model"]
         if skill in (IMPLEMENT, ROUTE):
-            path = words[0] if words and _looks_like_path(words[0]) else None
+            path = words[0] if words and _is_path(words[0], is_folder) else None
+            if path is None and skill == IMPLEMENT and words and "/" in words[0]:  # a slip here would change another
+                raise Refused(f"{words[0]} is no folder here; where it belongs to the task, say `implement . TASK`")
             task = text.strip().partition(" ")[2].strip()
             return cls._made(skill, path, ALL_STEPS, task.removeprefix(path or "").strip(), use_model)
-        path = words[0] if len(words) == 1 else _first_path(words)  # "review churn", "review the code in ./churn"
+        path = (
+            words[0] if len(words) == 1 else _first_path(words, is_folder)
+        )  # "review churn", "review the code in ./churn"
         return cls._made(skill, path, _steps(steps), "", use_model)
 
     @classmethod
@@ -108,13 +113,13 @@ def _split(text: str) -> list[str]:
         return text.split()
 
 
-def _first_path(words: list[str]) -> str | None:
-    """The first word of a sentence that looks like a path, without the punctuation behind it."""
-    return next((word.rstrip(",;:!?") for word in words if _looks_like_path(word.rstrip(",;:!?"))), None)
+def _first_path(words: list[str], is_folder: Callable[[str], bool]) -> str | None:
+    """The first word of a sentence that is a path, without the punctuation behind it."""
+    return next((word.rstrip(",;:!?") for word in words if _is_path(word.rstrip(",;:!?"), is_folder)), None)
 
 
-def _looks_like_path(word: str) -> bool:
-    return word in (".", "..") or "/" in word or word.startswith("~")
+def _is_path(word: str, is_folder: Callable[[str], bool]) -> bool:
+    return word in (".", "..") or word.startswith(("./", "../", "/", "~")) or ("/" in word and is_folder(word))
 
 
 def _steps(given: Any) -> frozenset[int]:

@@ -8,6 +8,7 @@ from ml_engineer.interfaces.serve.common import Refused
 from ml_engineer.interfaces.serve.order import SKILLS, STEP_SKILLS, Order
 
 ALL = frozenset(range(1, 11))
+FOLDERS = {"team/churn", "churn"}
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,11 @@ ALL = frozenset(range(1, 11))
         ("Is this ready for production? Assess it", Order("review")),
         ("model-deployment churn", Order("model-deployment", "churn", frozenset({5}))),
         ("implement ./churn Add a health route", Order("implement", "./churn", task="Add a health route")),
+        ("Review the CI/CD setup and/or the image", Order("review")),
+        ("Is team/churn ready? Check it", Order("review", "team/churn")),
+        ("route Scale input/output", Order("route", task="Scale input/output")),
+        ("implement team/churn Add a health route", Order("implement", "team/churn", task="Add a health route")),
+        ("implement . CI/CD for the service", Order("implement", ".", task="CI/CD for the service")),
         ("implement Add a health route", Order("implement", task="Add a health route")),
         ("route Scale it out to many regions", Order("route", task="Scale it out to many regions")),
         ("Delete everything in ./churn", None),
@@ -31,7 +37,7 @@ ALL = frozenset(range(1, 11))
     ],
 )
 def test_words(text: str, order: Order | None) -> None:
-    assert Order.read(text) == order
+    assert Order.read(text, FOLDERS.__contains__) == order
 
 
 @pytest.mark.parametrize("skill", SKILLS)
@@ -65,7 +71,7 @@ def test_wrong_data_is_refused_with_what_is_right(data: dict[str, object], says:
         Order.of(data)
 
 
-@pytest.mark.parametrize("text", ["implement", "route ", "review . --steps 11"])
+@pytest.mark.parametrize("text", ["implement", "route ", "review . --steps 11", "implement CI/CD now"])
 def test_a_command_that_lacks_something_is_refused(text: str) -> None:
     with pytest.raises(Refused):
-        Order.read(text)
+        Order.read(text, FOLDERS.__contains__)
