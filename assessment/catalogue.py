@@ -24,7 +24,7 @@ PACKAGES: dict[str, dict[str, str]] = {
         "fastai": "fastai", "statsmodels": "statsmodels", "prophet": "Prophet", "spacy": "spaCy", "mxnet": "MXNet",
         "theano": "Theano", "stable_baselines3": "Stable-Baselines3", "sentence_transformers": "Sentence Transformers",
         "ultralytics": "Ultralytics", "gensim": "Gensim", "surprise": "Surprise", "implicit": "implicit",
-        "peft": "PEFT", "diffusers": "Diffusers", "onnxruntime": "ONNX Runtime", "h2o": "H2O",
+        "peft": "PEFT", "diffusers": "Diffusers", "onnxruntime": "ONNX Runtime", "h2o": "H2O", "torchvision": "PyTorch",
     },
     "serving": {
         "flask": "Flask", "fastapi": "FastAPI", "bentoml": "BentoML", "litserve": "LitServe", "kserve": "KServe",

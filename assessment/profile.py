@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment import catalogue
+from ml_engineer.assessment import catalogue, listening, serving
 from ml_engineer.assessment.engine import evidence_of
 from ml_engineer.assessment.entrypoints import UI_FRAMEWORKS, Entry
 from ml_engineer.assessment.module import UNKNOWN, Call
@@ -80,6 +80,14 @@ _READS = (
     "*image_dataset_from_directory", "sqlalchemy.create_engine", "kafka.KafkaConsumer", "boto3.client",
     "google.cloud.bigquery.Client", "snowflake.connector.connect", "psycopg2.connect", "sqlite3.connect",
 )  # fmt: skip
+# Servers that are started with a model and no code of one's own: how a command or an image shows them.
+_MODEL_SERVERS = {
+    "TorchServe": re.compile(r"\btorchserve\b"),
+    "Triton": re.compile(r"\btritonserver\b"),
+    "TensorFlow Serving": re.compile(r"\btensorflow_model_server\b|\btensorflow/serving\b"),
+    "MLflow": re.compile(r"\bmlflow models serve\b|\bmlflow sagemaker\b"),
+    "vLLM": re.compile(r"\bvllm serve\b|\bvllm/vllm-openai\b"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +146,10 @@ def files(sites: Iterable[Site]) -> Known | None:
 
 
 def entries(repo: Repo, kind: str) -> Known | None:
-    """Entry points of a kind: programs before notebooks."""
+    """Entry points of a kind: programs before notebooks, handlers that ask a model before the others."""
     places: dict[str, Site] = {}
-    for entry in sorted(repo.entries, key=lambda e: e.module.is_notebook):
+    asks = {handler.function for handler in serving.model_handlers(repo)} if kind == "serve" else set()
+    for entry in sorted(repo.entries, key=lambda e: (e.module.is_notebook, e.unit not in asks)):
         if entry.kind == kind:
             label = entry.module.path if entry.unit is None else f"{entry.module.path} ({entry.unit.qualname})"
             places.setdefault(label, entry.site)
@@ -187,9 +196,23 @@ def serving_framework(repo: Repo) -> Known | None:
             if route is not None:
                 places.setdefault(_framework_name(route.framework), route.site)
             else:
-                used = next((u for u in catalogue.found(repo, "serving") if u.site.path == entry.module.path), None)
-                places.setdefault(used.name if used else "script", entry.site)
+                tops = (i.top for i in repo.facts[entry.module.path].imports if i.top in catalogue.PACKAGES["serving"])
+                places.setdefault(_framework_name(next(tops, "script")), entry.site)
+    for name, site in _model_servers(repo):
+        places.setdefault(name, site)
     return join([Known(name, (site,)) for name, site in places.items()])
+
+
+def _model_servers(repo: Repo) -> Iterator[tuple[str, Site]]:
+    """Model servers that a start command, an image or a manifest names."""
+    texts = [(command.site, " ".join(command.words)) for command in repo.commands if command.origin != "readme"]
+    texts += [(d.final.start.site(), d.final.image.text) for d in repo.dockerfiles if d.final is not None]
+    texts += [(s.image.site(), s.image.text) for s in repo.compose if s.image is not None]
+    texts += [(c.image.site(), c.image.text) for o in repo.kubernetes for c in o.containers if c.image is not None]
+    for site, text in texts:
+        for name, pattern in _MODEL_SERVERS.items():
+            if pattern.search(text) and not text.startswith(("echo ", "pip ", "pip3 ")):
+                yield name, site
 
 
 def _framework_name(name: str) -> str:
@@ -246,18 +269,25 @@ def data_sources(repo: Repo) -> list[Known]:
 def _source_name(call: Call) -> str:
     first = call.node.args[0] if call.node.args else None
     value = call.module.literal(first)
-    if value is not UNKNOWN and isinstance(value, str):
+    if value is not UNKNOWN and isinstance(value, str) and value.strip():
         return re.sub(r"://[^/@\s]+@", "://", value)[:120]
     return f"{call.name.removeprefix('?.').replace('()', '')}(…)"
 
 
 def ports(repo: Repo) -> list[Known]:
-    """Ports that Dockerfiles expose and that programs bind literally."""
+    """Ports that Dockerfiles expose, start commands listen on, Compose publishes and programs bind literally."""
     found: dict[str, Site] = {}
     for docker in repo.dockerfiles:
         if docker.final is not None:
             for port, instruction in docker.final.ports:
                 found.setdefault(str(port), instruction.site())
+            started = listening.of_dockerfile(repo, docker)
+            if started is not None and started.port is not None:
+                found.setdefault(str(started.port), started.site)
+    for service in repo.compose:
+        for published in service.ports if service.build_context is not None else ():
+            if published.target is not None:
+                found.setdefault(str(published.target), published.node.site())
     for call in repo.calls("*.run", "uvicorn.run", "*.run_server", "*.launch", tests=False):
         value = call.module.literal(call.keyword("port") or call.keyword("server_port"))
         if isinstance(value, int):

@@ -1,0 +1,79 @@
+"""What the profile says of a service: which routes ask the model, what serves, on which ports, from which data."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from ml_engineer.assessment import profile
+from ml_engineer.assessment.repo import Repo
+
+
+@pytest.fixture
+def facts(tmp_path: Path):
+    def read(files: dict[str, str]) -> dict[str, str]:
+        for path, content in files.items():
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_text(textwrap.dedent(content))
+        return {fact.name: fact.value for fact in profile.build(Repo.open(tmp_path))}
+
+    return read
+
+
+def test_the_route_that_asks_the_model_stands_before_the_others(facts):
+    told = facts({
+        "admin.py": """
+            from fastapi import APIRouter
+            router = APIRouter()
+            @router.get("/users")
+            def users():
+                return []
+            """,
+        "predict.py": """
+            import joblib
+            from fastapi import FastAPI
+            from admin import router
+            app = FastAPI()
+            app.include_router(router)
+            model = joblib.load("m.joblib")
+            @app.post("/predict")
+            def predict(x: float):
+                return model.predict([[x]])
+            """,
+    })  # fmt: skip
+    assert told["Serving entry point"] == "predict.py (predict), admin.py (users)"
+
+
+def test_a_page_whose_own_file_is_called_like_its_framework(facts):
+    told = facts({"streamlit/streamlit.py": "import streamlit as st\nst.title('Prices')\n"})
+    assert told["Serving framework"] == "Streamlit"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "name"),
+    [
+        ("start.sh", "torchserve --start --models m=m.mar\n", "TorchServe"),
+        ("Dockerfile", "FROM nvcr.io/nvidia/tritonserver:24.08-py3\n", "Triton"),
+        ("docker-compose.yml", "services:\n  model:\n    image: tensorflow/serving:2.15.0\n", "TensorFlow Serving"),
+    ],
+)
+def test_a_model_server_without_code_of_ones_own(facts, path, text, name):
+    assert facts({path: text, "a.py": "import torchvision\n"})["Serving framework"] == name
+
+
+def test_ports_of_start_commands_and_of_compose(facts):
+    told = facts({
+        "Dockerfile": "FROM python:3.12\nWORKDIR /app\nCOPY . .\nCMD uvicorn app:app --host 0.0.0.0 --port 8000\n",
+        "docker-compose.yml": "services:\n  api:\n    build: .\n    ports: ['80:9000']\n  db:\n    image: postgres:16\n"
+        "    ports: ['5432:5432']\n",
+        "app.py": "",
+    })  # fmt: skip
+    assert told["Ports"] == "8000, 9000"
+
+
+def test_an_empty_path_is_no_source_of_data(facts):
+    told = facts({"t.py": "from torchvision import datasets\nroot = ''\nd = datasets.EMNIST(root, split='balanced')\n"})
+    assert told["Data sources"] == "torchvision.datasets.EMNIST(…)"
+    assert told["Framework"] == "PyTorch"
