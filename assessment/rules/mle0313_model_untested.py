@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _KERAS_MODELS = ("*keras.Model", "*keras.models.Model", "*keras.Sequential")
 _TEST_FILE = re.compile(r"^(test_.*|.*_test|tests?|conftest)\.(py|ipynb)$")
-_NETWORK = re.compile(rb"class \w+\([^)]*(Module|Model|Sequential)\b")
+_FRAMEWORKS = frozenset({"torch", "torchvision", "keras", "tensorflow", "lightning", "pytorch_lightning"})
+_NETWORK = re.compile(rb"class \w+\([^)]*\b(nn\.Module|LightningModule|keras\.Model|Sequential)\b")
 _MAX_FOLLOWED = 2_000  # files of a large tree
 _MAX_READ = 300  # tests, for what they start by its name
 _STARTERS = re.compile(
@@ -34,6 +35,7 @@ _MODELS_ONLY = (
     "sentence_transformers.SentenceTransformer", "ultralytics.YOLO", "tensorflow.saved_model.load",
     "open_clip.create_model*", "mlflow.*.load_model",
 )  # fmt: skip
+_SHOWS = re.compile(r"(^|/)(examples?|samples?|demos?|tutorials?)/", re.I)
 _NO_WEIGHTS = re.compile(r"\w*(Tokenizer|Processor|Extractor|Config)\w*\.from_pretrained$")
 # Models that a library brings with their weights.
 _READY_MADE = ("torchvision.models.*", "*keras.applications.*", "tensorflow_hub.load", "tensorflow_hub.KerasLayer")
@@ -47,13 +49,18 @@ def _model_calls(repo: Repo) -> list[Call]:
         found = [c for c in loads if not c.module.is_notebook and "test" not in c.module.file.roles]
     if not found:
         loads = (c for c in repo.calls(*_MODELS_ONLY, tests=False) if not _NO_WEIGHTS.search(c.name))
-        found = [c for c in loads if not c.module.is_notebook and "docs" not in c.module.file.roles]
+        found = [c for c in loads if _is_product(c.module)]
     return found
 
 
 def _networks(repo: Repo) -> list[Module]:
     """Modules that define a network, where nothing here trains or loads one: a model server does it."""
-    return [m for m in repo.modules if not m.is_notebook and "test" not in m.file.roles and _builds(repo, m)]
+    return [m for m in repo.modules if _is_product(m) and _builds(repo, m)]
+
+
+def _is_product(module: Module) -> bool:
+    """Whether a program is more than a test, a notebook or a demonstration."""
+    return not module.is_notebook and not module.file.roles & {"test", "docs"} and not _SHOWS.search(module.path)
 
 
 def _has_model(repo: Repo) -> bool:
@@ -131,6 +138,7 @@ def _builds(repo: Repo, module: Module) -> bool:
 def _imports_lead_to(repo: Repo, tests: list[Module], subjects: set[Module]) -> bool:
     """Whether imports alone, which are known without parsing, lead from a test to a subject or to some network."""
     seen, queue = set(tests), deque(tests)
+    asked: set[tuple[str, str]] = set()
     while queue and len(seen) - len(tests) < _MAX_FOLLOWED:
         module = queue.popleft()
         for item in repo.facts[module.path].imports:
@@ -138,11 +146,15 @@ def _imports_lead_to(repo: Repo, tests: list[Module], subjects: set[Module]) -> 
             if item.level:
                 above = module.package.split(".") if module.package else []
                 name = ".".join([*above[: len(above) - item.level + 1], name])
+            if (module.package, name) in asked:
+                continue
+            asked.add((module.package, name))
             found = repo.local(module, name)
             if found is None or found[0] in seen:
                 continue
             target = found[0]
-            if target in subjects or (_NETWORK.search(target.file.data) and _builds(repo, target)):
+            frameworks = _FRAMEWORKS & repo.facts[target.path].tops
+            if target in subjects or (frameworks and _NETWORK.search(target.file.data)):
                 return True
             seen.add(target)
             queue.append(target)
