@@ -109,3 +109,8 @@ def test_tests_of_a_large_tree_are_followed_by_their_imports(check, monkeypatch)
         check("MLE0313", files | {"tests/test_nets.py": "import shapes\ndef test_x():\n    assert shapes.Net()\n"})
         == []
     )
+
+
+def test_a_demonstration_has_no_model_of_its_own(check):
+    code = "from transformers import CLIPModel\nm = CLIPModel.from_pretrained('a/b')\n"
+    assert check("MLE0313", {"examples/clip/run.py": code, "tool.py": "print(1)\n"}) == []
