@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
+from ml_engineer.agent.lanes import Lanes
 from ml_engineer.agent.listener import Listener
 from ml_engineer.agent.profiles import ANTHROPIC, COMPATIBLE, EFFORTS, PROFILES, Profile
 from ml_engineer.agent.stream import Assembler, BrokenAnswer, EventParser, TurnResult
@@ -127,12 +128,17 @@ def _profile(name: str | None, provider: str, base_url: str | None) -> Profile:
 
 @dataclass(frozen=True)
 class Client:
-    """The SDK's client with what belongs to each call. One is enough for a whole process."""
+    """The SDK's clients with what belongs to each call. One is enough for a whole process."""
 
-    sdk: Any
+    lanes: Lanes
     settings: Settings
     options: dict[str, Any]
     takes_bytes: bool
+
+    @property
+    def sdk(self) -> Any:
+        """The SDK's client for what is no turn of a conversation."""
+        return self.lanes.first
 
     async def answer(self, transcript: Transcript, head: dict[str, Any], notify: Listener) -> TurnResult:
         """How a turn is sent: a request, and the whole of its answer. Raises one of `failures.expected_failures()`."""
@@ -165,7 +171,7 @@ class Client:
         else:  # Bedrock and Vertex take the model out of the body, so they need it as a dict
             messages = [*transcript.messages[:-1], mark(transcript.messages[-1])]
             message = {"body": {**head, "messages": messages}}
-        stream: AsyncStream[object] = await self.sdk.post(
+        stream: AsyncStream[object] = await self.lanes.of(transcript).post(
             "/v1/messages", **message, options=self.options, cast_to=object, stream=True, stream_cls=AsyncStream[object]
         )
         return stream
@@ -176,7 +182,7 @@ class Client:
         return s.profile.head(s.model, system, tools, s.max_tokens, s.effort)
 
     async def close(self) -> None:
-        await self.sdk.close()
+        await self.lanes.close()
 
 
 def import_sdk() -> None:
@@ -223,7 +229,7 @@ def open_client(settings: Settings) -> Client:
         raise ConfigError(f"{settings.provider} needs more: pip install 'anthropic[{extra}]' ({error})") from error
     timeout = httpx2.Timeout(60.0, connect=15.0, read=settings.profile.idle)
     options = {"timeout": timeout, "headers": {"Content-Type": "application/json"}}
-    return Client(sdk, settings, options, takes_bytes=settings.provider in ("anthropic", "foundry"))
+    return Client(Lanes(sdk), settings, options, takes_bytes=settings.provider in ("anthropic", "foundry"))
 
 
 def _key(settings: Settings) -> dict[str, Any]:

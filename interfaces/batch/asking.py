@@ -161,7 +161,7 @@ async def governed(client: Client, address: str, owner: str | None = None) -> As
     line = Line(reader, writer)
     listening = asyncio.create_task(line.listen())
     try:
-        parts = (client.sdk, client.settings, client.options, client.takes_bytes, line)
+        parts = (client.lanes, client.settings, client.options, client.takes_bytes, line)
         yield GovernedClient(*parts) if owner is None else BatchedClient(*parts, owner)
     finally:
         listening.cancel()

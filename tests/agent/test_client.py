@@ -26,7 +26,9 @@ from ml_engineer.agent.client import (
     ping,
 )
 from ml_engineer.agent.failures import ModelError
+from ml_engineer.agent.lanes import WIDTH
 from ml_engineer.agent.profiles import ANTHROPIC, COMPATIBLE
+from ml_engineer.agent.transcript import Transcript
 from tests.support.messages_server import MessagesServer
 from tests.support.script import text
 
@@ -142,6 +144,28 @@ def test_each_provider_has_the_sdks_own_client(
         client = open_client(Settings("m", provider))
         assert type(client.sdk).__name__ == name
         assert client.sdk.max_retries == 0
+        many = [Transcript() for _ in range(WIDTH + 1)]
+        others = {client.lanes.of(one) for one in many} - {client.sdk}
+        assert [(type(one).__name__, one.max_retries) for one in others] == [(name, 0)]
+        await client.close()
+        assert all(one.is_closed() for one in (client.sdk, *others))
+
+    asyncio.run(go())
+
+
+def test_a_conversation_keeps_its_client_and_leaves_its_place_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-test")
+
+    async def go() -> None:
+        client = open_client(Settings("m", base_url="http://127.0.0.1:9"))
+        many = [Transcript() for _ in range(3 * WIDTH)]
+        first = [client.lanes.of(one) for one in many]
+        assert [len(set(first[at : at + WIDTH])) for at in (0, WIDTH, 2 * WIDTH)] == [1, 1, 1]
+        assert len(set(first)) == 3
+        assert [client.lanes.of(one) for one in many] == first
+        del many[:2]
+        again = [Transcript() for _ in range(3)]
+        assert [client.lanes.of(one) is first[0] for one in again] == [True, True, False]
         await client.close()
 
     asyncio.run(go())

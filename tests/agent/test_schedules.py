@@ -14,6 +14,7 @@ import pytest
 
 from ml_engineer.agent.client import Client, Settings, open_client
 from ml_engineer.agent.ending import Ending, Why
+from ml_engineer.agent.lanes import Lanes
 from ml_engineer.agent.ledger import Ledger
 from ml_engineer.agent.log import Log
 from ml_engineer.agent.toolloop import ToolLoop
@@ -93,7 +94,7 @@ def test_random_schedules_leave_no_corrupted_run(tmp_path: Path, monkeypatch: py
             scripted = client.sdk.copy(http_client=httpx2.AsyncClient(transport=transport, trust_env=False))
             folder = tmp_path / str(number)
             try:
-                await run_one(Client(scripted, client.settings, client.options, True), chance, folder)
+                await run_one(Client(Lanes(scripted), client.settings, client.options, True), chance, folder)
             except AssertionError as error:
                 raise AssertionError(f"schedule {number}: {error}") from error
             requests += transport.requests
