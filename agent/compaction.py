@@ -3,8 +3,10 @@
     text = await compact(client, transcript, log, …)      the opening of the new conversation
 
 Word for word go over: what the user said, the plan, what was kept (records of steps, results of reviews), limits and
-hand-offs. They come from the session's own log and files, not from a model, so that none can be lost or reworded. The
-rest is summarised by the model, in a conversation of its own; where it cannot, the last exchanges are listed instead.
+hand-offs. They come from the session's own log and files, not from a model, so that none can be lost or reworded. What
+the user said has a share of the context, or a long conversation would one day be nothing else: what was said last is
+whole, older messages are shortened. The rest is summarised by the model, in a conversation of its own; where it cannot,
+the last exchanges are listed instead.
 The old transcript stays as it is, and its text is put where the tools can read it.
 """
 
@@ -19,24 +21,27 @@ from ml_engineer.agent.chat_tools import plan_text
 from ml_engineer.agent.client import Client
 from ml_engineer.agent.failures import ModelError
 from ml_engineer.agent.prompts import quoted, render
-from ml_engineer.agent.session_log import Kept, SessionLog
+from ml_engineer.agent.session_log import Kept, SessionLog, Turn
 from ml_engineer.agent.stream import Stop
 from ml_engineer.agent.transcript import Block, Message, Transcript
 from ml_engineer.agent.turn import Patience, take_turn
-from ml_engineer.report.text import one_line
+from ml_engineer.report.text import one_line, plural
 from ml_engineer.tools.truncate import head_and_tail
 
 _SIZES = (240_000, 24_000)  # characters of the conversation that are summarised; the second where the first is too much
 _RESULT = 2_000  # characters of one tool's result in it
 _LAST = 6_000  # characters that are listed where no model summarises
+_OLDER = 200  # characters of a message of the user's that is shortened
 
 
 @dataclass(frozen=True)
 class Carried:
-    """What goes over word for word beside the log: limits, and what was begun (hand-offs, commands), a line each."""
+    """What goes over word for word beside the log: limits, and what was begun (hand-offs, commands), a line each.
+    `room` is how many characters what the user said may take."""
 
     limits: Sequence[str]
     begun: Sequence[str]
+    room: int
 
 
 async def compact(
@@ -61,11 +66,10 @@ def full_text(messages: Sequence[Message]) -> str:
 def _word_for_word(log: SessionLog, carried: Carried) -> Iterator[str]:
     yield (
         "This conversation goes on from one that became too long. What follows is carried over word for word, except "
-        "for the part that says so."
+        "where it says otherwise."
     )
     yield "# What the user said, oldest first"
-    for turn in log.requests():
-        yield f"{turn.number}. {turn.words}"
+    yield from said_by_user(list(log.requests()), carried.room)
     if log.items:
         yield f"# The plan\n\n{plan_text(log.items)}"
     for kept in log.kept:
@@ -75,6 +79,27 @@ def _word_for_word(log: SessionLog, carried: Carried) -> Iterator[str]:
         yield _listed("# Limits, which still hold", limits)
     if carried.begun:
         yield _listed("# Hand-offs, and commands that are still running", carried.begun)
+
+
+def said_by_user(requests: Sequence[Turn], room: int) -> list[str]:
+    """The last messages whole in three quarters of the room, those before them shortened in the rest."""
+    said: list[str] = []
+    taken, whole = 0, True
+    for turn in reversed(requests):
+        words = turn.words if said else head_and_tail(turn.words, max_chars=room * 3 // 4).text
+        whole = whole and taken + len(words) <= room * 3 // 4
+        text = f"{turn.number}. {words if whole or not said else _shortened(words)}"
+        taken += len(text)
+        if said and taken > room:
+            said.append(f"(The first {plural(len(requests) - len(said), 'message')} are left out here.)")
+            break
+        said.append(text)
+    return said[::-1]
+
+
+def _shortened(words: str) -> str:
+    words = one_line(words)
+    return words if len(words) <= _OLDER else f"{words[:_OLDER]} … (shortened)"
 
 
 def _kept(kept: Kept) -> str:

@@ -434,7 +434,8 @@ class Session:
         except ConfigError as error:
             self.notify("problem", text=f"the conversation is compacted without a summary: {error}")
         full = self.context.spills.save("conversation", full_text(self.messages))
-        carried = Carried(self._limits(), [*self.handoffs(), *self._running()])
+        room = (self.window or WINDOW) // 2  # characters: an eighth of the context
+        carried = Carried(self._limits(), [*self.handoffs(), *self._running()], room)
         budget = self.budget.child("compaction")
         text = await compact(self._client, self._transcript, self.log, carried, full, budget)
         self.log.start_talk(text)

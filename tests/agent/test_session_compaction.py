@@ -12,9 +12,11 @@ import pytest
 
 from ml_engineer.agent.budget import Caps
 from ml_engineer.agent.calls import Call
+from ml_engineer.agent.compaction import said_by_user
 from ml_engineer.agent.ending import Why
 from ml_engineer.agent.runs import Run
 from ml_engineer.agent.session import SessionError
+from ml_engineer.agent.session_log import Turn as Said
 from ml_engineer.report.schema import Handoff
 from ml_engineer.tools.permissions import Decision
 from tests.support.agents import Heard
@@ -92,6 +94,27 @@ def test_what_matters_goes_over_word_for_word(run: Run, serve: Serve, tmp_path: 
         SUMMARY,
     ):
         assert word_for_word in carried
+
+
+@pytest.mark.parametrize("count", [3, 12, 3000])
+def test_what_the_user_said_never_fills_the_context(count: int) -> None:
+    """The last words whole, older ones shortened, the oldest counted; all of it within its room."""
+    turns = [Said(number, f"message {number} begins " + "x" * 700 + " and ends") for number in range(1, count + 1)]
+    said = said_by_user(turns, 8_000)
+    assert sum(map(len, said)) < 8_000 + 100
+    assert said[-1] == f"{count}. {turns[-1].words}"
+    whole = [text for text in said if text.endswith(" and ends")]
+    assert len(whole) == min(count, 8)
+    shortened = [text for text in said if text.endswith(" … (shortened)")]
+    assert all(len(text) < 250 for text in shortened)
+    assert bool(shortened) is (count > 8)
+    assert ("are left out here" in said[0]) is (count == 3000)
+
+
+def test_a_last_message_larger_than_the_room_is_cut_in_its_middle() -> None:
+    said = said_by_user([Said(1, "first"), Said(2, "begin " + "x" * 90_000 + " end")], 8_000)
+    assert sum(map(len, said)) < 8_000
+    assert (said[-1].startswith("2. begin x"), said[-1].endswith("x end")) == (True, True)
 
 
 def test_the_new_transcript_refers_to_the_old_one_which_stays_as_it_was(run: Run, serve: Serve, tmp_path: Path) -> None:
