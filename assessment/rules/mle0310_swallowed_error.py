@@ -33,6 +33,9 @@ _TRACKING = re.compile(
     r"^(wandb|mlflow|dvclive|neptune|comet_ml|clearml|matplotlib|seaborn|nltk\.download|sentry_sdk|IPython)\b"
 )
 _MADE_UP = re.compile(r"(synthetic|dummy|fake|mock|random|sample|demo|generate|make_|default|fallback)", re.I)
+_LOADED = re.compile(r"load|read|open|fetch", re.I)
+_BLANK = re.compile(r"(numpy|torch|tensorflow)\.(zeros|ones|full|empty|randn?|random\.\w+)(_like)?$")
+_STAND_IN = re.compile(r"(^|\.)_?(dummy|fake|mock|stub)\w*$", re.I)
 _READS = re.compile(r"(^|\.)(read_\w+|load\w*|fetch\w*|get_data\w*|open|download\w*|query\w*)$")
 
 
@@ -87,6 +90,8 @@ def _judge(module: Module, node: ast.Try, handler: ast.ExceptHandler, on_request
         return None
     if _switches_source(module, node, handler):
         return _Case(handler, HIGH, "When reading fails, other data is used in silence")
+    if _stands_in(module, node, handler):
+        return _Case(handler, MEDIUM, "What cannot be read is replaced by something made up")
     statements = [s for s in handler.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
     if all(isinstance(s, ast.Pass | ast.Continue) for s in statements):
         if on_request and _is_needed(module, node):
@@ -209,9 +214,33 @@ def _switches_source(module: Module, node: ast.Try, handler: ast.ExceptHandler) 
     )
 
 
+def _stands_in(module: Module, node: ast.Try, handler: ast.ExceptHandler) -> bool:
+    """Whether zeros, or a stand-in for the model, take the place of what was to be read: a result is made of them."""
+    if any(isinstance(s, ast.Raise) for s in handler.body):
+        return False
+    loaded = [value for s in node.body for _, value in _assigned(s) if isinstance(value, ast.Call)]
+    if not any(_LOADED.search(ast.unparse(value.func)) for value in loaded):
+        return False
+    wanted = {name for s in node.body for name, _ in _assigned(s)}
+    for statement in handler.body:
+        if any(name in wanted and _is_blank(module, value) for name, value in _assigned(statement)):
+            return True
+        if isinstance(statement, ast.Return) and statement.value is not None:
+            calls = [n for n in walk(statement.value) if isinstance(n, ast.Call)]
+            if any(_STAND_IN.search(ast.unparse(n.func)) for n in calls):
+                return True
+    return False
+
+
+def _is_blank(module: Module, value: ast.expr) -> bool:
+    return isinstance(value, ast.Call) and bool(_BLANK.match(module.resolve(value.func)))
+
+
 def _assigned(statement: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
     if isinstance(statement, ast.Assign):
         yield from ((t.id, statement.value) for t in statement.targets if isinstance(t, ast.Name))
+    elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value:
+        yield statement.target.id, statement.value
 
 
 def _reads(module: Module, value: ast.expr) -> bool:

@@ -126,8 +126,14 @@ def _seeded_globally(repo: Repo, call: Call) -> bool:
 
     if any(matches(name, *_NUMPY_SEED) for name in call.module.call_names):
         return True
+    reached = False
     for entry in repo.entries:
         closure = entry_closure(repo, entry)
-        if call.module in closure.modules and next(closure.calls(*_NUMPY_SEED), None) is not None:
-            return True
-    return False
+        if call.module in closure.modules:
+            reached = True
+            if next(closure.calls(*_NUMPY_SEED), None) is not None:
+                return True
+    if reached or call.scope is None or call.scope.class_name is None:
+        return False
+    # A class that a program makes by its name in a configuration: no call leads here, and the program's seed counts.
+    return next(repo.calls("*seed_everything", "*set_seed", tests=False), None) is not None

@@ -93,8 +93,9 @@ def _judge(repo: Repo, call: Call) -> Iterator[Hit]:
     module = call.module
     if call.name in ("torch.hub.load_state_dict_from_url", "torch.utils.model_zoo.load_url"):
         url = module.literal(call.argument(0, "url"))
+        known = [url] if isinstance(url, str) else _written(repo, call)
         # The hub's own files carry a part of their hash in the name, which is only compared on demand.
-        if isinstance(url, str) and not url.startswith("https://download.pytorch.org/"):
+        if known and not any("download.pytorch.org/" in text for text in known):
             yield Hit([call.site()], severity=HIGH)
         return
     for load in repo.calls(*_LOADS, tests=False):
@@ -107,6 +108,15 @@ def _judge(repo: Repo, call: Call) -> Iterator[Hit]:
         if loads:
             yield Hit([call.site(), loads[1]], severity=loads[0])
             return
+
+
+def _written(repo: Repo, call: Call) -> list[str]:
+    """Names of weights in the texts that the address of a download is put together from."""
+    from ml_engineer.assessment.dataflow import sources, texts
+
+    url = call.argument(0, "url")
+    found = [text for step in sources(repo, call.module, url) for text in texts(step.node)]
+    return found if any(_ARTEFACT.search(text) for text in found) else []
 
 
 def _file_names(module: Module, call: Call) -> Iterator[str]:

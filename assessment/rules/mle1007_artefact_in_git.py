@@ -16,6 +16,7 @@ _DATA = frozenset(
     ".csv .tsv .json .jsonl .parquet .feather .arrow .npy .npz .mat .arff .xls .xlsx .sqlite .sqlite3 .db .txt .data "
     ".dat .zip .gz .tgz .tar .bz2 .xz .7z .rar .avro .orc .tfrecord .libsvm .svm .vec .wav .mp3 .mp4 .avi".split()
 )
+_MEDIA = frozenset(".wav .mp3 .mp4 .avi".split())
 _NO_DATA = frozenset("package-lock.json poetry.lock uv.lock Pipfile.lock requirements.txt tokenizer.json".split())
 
 
@@ -34,6 +35,8 @@ def check(repo: Repo) -> Iterator[Hit]:
     sites = [_site(file, "saved model") for file in models.values()]
     for file in repo.files.values():
         if file.path in models or file.suffix not in _DATA or file.size <= MAX_DATA_BYTES or file.name in _NO_DATA:
+            continue
+        if file.suffix in _MEDIA and "docs" in file.roles:  # what a document shows
             continue
         if file.tracked is not False and not file.roles & {"vendored", "template"}:
             sites.append(_site(file, f"{file.size / 1_000_000:.1f} MB of data"))

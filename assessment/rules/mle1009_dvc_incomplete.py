@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
 
 
+_TEMPORARY = re.compile(r"^[ \t]*url[ \t]*=[ \t]*(/tmp|/var/tmp|/dev/shm)\b")
+
+
 def _dvc_files(repo: Repo) -> list[File]:
     return [f for f in repo.glob("*.dvc", "dvc.yaml", "**/dvc.yaml") if f.name != ".dvc" and "test" not in f.roles]
 
@@ -40,6 +43,14 @@ def check(repo: Repo) -> Iterator[Hit]:
             title="DVC has no remote: nobody else can pull the data",
             anchor="dvc remote",
         )
+    elif cached:
+        for config in configs:
+            for line, _ in config.find(_TEMPORARY):
+                yield Hit(
+                    [config.site(line)],
+                    title="DVC keeps its data in a temporary folder of one machine",
+                    anchor="dvc remote",
+                )
     for file in files:
         lock = posixpath.join(file.folder, "dvc.lock")
         if file.name == "dvc.yaml" and lock not in repo.files and _stages(repo, file):

@@ -76,3 +76,39 @@ def test_a_cache_that_fails_leaves_the_answer_as_good_as_before(check):
     body = "x = request.json\ntry:\n    hit = cache.get(x)\nexcept Exception as e:\n    print(e)\nreturn str(x)"
     (finding,) = check("MLE0310", {"app.py": app(body)})
     assert finding.severity.value == "medium"
+
+
+@pytest.mark.parametrize(
+    ("handler", "found"),
+    [
+        ("video = np.zeros((8, 8))", ["medium"]),
+        ("log.warning('empty')\n        video = np.zeros((8, 8))", ["medium"]),
+        ("video = read_again(path)", []),
+        ("video = np.zeros((8, 8))\n        raise", []),
+    ],
+)
+def test_zeros_in_place_of_what_cannot_be_read(check, handler, found):
+    code = f"""
+import numpy as np
+def frames(path):
+    try:
+        video = load_frames(path)
+    except Exception:
+        {handler}
+    return video
+"""
+    assert [f.severity.value for f in check("MLE0310", {"train.py": train(code + "frames('a')\n")})] == found
+
+
+@pytest.mark.parametrize(("answer", "found"), [("_DummyModel()", 1), ("build_model()", 0)])
+def test_a_stand_in_for_the_model(check, answer, found):
+    code = f"""
+def restore(path):
+    try:
+        model = joblib.load(path)
+        return model
+    except Exception as error:
+        log.warning(error)
+        return {answer}
+"""
+    assert len(check("MLE0310", {"train.py": train(code + "restore('a').predict([[0]])\n")})) == found

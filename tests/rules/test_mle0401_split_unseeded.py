@@ -73,3 +73,14 @@ def test_a_method_of_ones_own_is_judged_where_it_splits(check, place):
     assert check("MLE0401", {"data.py": own.format(seed=", random_state=0"), "t.py": use}) == []
     (finding,) = check("MLE0401", {"data.py": own.format(seed=""), "t.py": use})
     assert place(finding) == ("data.py", 5)
+
+
+def test_a_program_that_makes_its_parts_by_their_names_may_seed_them(check):
+    inside = "".join(f"        {line}\n" for line in BY_HAND.splitlines()[1:])
+    files = {
+        "data.py": f"import numpy as np\nclass Rows:\n    def setup(self):\n{inside}",
+        "train.py": "import hydra\nimport lightning as L\nL.seed_everything(1)\nhydra.utils.instantiate(cfg.data)\n",
+    }
+    assert check("MLE0401", files) == []
+    assert len(check("MLE0401", files | {"train.py": files["train.py"].replace("L.seed_everything(1)\n", "")})) == 1
+    assert len(check("MLE0401", files | {"train.py": "L.seed_everything(1)\n", "data.py": BY_HAND})) == 1

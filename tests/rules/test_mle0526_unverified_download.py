@@ -50,3 +50,13 @@ def test_a_shell_line_of_a_notebook_that_fetches(check, place):
 def test_what_a_notebook_fetches_is_not_missing(check):
     assert check("MLE0115", {"n.ipynb": NOTEBOOK.format(url=URL)}) == []
     assert len(check("MLE0115", {"n.ipynb": NOTEBOOK.format(url="https://example.org/other.pt")})) == 1
+
+
+def test_weights_by_an_address_from_a_table(check, place):
+    table = 'BASE = "https://{host}/"\nURLS = {{"small": BASE + "v1/net.ckpt"}}\n'
+    fetch = "    return torch.hub.load_state_dict_from_url(url)\n"
+    code = "import torch\n{table}def load(kind):\n    url = URLS[kind]\n" + fetch
+    use = "model.load_state_dict(load('small'))\n"
+    (finding,) = check("MLE0526", {"a.py": code.format(table=table.format(host="example.org/x")) + use})
+    assert (finding.severity.value, place(finding)) == ("high", ("a.py", 6))
+    assert check("MLE0526", {"a.py": code.format(table=table.format(host="download.pytorch.org/models")) + use}) == []

@@ -15,3 +15,9 @@ def test_one_finding_for_the_repository(check):
 def test_pointers_and_fixtures(check):
     lfs = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
     assert check("MLE1007", {"m.pkl": lfs, "tests/m.pkl": pickle.dumps(1)}) == []
+
+
+def test_what_a_document_shows_is_no_data(check):
+    film = b"x" * 1_200_000
+    (finding,) = check("MLE1007", {"docs/media/how.mp4": film, "data/clip.mp4": film})
+    assert [e.path for e in finding.evidence] == ["data/clip.mp4"]

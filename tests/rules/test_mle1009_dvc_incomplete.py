@@ -14,3 +14,9 @@ def test_complete(check):
 def test_outputs_that_stay_in_git_need_no_remote(check):
     stages = STAGES.replace("- model.pkl", "- metrics.json:\n          cache: false")
     assert check("MLE1009", {"dvc.yaml": stages, "dvc.lock": "stages: {}\n"}) == []
+
+
+def test_a_remote_in_a_temporary_folder(check, place):
+    config = "[core]\n    remote = s\n['remote \"s\"']\n    url = /tmp/dvcstore\n"
+    (finding,) = check("MLE1009", {"dvc.yaml": STAGES, "dvc.lock": "stages: {}\n", ".dvc/config": config})
+    assert place(finding) == (".dvc/config", 4)
