@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ml_engineer.assessment import rules_index
 from ml_engineer.assessment.paths import path_pattern
 from ml_engineer.assessment.repo import Repo
 from ml_engineer.report.schema import Absence, Evidence, Finding, Quote, Suppressed
@@ -53,9 +54,19 @@ def read_settings(repo: Repo) -> Settings:
         return settings
     try:
         table = tomllib.loads(file.text).get("tool", {}).get("ml-engineer", {})
-    except (ValueError, RecursionError, AttributeError):
+    except (ValueError, RecursionError, AttributeError) as error:
+        settings.problems.append(f"pyproject.toml cannot be read ({error}): its [tool.ml-engineer] is not honoured")
         return settings
-    entries = table.get("ignore", []) if isinstance(table, dict) else []
+    if not isinstance(table, dict):
+        settings.problems.append("pyproject.toml: [tool.ml-engineer] is no table: not honoured")
+        return settings
+    settings.problems += [
+        f"pyproject.toml: [tool.ml-engineer] has {key[:60]!r}, which is no setting; there is `ignore`"
+        for key in table
+        if key != "ignore"
+    ]
+    known = {rule.id for rule in rules_index.load()}
+    entries = table.get("ignore", [])
     for entry in entries if isinstance(entries, list) else [entries]:
         rule, path, reason = (_text(entry, key) for key in ("rule", "path", "reason"))
         if path.count("*") > MAX_STARS:
@@ -65,6 +76,10 @@ def read_settings(repo: Repo) -> Settings:
         elif not rule or not reason:
             settings.problems.append(
                 f"pyproject.toml: [tool.ml-engineer] ignore entry {entry!r} needs a rule and a reason: not honoured"
+            )
+        elif rule not in known:
+            settings.problems.append(
+                f"pyproject.toml: [tool.ml-engineer] there is no rule {rule[:60]!r}; `ml-engineer rules` lists all"
             )
         else:
             settings.ignores.append(Ignore(rule, path or "**", reason))

@@ -106,8 +106,8 @@ anything that the permission mode does not allow, and keeps every change in a ch
   brings back what was said, the plan, the granted permissions and what can be undone.
 - When the conversation nears the end of the model's context it is compacted: what you said (in an eighth of the context;
   older messages are shortened), the plan, records of steps and reviews, limits and hand-offs go over word for word, the
-  rest as a summary. The old text stays readable for the agent. For a server of your own, say how large the context is: `window = 32768` in `[model]` of `config.toml`, or
-  `ML_ENGINEER_WINDOW`.
+  rest as a summary. The old text stays readable for the agent. For a server of your own, say how large the context is:
+  `window = 32768` in `[model]` of `config.toml`, or `ML_ENGINEER_WINDOW`.
 - Without a model the conversation opens too: reviews, findings, rules, reports, suppressions, peers that are reached in
   another way, runs and undo all work.
 
