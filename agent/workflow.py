@@ -18,7 +18,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypedDict, TypeVar
 
 from ml_engineer.agent import handoffs, synthesise
 from ml_engineer.agent.lean import callbacks, import_langgraph, sparing
@@ -26,7 +26,7 @@ from ml_engineer.agent.runs import Run, now
 from ml_engineer.assessment.record import Assessment
 from ml_engineer.assessment.secrets import Secrets
 from ml_engineer.report.evidence import check_report
-from ml_engineer.report.schema import STEP_NAMES, Report, StepRecord, Suppressed
+from ml_engineer.report.schema import STEP_NAMES, Model, Report, StepRecord, Suppressed
 from ml_engineer.report.seal import seal
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 ORDERED = (1, 2)  # the steps that the others build on
 PARALLEL = tuple(range(3, 11))
 RECURSION_LIMIT = 50
+_Kept = TypeVar("_Kept", bound=Model)
 
 
 def merge(left: dict[int, str], right: dict[int, str]) -> dict[int, str]:
@@ -77,7 +78,7 @@ class Context:
     baseline: str | None = None
     agent: StepAgent | None = None
     peers: handoffs.Peers | None = None  # None: nobody can be asked, briefs are queued
-    _assessment: Assessment | None = field(default=None, repr=False)
+    _kept: dict[str, Model] = field(default_factory=dict, repr=False)
 
     @property
     def evidence_root(self) -> Path:
@@ -85,18 +86,27 @@ class Context:
         return self.root
 
     def assessment(self) -> Assessment:
-        """The survey's result, from memory or from the run."""
-        if self._assessment is None:
-            data = self.run.read("survey.json")
-            assert data is not None, "the survey node ends before any other starts"
-            self._assessment = Assessment.model_validate_json(data)
-        return self._assessment
+        """The survey's result."""
+        return self.kept("survey.json", Assessment)
 
     def record(self, step: int) -> StepRecord:
         """The record that a finished step has left."""
-        data = self.run.read(f"step-{step:02d}.json")
-        assert data is not None, "a step leaves its record before it is marked done"
-        return StepRecord.model_validate_json(data)
+        return self.kept(f"step-{step:02d}.json", StepRecord)
+
+    def keep(self, name: str, model: Model) -> None:
+        """Leave something to the nodes that follow, in this process or in one that resumes the run."""
+        self.run.write(name, model.model_dump_json().encode())
+        self._kept[name] = model
+
+    def kept(self, name: str, kind: type[_Kept]) -> _Kept:
+        """What an earlier node has left under this name, from memory or from the run. Not to be changed."""
+        known = self._kept.get(name)
+        if isinstance(known, kind):
+            return known
+        data = self.run.read(name)
+        assert data is not None, "a node leaves its artefact before it is marked done"
+        found = self._kept[name] = kind.model_validate_json(data)
+        return found
 
 
 def build_graph() -> Any:
@@ -172,8 +182,7 @@ async def survey_node(state: State, runtime: Any) -> State:
     context: Context = runtime.context
     if context.run.read("survey.json") is None:
         assessment, _ = await asyncio.gather(context.survey(), handoffs.get_ready())
-        context._assessment = assessment
-        context.run.write("survey.json", assessment.model_dump_json().encode())
+        context.keep("survey.json", assessment)
     return {"stage": "surveyed"}
 
 
@@ -184,7 +193,7 @@ def _step_node(step: int) -> Any:
         record = synthesise.step_record(context.assessment(), step, wanted=wanted)
         if wanted and context.agent is not None:
             record = await _with_model(context, context.agent, record)
-        context.run.write(f"step-{step:02d}.json", record.model_dump_json().encode())
+        context.keep(f"step-{step:02d}.json", record)
         return {"steps": {step: record.state.value}}
 
     return node
@@ -223,8 +232,7 @@ async def _synthesise(state: State, runtime: Any) -> State:
         started=context.run.meta["started"],
         model=context.agent.model if context.agent is not None else None,
     )
-    report = _apply_baseline(report, context)
-    context.run.write("draft.json", report.model_dump_json().encode())
+    context.keep("draft.json", _apply_baseline(report, context))
     return {"stage": "synthesised"}
 
 
@@ -249,20 +257,16 @@ def _apply_baseline(report: Report, context: Context) -> Report:
 
 async def evidence_node(state: State, runtime: Any) -> State:
     context: Context = runtime.context
-    data = context.run.read("draft.json")
-    assert data is not None, "synthesise leaves the draft"
     records = context.agent.folder if context.agent is not None else context.run.folder
-    checked = check_report(Report.model_validate_json(data), context.evidence_root, records)
+    checked = check_report(context.kept("draft.json", Report), context.evidence_root, records)
     checked = synthesise.with_gates(checked, [context.run.read(f"step-{step:02d}.gate.json") for step in STEP_NAMES])
-    context.run.write("checked.json", checked.model_dump_json().encode())
+    context.keep("checked.json", checked)
     return {"stage": "checked"}
 
 
 async def seal_node(state: State, runtime: Any) -> State:
     context: Context = runtime.context
-    data = context.run.read("checked.json")
-    assert data is not None, "check_evidence leaves the checked draft"
-    report = Report.model_validate_json(data)
+    report = context.kept("checked.json", Report)
     finished = report.model_copy(update={"run": report.run.model_copy(update={"finished": now()})})
     context.run.write("report.json", seal(finished).to_json().encode())
     return {"stage": "sealed"}

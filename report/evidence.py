@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ml_engineer.report.decoding import decode, split_lines
 from ml_engineer.report.reread import FileText, Text, Texts, Unreadable
@@ -44,6 +45,7 @@ from ml_engineer.report.text import one_line, where
 UNCONFIRMED = "unconfirmed: "
 _EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _MIN_MOVED = 3  # a quote of fewer characters, such as a bracket, is found anywhere and proves nothing once it has moved
+_Owner = TypeVar("_Owner", Finding, Fact, Claim, ScoredTest)
 _STATED = {ClaimState.MEASURED, ClaimState.IMPLEMENTED, ClaimState.PRESENT}
 
 
@@ -115,7 +117,8 @@ class EvidenceChecker:
             return Verdict(quote.model_copy(update={"sha256": _whole_file(file, quote.sha256)}))
         cell, start = _locate(file, wanted, quote.cell, quote.line_start, quote.line_end)
         if (cell, start) == (quote.cell, quote.line_start):
-            return Verdict(quote.model_copy(update={"sha256": file.sha256}))
+            same = quote.sha256 == file.sha256
+            return Verdict(quote if same else quote.model_copy(update={"sha256": file.sha256}))
         end = start + wanted.count("\n")
         moved = {"cell": cell, "line_start": start, "line_end": end, "sha256": file.sha256}
         return Verdict(quote.model_copy(update=moved), repaired=True)
@@ -125,7 +128,8 @@ class EvidenceChecker:
         if not searched.patterns or not searched.files:
             raise Refuted("it does not say what was searched, and where")
         need, repaired = self._need(absence.need)
-        return Verdict(absence.model_copy(update={"need": need}), repaired=repaired)
+        same = need is absence.need
+        return Verdict(absence if same else absence.model_copy(update={"need": need}), repaired=repaired)
 
     def _need(self, need: Place) -> tuple[Place, bool]:
         """The place that needs it, as it stands now, and whether it had moved."""
@@ -135,6 +139,8 @@ class EvidenceChecker:
             return need.model_copy(update={"sha256": _whole_file(file, need.sha256)}), False
         cell, line = _locate(file, wanted, need.cell, need.line, need.line + wanted.count("\n"))
         moved = (cell, line) != (need.cell, need.line)
+        if not moved and need.sha256 == file.sha256:
+            return need, False
         return need.model_copy(update={"cell": cell, "line": line, "sha256": file.sha256}), moved
 
     def _record(self, path: str) -> dict[str, Any]:
@@ -222,7 +228,7 @@ class _Pass:
         for finding in findings:
             evidence = self.evidence(finding.evidence, finding.rule)
             if evidence:
-                kept.append(finding.model_copy(update={"evidence": evidence}))
+                kept.append(_with(finding, evidence))
             else:
                 self._tell(f"finding {finding.rule} “{one_line(finding.title)}” dropped: none of its evidence stands")
         return kept
@@ -232,7 +238,7 @@ class _Pass:
         for fact in facts:
             evidence = self.evidence(fact.evidence, f"fact {one_line(fact.name)}")
             if evidence or not fact.evidence:
-                kept.append(fact.model_copy(update={"evidence": evidence}))
+                kept.append(_with(fact, evidence))
             else:
                 self._tell(f"fact {one_line(fact.name)} dropped: none of its evidence stands")
         return kept
@@ -246,7 +252,7 @@ class _Pass:
                 f"claim {name} is now unknown: {'none of its evidence stands' if claim.evidence else 'no evidence'}"
             )
             return Claim(text=UNCONFIRMED + claim.text, state=ClaimState.UNKNOWN)
-        return claim.model_copy(update={"evidence": evidence})
+        return _with(claim, evidence)
 
     def claims(self, claims: dict[str, Claim]) -> dict[str, Claim]:
         return {name: self.claim(claim, name) for name, claim in claims.items()}
@@ -298,11 +304,17 @@ class _Pass:
                 sections[test.section] -= test.points
                 test = _withdrawn(test)
                 self._tell(f"test {test.id} is now not observed: none of its evidence stands")
-            tests.append(test.model_copy(update={"evidence": evidence}))
+            tests.append(_with(test, evidence))
         if sections == score.sections:
             return score.model_copy(update={"tests": tests})
         lowest = min(sections.values())
         return score.model_copy(update={"tests": tests, "sections": sections, "ml_test_score": lowest})
+
+
+def _with(owner: _Owner, evidence: list[Evidence]) -> _Owner:
+    """The owner with this evidence: itself where it is the evidence that it has, as nearly always."""
+    same = len(evidence) == len(owner.evidence) and all(map(operator.is_, evidence, owner.evidence))
+    return owner if same else owner.model_copy(update={"evidence": evidence})
 
 
 def _withdrawn(test: ScoredTest) -> ScoredTest:
