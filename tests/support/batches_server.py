@@ -44,6 +44,12 @@ class BatchesServer(MessagesServer):
     batches: dict[str, Made] = field(default_factory=dict)
     looks: list[float] = field(default_factory=list)  # when it was asked whether a batch has ended
 
+    def forget(self) -> None:
+        """Everything that was asked and made, while nobody is asking."""
+        for kept in (self.requests, self.faults, self.batches, self.looks, self._attempts):
+            kept.clear()
+        self.latency = 0.2
+
     async def _answer(self, entry: Received, raw: bytes, writer: asyncio.StreamWriter) -> bool:
         if not entry.path.startswith(PATH):
             return await super()._answer(entry, raw, writer)

@@ -15,6 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ml_engineer.interfaces.batch.command import batch as command
+from tests.interfaces.batch.model import asked, script
+from tests.support.batches_server import BatchesServer
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "ml-engineer"
 Batch = Callable[..., Result]
@@ -48,6 +50,22 @@ def warm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         forkserver._forkserver._stop()  # type: ignore[attr-defined]  # the one of earlier tests has other modules
         yield
         forkserver._forkserver._stop()  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def warm_model(warm_server: None) -> Iterator[BatchesServer]:
+    """One scripted server for all batches of a test module, whose children know where it is."""
+    with pytest.MonkeyPatch.context() as patch, BatchesServer(script()) as server:
+        for name, value in asked(server).items():
+            patch.setenv(name, value)
+        yield server
+
+
+@pytest.fixture
+def model(warm_model: BatchesServer) -> BatchesServer:
+    """That server, as if it had just been started. A test sets its `script`."""
+    warm_model.forget()
+    return warm_model
 
 
 @pytest.fixture

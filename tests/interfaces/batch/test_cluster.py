@@ -13,10 +13,8 @@ import pytest
 
 from ml_engineer.interfaces.batch.index import Index
 from tests.interfaces.batch.conftest import Batch, tree, wait_for
-from tests.interfaces.batch.test_with_model import STEPS, asked
+from tests.interfaces.batch.model import STEPS, asked, script
 from tests.support.messages_server import MessagesServer
-from tests.support.review import finish
-from tests.support.script import Agent, Script, Turn
 
 pytest.importorskip("ray", reason="Ray is an extra")
 Many = Callable[[int], list[Path]]
@@ -39,8 +37,7 @@ for line in sys.stdin:
 @pytest.fixture
 def model() -> Iterator[MessagesServer]:
     """Every step of a review ends with its first answer, after a moment."""
-    script = Script([Agent([Turn([finish()], usage={"input_tokens": 100, "output_tokens": 10})])], latency=0.3)
-    with MessagesServer(script, keep_bodies=False) as server:
+    with MessagesServer(script({"input_tokens": 100, "output_tokens": 10}, latency=0.3), keep_bodies=False) as server:
         yield server
 
 

@@ -28,7 +28,7 @@ from ml_engineer.interfaces.batch.batches import Batches
 from ml_engineer.interfaces.batch.governor import Account, Governor
 from ml_engineer.interfaces.batch.index import Index
 from tests.interfaces.batch.conftest import Batch, wait_for
-from tests.interfaces.batch.test_with_model import STEPS, asked, ended, script, summary_of
+from tests.interfaces.batch.model import STEPS, asked, script, summary_of
 from tests.support.batches_server import BatchesServer
 from tests.support.messages_server import MessagesServer
 from tests.support.script import Fault, Script, Turn, text
@@ -253,41 +253,52 @@ def test_a_message_in_one_piece_is_held_to_the_same_rules() -> None:
 
 
 def test_many_repositories_share_batches_and_their_reports_have_half_the_price(
-    started: Start, many: Many, out: Path
+    batch: Batch, model: BatchesServer, many: Many, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with BatchesServer(script(USAGE, faults=[Fault("expired")])) as server:
-        ended(started(*many(4), "--model-batches", **asked(server)), 0)
-        assert server.requests == []  # no turn was sent by itself
-        assert sum(len(made.requests) for made in server.batches.values()) == 4 * STEPS + 1
-        assert max(len(made.requests) for made in server.batches.values()) > STEPS
+    monkeypatch.setattr(module, "QUIET", 1.0)
+    model.script = script(USAGE, faults=[Fault("expired")])
+    result = batch(*many(4), "--model-batches")
+    assert result.exit_code == 0, result.stderr
+    assert model.requests == []  # no turn was sent by itself
+    assert sum(len(made.requests) for made in model.batches.values()) == 4 * STEPS + 1
+    assert max(len(made.requests) for made in model.batches.values()) > STEPS
     usage = summary_of(out).usage
     assert usage.turns == 4 * STEPS
     assert usage.cost_usd == pytest.approx(float(4 * STEPS * FULL / 2))
 
 
-def test_after_a_kill_the_same_command_picks_up_what_was_made(started: Start, many: Many, out: Path) -> None:
+def test_after_a_kill_the_same_command_picks_up_what_was_made(
+    started: Start, batch: Batch, model: BatchesServer, many: Many, out: Path
+) -> None:
     roots = many(2)
-    with BatchesServer(script(USAGE), latency=0.0, faults=[Fault("unheard")]) as server:
-        child = started(*roots, "--model-batches", **asked(server))
-        wait_for(lambda: bool(server.batches))  # it is made, and the batch has not heard of it
-        child.kill()
-        child.communicate()
-        ended(started(*roots, "--model-batches", **asked(server)), 0)
-        keys = Counter(one["custom_id"] for made in server.batches.values() for one in made.requests)
+    model.script, model.latency, model.faults = script(USAGE), 0.0, [Fault("unheard")]
+    child = started(*roots, "--model-batches", **asked(model))
+    wait_for(lambda: bool(model.batches))  # it is made, and nobody has heard of it
+    child.kill()
+    child.communicate()
+    result = batch(*roots, "--model-batches")
+    assert result.exit_code == 0, result.stderr
+    keys = Counter(one["custom_id"] for made in model.batches.values() for one in made.requests)
     assert set(keys.values()) == {1}
     assert len(keys) == 2 * STEPS
     usage = summary_of(out).usage
     assert usage.cost_usd == pytest.approx(float(2 * STEPS * FULL / 2))
 
 
-def test_what_has_no_message_batches_is_refused(started: Start, many: Many) -> None:
+def test_what_has_no_message_batches_is_refused(batch: Batch, many: Many, monkeypatch: pytest.MonkeyPatch) -> None:
     roots = many(1)
     with MessagesServer(script()) as server:
-        _, errors = ended(started(*roots, "--model-batches", **asked(server)), 2)
-    assert "has no Message Batches API; leave out --model-batches" in errors
+        for name, value in asked(server).items():
+            monkeypatch.setenv(name, value)
+        result = batch(*roots, "--model-batches")
+    assert result.exit_code == 2
+    assert "has no Message Batches API; leave out --model-batches" in result.stderr
 
 
-def test_options_that_do_not_fit_message_batches_are_refused(batch: Batch, many: Many) -> None:
+def test_options_that_do_not_fit_message_batches_are_refused(
+    batch: Batch, many: Many, monkeypatch: pytest.MonkeyPatch
+) -> None:
     roots = many(1)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
     assert "for a batch with a model" in batch(*roots, "--model-batches", "--offline").stderr
     assert "needs no cluster" in batch(*roots, "--model-batches", "--engine", "ray").stderr
