@@ -115,6 +115,12 @@ REQUIRES = (
     ("flask", ">=2.3,<3", "werkzeug", ">=2.3.3"),
     ("flask", ">=3", "werkzeug", ">=3"),
     ("torch", "<2.3", "numpy", "<3"),
+    ("kserve", ">=0.11,<0.16", "numpy", "<2"),
+    ("kserve", "==0.11.*", "fastapi", "<0.96"),
+    ("kserve", ">=0.12,<0.14", "fastapi", ">=0.109.1,<0.110"),
+    ("kserve", ">=0.12,<0.14", "httpx", ">=0.26,<0.27"),
+    ("kserve", "==0.13.*", "uvicorn", ">=0.21.1,<0.22"),
+    ("kserve", ">=0.14,<0.16", "httpx", ">=0.27.2,<0.28"),
 )
 
 # Names on the index that cannot be installed, and what is meant.

@@ -40,6 +40,7 @@ def _names(
 
 
 _SKLEARN = "scikit-learn"
+_BENTOML = "pytorch sklearn xgboost lightgbm keras tensorflow transformers onnx catboost picklable_model".split()
 _KERAS3 = (("keras", "3"), ("tensorflow", "2.16"))
 
 NAMES: list[Removed] = [
@@ -72,6 +73,20 @@ NAMES: list[Removed] = [
         "product>prod cumproduct>cumprod sometrue>any alltrue>all cast>asarray find_common_type>result_type "
         "obj2sctype>dtype issubsctype>issubdtype compare_chararrays>char.compare_chararrays",
         prefix="numpy.",
+    ),
+    *_names(
+        "bentoml",
+        "1.0",
+        " ".join(f"{name}.save>save_model" for name in _BENTOML),
+        prefix="bentoml.",
+        family="saving and loading of the previews of BentoML 1",
+    ),
+    *_names(
+        "bentoml",
+        "1.4",
+        " ".join(f"{name}.load_runner>get().to_runner()" for name in _BENTOML),
+        prefix="bentoml.",
+        family="saving and loading of the previews of BentoML 1",
     ),
     *_names("pandas", "1.0", "Panel>DataFrame", prefix="pandas."),
     *_names(

@@ -34,6 +34,7 @@ def _uses_pandas(repo: Repo) -> bool:
     return repo.uses("pandas")
 
 
+_TRANSFORM = re.compile(r"sklearn\.(preprocessing|impute|decomposition|feature_\w+)\.\w+\(\)\.(fit_)?transform")
 _NO_COLUMN = frozenset("loc iloc at iat ix values columns index attrs T flags style iloc shape dtypes plot".split())
 
 
@@ -63,6 +64,15 @@ def check(repo: Repo) -> Iterator[Hit]:
                 why="The method gives a changed copy and leaves the table as it was, so that the line does nothing.",
                 remedy="Assign the result: `df = df.method(...)`.",
                 anchor=f"{module.path}\0dropped",
+            )
+        unused = [call for call in module.calls if _is_unused_transform(module, call)]
+        if unused:
+            yield Hit(
+                [call.site() for call in unused],
+                title="Result of `transform` is thrown away",
+                why="The transformer gives a changed copy: the model is trained on the values as they were.",
+                remedy="Assign the result, or put the transformer into a Pipeline with the model.",
+                anchor=f"{module.path}\0transform",
             )
         rows = [call.site() for call in module.calls if _is_row_loop(module, call)]
         if rows:
@@ -110,6 +120,13 @@ def _is_dropped(module: Module, call: Call) -> bool:
         return False
     statement = module.parent(call.node)
     if not isinstance(statement, ast.Expr) or _is_inplace(call):
+        return False
+    return not _is_shown(module, statement)
+
+
+def _is_unused_transform(module: Module, call: Call) -> bool:
+    statement = module.parent(call.node)
+    if not isinstance(statement, ast.Expr) or not _TRANSFORM.fullmatch(call.name):
         return False
     return not _is_shown(module, statement)
 

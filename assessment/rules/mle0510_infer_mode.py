@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,28 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
 
 
+_DROPOUT = "torch.nn.functional.*dropout*"
+
+
 def _answers_with_torch(repo: Repo) -> bool:
     from ml_engineer.assessment.torchmode import forwards
 
-    return repo.uses("torch", "torchvision") and bool(forwards(repo))
+    return repo.uses("torch", "torchvision") and (bool(forwards(repo)) or bool(_unswitched(repo)))
+
+
+def _unswitched(repo: Repo) -> list[Site]:
+    """Dropout by a function in a network's `forward`, where nothing tells it the mode: its default is to drop."""
+    return [
+        call.site()
+        for call in repo.calls(_DROPOUT, tests=False)
+        if call.scope is not None
+        and call.scope.node.name == "forward"
+        and call.argument(2, "training") is None
+        and not call.has_unpacked_keywords
+        and not any(
+            isinstance(n, ast.If) and "training" in ast.unparse(n.test) for n in call.module.ancestors(call.node)
+        )
+    ]
 
 
 @rule(
@@ -40,6 +59,15 @@ def check(repo: Repo) -> Iterator[Hit]:
             (training if torchmode.mode_matters(repo, forward) else harmless).append(forward.call.site())
         if not torchmode.without_gradient(repo, forward):
             gradients.append(forward.call.site())
+    for sites in per_file(_unswitched(repo)):
+        yield Hit(
+            sites,
+            title="Dropout stays on when the model answers",
+            why="The function drops unless it is told not to, and eval() does not reach it: the same input gives other "
+            "outputs, in validation too.",
+            remedy="Pass `training=self.training`, or make it a layer (`nn.Dropout`).",
+            anchor=f"dropout {sites[0].path}",
+        )
     for sites in per_file(training):
         yield Hit(sites, anchor=f"eval {sites[0].path}")
     for sites in per_file(harmless):

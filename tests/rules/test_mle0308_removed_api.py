@@ -132,3 +132,11 @@ def test_what_still_works(check, line):
         check("MLE0308", {"a.py": f"import pandas, numpy, torch\nfrom sklearn.model_selection import KFold\n{line}\n"})
         == []
     )
+
+
+def test_what_the_previews_of_bentoml_had(check, place):
+    code = "import bentoml\nbentoml.pytorch.save('m', model)\nr = bentoml.pytorch.load_runner('m')\n"
+    (finding,) = check("MLE0308", {"t.py": code, "requirements.txt": "bentoml>=1.0.0a\n"})
+    assert (place(finding), finding.severity.value) == (("t.py", 2), "high")
+    kept = "import bentoml\nbentoml.pytorch.save_model('m', model)\nr = bentoml.pytorch.get('m').to_runner()\n"
+    assert check("MLE0308", {"t.py": kept}) == []

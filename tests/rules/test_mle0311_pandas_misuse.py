@@ -54,3 +54,11 @@ def test_right_ways_and_other_types_are_silent(check, line):
 def test_the_last_line_of_a_cell_shows_its_value(check):
     cells = [{"cell_type": "code", "source": s, "outputs": []} for s in (READ + "df.dropna()", "x = 1")]
     assert check("MLE0311", {"n.ipynb": json.dumps({"cells": cells})}) == []
+
+
+def test_a_transformed_copy_that_nobody_takes(check, place):
+    head = "import pandas as pd\nfrom sklearn.impute import SimpleImputer\n"
+    head += "i = SimpleImputer()\ni.fit(pd.read_csv('a.csv'))\n"
+    (finding,) = check("MLE0311", {"t.py": head + "i.transform(X)\n"})
+    assert place(finding) == ("t.py", 5)
+    assert check("MLE0311", {"t.py": head + "X = i.transform(X)\ni.fit(X)\n"}) == []

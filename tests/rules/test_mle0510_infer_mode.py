@@ -132,3 +132,5 @@ def test_what_prepares_the_input_is_no_model(check):
             return model.predict(preprocess(image))
     """
     assert check("MLE0510", {"infer.py": code}) == []
+    guarded = NET.format(told="").replace("        return F", "        if self.training:\n            return F")
+    assert check("MLE0510", {"net.py": guarded}) == []

@@ -74,3 +74,10 @@ def test_pins_that_agree(check, lines):
 
 def test_the_one_release_of_sklearn_that_installs(check):
     assert check("MLE1004", {"requirements.txt": "sklearn==0.0\n"}) == []
+
+
+def test_kserve_bounds_the_server_below_it(check):
+    files = {"a.py": "import kserve\n", "requirements.txt": "kserve==0.13.0\nfastapi==0.116.0\nnumpy==2.1.3\n"}
+    titles = " ".join(finding.title for finding in check("MLE1004", files))
+    assert "fastapi" in titles and "kserve" in titles
+    assert check("MLE1004", {**files, "requirements.txt": "kserve==0.13.0\nfastapi==0.109.2\nnumpy==1.26.4\n"}) == []
