@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.index import children, walk
-from ml_engineer.assessment.module import Module
+from ml_engineer.assessment.module import Function, Module
 from ml_engineer.assessment.scopes import Read, Scopes, scan
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class Undefined:
     node: ast.Name
     later: ast.AST | None
     certain: bool  # no star import of this repository could not be followed
+    grown: bool = False  # a name of a function that is only ever added to: UnboundLocalError
 
     @property
     def name(self) -> str:
@@ -64,7 +65,7 @@ def undefined(repo: Repo, module: Module) -> list[Undefined]:
     """Reads of names that cannot have a value, by place. Computed once for a module."""
     found: list[Undefined] | None = module.__dict__.get("_undefined")
     if found is None:
-        found = list(_undefined(repo, module))
+        found = [*_undefined(repo, module), *_only_grown(module)]
         module.__dict__["_undefined"] = found
     return found
 
@@ -84,6 +85,32 @@ def _undefined(repo: Repo, module: Module) -> Iterator[Undefined]:
         name = read.node.id
         if name not in excused and not _is_guarded(module, read.node):
             yield Undefined(module, read.node, later, certain=not scopes.stars)
+
+
+def _only_grown(module: Module) -> Iterator[Undefined]:
+    """First places where a function adds to a name of its own that it gives no value anywhere."""
+    by_function: dict[Function, dict[str, ast.Name]] = {}
+    for node in module.nodes(ast.AugAssign):
+        function = module.scope_of(node)
+        if function is not None and isinstance(node.target, ast.Name):
+            by_function.setdefault(function, {}).setdefault(node.target.id, node.target)
+    for function, grown in by_function.items():
+        given = {a.arg for a in walk(function.node.args) if isinstance(a, ast.arg)}
+        for node in walk(function.node):
+            match node:
+                case ast.Name(ctx=ast.Store() | ast.Del()) if not isinstance(module.parent(node), ast.AugAssign):
+                    given.add(node.id)
+                case ast.Global(names=names) | ast.Nonlocal(names=names):
+                    given.update(names)
+                case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                    given.add(name)
+                case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                    given.add(name)
+                case ast.alias(name=name, asname=asname):
+                    given.add(asname or name.split(".")[0])
+        for name, target in grown.items():
+            if name not in given:
+                yield Undefined(module, target, None, certain=True, grown=True)
 
 
 def _is_suspect(module: Module) -> bool:

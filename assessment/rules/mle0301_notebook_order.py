@@ -38,7 +38,7 @@ def check(repo: Repo) -> Iterator[Hit]:
         ran = [cell for cell in module.source.cells if cell.execution_count]  # Colab writes 0 where it did not run
         back = _first_step_back(ran)
         if back is not None:
-            hidden = bool(undefined(repo, module))
+            hidden = any(not read.grown for read in undefined(repo, module))
             yield Hit(
                 [_site(module, back[1], f"In [{back[1].execution_count}] below In [{back[0].execution_count}]")],
                 severity=HIGH if hidden else MEDIUM,

@@ -56,6 +56,8 @@ def _hit(repo: Repo, module: Module, name: str, reads: list[Undefined]) -> Hit:
     judged = sorted(((_severity(repo, read), read.node.lineno, read) for read in reads), key=lambda j: _ORDER[j[0]])
     severity, _, worst = judged[0]
     title = f"`{name}` is used before it is defined" if worst.later is not None else f"`{name}` is defined nowhere"
+    if worst.grown:
+        title = f"`{name}` is added to, and the function never gives it a value"
     return Hit(
         [module.site(read.node) for _, _, read in judged],
         severity=severity,

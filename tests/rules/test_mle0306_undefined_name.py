@@ -1,3 +1,5 @@
+import pytest
+
 FIT = "from sklearn.svm import SVC\nSVC().fit([[0], [1]], [0, 1])\n"
 
 
@@ -45,3 +47,21 @@ def test_what_only_python_2_has_is_one_finding(check, place):
     code = "from sklearn.svm import SVC\nfor i in xrange(3):\n    SVC().fit(X(), unicode(i))\ndef X(): return [1]\n"
     (finding,) = check("MLE0306", {"a.py": code, "b.py": code})
     assert (place(finding), finding.severity, len(finding.evidence)) == (("a.py", 2), "high", 4)
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ("for x in rows:\n        total += x", 1),
+        ("total = 0\n    for x in rows:\n        total += x", 0),
+        ("global total\n    total += 1", 0),
+        ("for total in rows:\n        total += 1", 0),
+        ("with open(rows) as total:\n        total += 1", 0),
+        ("rows += 1", 0),
+    ],
+)
+def test_what_a_function_only_adds_to(check, body, found):
+    code = (
+        f"from sklearn.svm import SVC\ntotal = 0\ndef count(rows):\n    {body}\nSVC().fit([[0], [1]], count([0, 1]))\n"
+    )
+    assert [f.severity.value for f in check("MLE0306", {"train.py": code})] == ["critical"] * found
