@@ -131,13 +131,19 @@ def _pairs(repo: Repo) -> Iterator[Hit]:
                     title=f"torchvision {pinned} requires torch {series[-1]}, {torch.specifier} is declared",
                     anchor=f"{environment} torchvision torch",
                 )
+        broken: dict[str, list[tuple[str, Site]]] = {}  # what one package requires and others pin differently
         for name, versions, other, condition in REQUIRES:
             one, two = found.get(name), found.get(other)
             version = exact(one.spec) if one else None
             if one and two and version is not None and version in SpecifierSet(versions) and two.spec:
                 if not compatible(two.spec, SpecifierSet(condition)):
-                    yield Hit(
-                        [two.source, one.source],
-                        title=f"{name} {version} requires {other} {condition}, {two.specifier} is declared",
-                        anchor=f"{environment} {name} {other}",
-                    )
+                    required = f"{other} {condition}, {two.specifier} is declared"
+                    broken.setdefault(f"{name} {version}", []).append((required, two.source))
+        for package, conflicts in broken.items():
+            name = package.partition(" ")[0]
+            others = f", and {len(conflicts) - 1} more" if len(conflicts) > 1 else ""
+            yield Hit(
+                [*(source for _, source in conflicts), found[name].source],
+                title=f"{package} requires {conflicts[0][0]}{others}",
+                anchor=f"{environment} {name}",
+            )
