@@ -96,18 +96,17 @@ def _only_grown(module: Module) -> Iterator[Undefined]:
             by_function.setdefault(function, {}).setdefault(node.target.id, node.target)
     for function, grown in by_function.items():
         given = {a.arg for a in walk(function.node.args) if isinstance(a, ast.arg)}
-        for node in walk(function.node):
-            match node:
-                case ast.Name(ctx=ast.Store() | ast.Del()) if not isinstance(module.parent(node), ast.AugAssign):
-                    given.add(node.id)
+        for inner in walk(function.node):
+            match inner:
+                case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
+                    if not isinstance(module.parent(inner), ast.AugAssign):
+                        given.add(name)
                 case ast.Global(names=names) | ast.Nonlocal(names=names):
                     given.update(names)
-                case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
-                    given.add(name)
-                case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                    given.add(name)
                 case ast.alias(name=name, asname=asname):
                     given.add(asname or name.split(".")[0])
+                case _ if isinstance(name := getattr(inner, "name", None), str):
+                    given.add(name)  # a handler's exception, a pattern, a function or class inside
         for name, target in grown.items():
             if name not in given:
                 yield Undefined(module, target, None, certain=True, grown=True)

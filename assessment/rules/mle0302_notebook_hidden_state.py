@@ -36,11 +36,11 @@ def check(repo: Repo) -> Iterator[Hit]:
             by_name.setdefault(missing.name, []).append(missing)
         grown = [by_name.pop(name)[0] for name in list(by_name) if by_name[name][0].grown]
         if grown:
-            names = ", ".join(f"`{read.name}`" for read in grown)
+            shown = ", ".join(f"`{read.name}`" for read in grown)
             yield Hit(
                 [module.site(read.node) for read in grown],
                 severity=MEDIUM if "docs" in module.file.roles else HIGH,
-                title=f"A function adds to what it never gives a value: {names}",
+                title=f"A function adds to what it never gives a value: {shown}",
                 why="Inside the function the name is its own: Python raises UnboundLocalError at the first call.",
                 remedy="Set the name to its first value at the top of the function.",
                 anchor=f"{module.path}\0grown",
