@@ -105,8 +105,8 @@ def _only_grown(module: Module) -> Iterator[Undefined]:
                     given.update(names)
                 case ast.alias(name=name, asname=asname):
                     given.add(asname or name.split(".")[0])
-                case _ if isinstance(name := getattr(inner, "name", None), str):
-                    given.add(name)  # a handler's exception, a pattern, a function or class inside
+                case _ if isinstance(named := getattr(inner, "name", None), str):
+                    given.add(named)  # a handler's exception, a pattern, a function or class inside
         for name, target in grown.items():
             if name not in given:
                 yield Undefined(module, target, None, certain=True, grown=True)
