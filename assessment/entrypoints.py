@@ -73,6 +73,7 @@ _APPS = {
     "flask_restplus.Api()": "flask",
     "flask_restplus.Api().namespace()": "flask",
     "flask_restful.Api()": "flask",
+    "maxfw.core.MAXApp()": "flask",
     "flask_openapi3.OpenAPI()": "flask",
     "apiflask.APIFlask()": "flask",
     "modal.App()": "modal",
@@ -101,8 +102,8 @@ _SERVICE_BASES = {
 # A module without any of these words registers no handler: it need not be parsed to know.
 _ROUTE_WORDS = re.compile(
     rb"@[\w.]+\.(route|get|post|put|delete|patch|options|head|websocket|api_route|api|http|web_endpoint|fastapi_endpoint)"
-    rb"\b|@(\w+\.)?(deployment|service|api)\b|add_url_rule|add_api_route|add_resource|\.add_route\b|router\.add_|\bRoute\("
-    rb"|\b(re_)?path\(|\burl\(|\bweb\.(get|post)\(|def (lambda_)?handler\(|LitAPI|SeldonComponent|MLModel|kserve"
+    rb"\b|@(\w+\.)?(deployment|service|api)\b|add_url_rule|add_api(_route)?\b|add_resource|\.add_route\b|router\.add_"
+    rb"|\bRoute\(|\b(re_)?path\(|\burl\(|\bweb\.(get|post)\(|def (lambda_)?handler\(|LitAPI|SeldonComponent|MLModel|kserve"
     rb"|RequestHandler|BaseHandler|Runnable"
 )
 _ROUTE_MARKS = (  # of which one is in each of them: sooner looked for
@@ -227,7 +228,7 @@ def _registered(repo: Repo, call: Call) -> Iterator[Route]:
         handler = call.keyword("view_func") or call.argument(2 if attribute == "add_url_rule" else 1, "endpoint")
         for function in _handlers(repo, module, handler):
             yield Route(framework, _path(call), _methods(call, "route"), function, call.site())
-    elif framework and attribute == "add_resource":
+    elif framework and attribute in ("add_resource", "add_api"):
         path = call.module.literal(call.node.args[1]) if len(call.node.args) > 1 else UNKNOWN
         for function in _handlers(repo, module, call.node.args[0] if call.node.args else None):
             verb = function.qualname.rpartition(".")[2]

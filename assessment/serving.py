@@ -45,6 +45,7 @@ _APP_CONSTRUCTORS = {
     "falcon.App": "falcon", "robyn.Robyn": "robyn", "aiohttp.web.Application": "aiohttp",
     "tornado.web.Application": "tornado", "apiflask.APIFlask": "flask", "flask_openapi3.OpenAPI": "flask",
     "connexion.App": "connexion", "connexion.FlaskApp": "connexion", "http.server.HTTPServer": "http.server",
+    "maxfw.core.MAXApp": "flask",
 }  # fmt: skip
 
 _SCHEMA_CALLS = (

@@ -316,3 +316,27 @@ def test_the_runner_of_bentoml_makes_the_model_answer(repo):
     assert serving.web_handlers(opened) == []
     site = serving.service_site(opened)
     assert site is not None and (site.path, site.line) == ("service.py", 8)
+
+
+def test_the_resources_of_a_model_asset_exchange_application(repo):
+    opened = repo({
+        "app.py": """
+            from maxfw.core import MAXApp
+            from api import Predict
+            app = MAXApp("title", "text", "1")
+            app.add_api(Predict, "/predict")
+            app.run()
+            """,
+        "api.py": """
+            import joblib
+            from maxfw.core import PredictAPI
+            model = joblib.load("m.joblib")
+            class Predict(PredictAPI):
+                def post(self):
+                    return model.predict([[1]])
+            """,
+    })  # fmt: skip
+    (handler,) = serving.web_handlers(opened)
+    assert (handler.framework, handler.routes[0].path) == ("flask", "/predict")
+    site = serving.service_site(opened)
+    assert site is not None and (site.path, site.line) == ("app.py", 4)
