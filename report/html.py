@@ -63,6 +63,7 @@ def environment() -> Environment:
         place=place,
         evidence_line=summary.evidence_line,
         cost_line=summary.cost_line,
+        readiness_line=summary.readiness_line,
         spent=summary.spent,
     )
     return environment

@@ -14,10 +14,12 @@ _KNOWN = {ClaimState.MEASURED, ClaimState.IMPLEMENTED, ClaimState.PRESENT}
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The head of every view. `readiness` is a percentage of the applicable checks, or None where none applies."""
+    """The head of every view. `readiness` is a percentage of the applicable checks, or None where none applies; where
+    no `model_found`, those are only what every repository needs, and the percentage is shown to nobody."""
 
     what: str
     origin: str
+    model_found: bool
     readiness: int | None
     checks_held: int
     checks_applicable: int
@@ -33,6 +35,7 @@ def summarise(report: Report) -> Summary:
     return Summary(
         what=_what(report),
         origin=_origin(report),
+        model_found=_model_found(report),
         readiness=round(100 * held / applicable) if applicable else None,
         checks_held=held,
         checks_applicable=applicable,
@@ -63,6 +66,9 @@ def severity_line(summary: Summary) -> str:
 def readiness_line(summary: Summary) -> str:
     if summary.readiness is None:
         return "no check applies"
+    if not summary.model_found:
+        checks = plural(summary.checks_applicable, "check")
+        return f"nothing of a model was found; {summary.checks_held} of {checks} that every repository needs hold"
     return f"{summary.readiness} % ready: {summary.checks_held} of {plural(summary.checks_applicable, 'check')} hold"
 
 
@@ -97,6 +103,13 @@ def _what(report: Report) -> str:
     fields = report.sections.model_deployment
     known = [_known(fields.get(name)) for name in ("Model Type", "Deployment Pattern", "Serving Framework")]
     return joined(known) or "nothing is known yet about the model and its deployment"
+
+
+def _model_found(report: Report) -> bool:
+    """Whether there is anything to bring to production; a review of some steps cannot tell."""
+    claims = [*report.sections.model_deployment.values(), *(row.tool for row in report.sections.training_pipeline)]
+    partly = any(step.state is not StepState.DONE for step in report.coverage.steps)
+    return partly or any(_known(claim) for claim in claims)
 
 
 def _known(claim: Claim | None) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from ml_engineer.report import html
 from ml_engineer.report.schema import Claim, ClaimState, Confidence, Report, Severity, StepState, TokenUsage, Usage
 from ml_engineer.report.summary import cost_line, evidence_line, rank, readiness_line, severity_line, summarise
 
@@ -46,6 +49,29 @@ def test_no_applicable_check_is_not_zero_percent(report: Report) -> None:
     answer = summarise(report.model_copy(update={"score": score}))
     assert answer.readiness is None
     assert readiness_line(answer) == "no check applies"
+
+
+def test_where_nothing_of_a_model_was_found_nothing_is_ready(report: Report) -> None:
+    nothing = Claim(text="none", state=ClaimState.UNKNOWN)
+    deployment = dict.fromkeys(report.sections.model_deployment, nothing)
+    rows = [row.model_copy(update={"tool": nothing}) for row in report.sections.training_pipeline]
+    sections = report.sections.model_copy(update={"model_deployment": deployment, "training_pipeline": rows})
+    done = [step.model_copy(update={"state": StepState.DONE}) for step in report.coverage.steps]
+    coverage = report.coverage.model_copy(update={"steps": done})
+    empty = report.model_copy(update={"sections": sections, "coverage": coverage})
+    line = readiness_line(summarise(empty))
+    assert line == "nothing of a model was found; 55 of 180 checks that every repository needs hold"
+    assert "<small>%</small>" not in html.render(empty)
+    assert line in html.render(empty)
+    partly = [*done[:-1], done[-1].model_copy(update={"state": StepState.SKIPPED})]
+    part = empty.model_copy(update={"coverage": coverage.model_copy(update={"steps": partly})})
+    assert readiness_line(summarise(part)) == "31 % ready: 55 of 180 checks hold"
+
+
+@pytest.mark.parametrize("url", ["/srv/churn.git", "../churn", "file:///srv/churn", "~/churn"])
+def test_a_clone_of_a_folder_is_where_it_is_and_not_where_it_came_from(report: Report, url: str) -> None:
+    repository = report.repository.model_copy(update={"url": url, "path": "/home/anna/churn"})
+    assert summarise(report.model_copy(update={"repository": repository})).origin.startswith("/home/anna/churn · ")
 
 
 def test_gaps_name_the_steps_and_files_that_are_missing(report: Report) -> None:

@@ -69,6 +69,20 @@ def test_a_finding_shows_why_remedy_and_the_quoted_line(report: Report) -> None:
     assert '6 model = pickle.load(open("model.pkl", "rb"))' in text
 
 
+@pytest.mark.parametrize("width", [40, 100])
+def test_notes_and_where_the_briefs_are_are_said(report: Report, width: int) -> None:
+    coverage = report.coverage.model_copy(update={"notes": ["pyproject.toml: no setting"]})
+    text = words(shown(report.model_copy(update={"coverage": coverage}), width))
+    assert "pyproject.toml: no setting" in text
+    assert f"in the run's folder, which `ml-engineer runs show {report.run.id}` names." in text
+
+
+def test_in_a_narrow_terminal_the_name_of_a_step_goes_on_under_its_beginning(report: Report) -> None:
+    lines = shown(report, 40).split("\n")
+    at = next(at for at, line in enumerate(lines) if line.startswith(" 6 Performance"))
+    assert lines[at + 1].startswith("   Optimization")
+
+
 def test_without_colour_there_is_no_escape_sequence_and_the_same_words(report: Report) -> None:
     plain, coloured = shown(report), shown(report, colour=True)
     assert "\x1b" not in plain
