@@ -79,12 +79,24 @@ def test_a_single_fault_is_retried_and_the_answer_is_whole(serve: Serve, fault: 
     assert server.requests[0].body == server.requests[1].body
 
 
-@pytest.mark.parametrize("fault", [529, 500, "error_event", "truncate", "malformed", "cut_tool_json"])
-def test_a_single_fault_adds_at_most_two_seconds(serve: Serve, fault: Any) -> None:
+@pytest.mark.parametrize(
+    ("fault", "asked"),
+    [
+        ({"status": 429, "retry_after": 0.3}, 0.3),
+        *((fault, 0.0) for fault in (529, 500, "cut_tool_json", "truncate", "error_event", "malformed")),
+    ],
+    ids=str,
+)
+def test_a_single_fault_adds_at_most_two_seconds_to_what_the_server_asks_for(
+    serve: Serve, fault: Any, asked: float
+) -> None:
     server = serve([{"faults": [fault], "blocks": ANSWER}])
-    result, _ = take(server.url, Patience())
+    heard = Heard()
+    result, _ = take(server.url, Patience(), heard)
     check_whole(result)
-    assert server.requests[1].received - server.requests[0].answered < 2
+    (retry,) = heard.of("retry")
+    assert asked <= retry["wait"] < asked + 1
+    assert asked <= server.requests[1].received - server.requests[0].answered < asked + 2
 
 
 def test_four_overloads_in_a_row_are_survived(serve: Serve) -> None:
