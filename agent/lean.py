@@ -29,9 +29,12 @@ _UNUSED = (
     "langchain_protocol.protocol",
     "importlib.metadata",
     "langgraph_sdk",
+    "langgraph_sdk.auth",
+    "langgraph_sdk.auth.types",
     "pydantic.v1",
     "requests",
     "urllib.request",
+    "xml.sax.saxutils",
 )
 _FAMILIES = ("langchain_core", "langchain_protocol", "langgraph", "langgraph_sdk", "langsmith", "requests")
 _TRACING = ("LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2")
