@@ -103,8 +103,8 @@ _SERVICE_BASES = {
 _ROUTE_WORDS = re.compile(
     rb"@[\w.]+\.(route|get|post|put|delete|patch|options|head|websocket|api_route|api|http|web_endpoint|fastapi_endpoint)"
     rb"\b|@(\w+\.)?(deployment|service|api)\b|add_url_rule|add_api(_route)?\b|add_resource|\.add_route\b|router\.add_"
-    rb"|\bRoute\(|\b(re_)?path\(|\burl\(|\bweb\.(get|post)\(|def (lambda_)?handler\(|LitAPI|SeldonComponent|MLModel|kserve"
-    rb"|RequestHandler|BaseHandler|Runnable"
+    rb"|\bRoute\(|\b(re_)?path\(|\burl\(|\bweb\.(get|post)\(|def (lambda_)?handler\(|LitAPI|SeldonComponent|MLModel"
+    rb"|kserve|RequestHandler|BaseHandler|Runnable"
 )
 _ROUTE_MARKS = (  # of which one is in each of them: sooner looked for
     b"@", b"add_", b"Route(", b"path(", b"url(", b"web.", b"handler(", b"LitAPI", b"SeldonComponent", b"MLModel",
