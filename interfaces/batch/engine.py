@@ -1,6 +1,6 @@
 """The seam between a batch and who does its work: something that carries an order to a child and its product back.
 
-`interfaces.pool.Pool` is the engine of this machine; `ray.py` has the one of a cluster. Both run the same unit of work
+`interfaces.pool.Pool` is the engine of this machine; `cluster.py` has that of a cluster. Both run the same unit of work
 in a process of its own with the same limits, and say in the same words what became of it.
 """
 
