@@ -28,7 +28,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     for module in reached(repo):
         imports: list[Broken] = []
         for item in broken_imports(repo, module):
-            (gone.setdefault(item.reason, []) if item.reason.startswith("there is no") else imports).append(item)
+            (gone.setdefault(_cause(item), []) if item.reason.startswith("there is no") else imports).append(item)
         if imports:
             yield _hit(repo, imports, "Import cannot work: ")
         by_reason: dict[str, list[Broken]] = {}
@@ -38,6 +38,12 @@ def check(repo: Repo) -> Iterator[Hit]:
             yield _hit(repo, calls, "Call cannot work: ")
     for missing in gone.values():
         yield _hit(repo, missing, "Import cannot work: ")
+
+
+def _cause(broken: Broken) -> str:
+    """What is missing: a module, or for files that were moved the package that they were moved out of."""
+    missing, _, moved = broken.reason.partition(" in this repository, ")
+    return missing.split(".")[0] if moved else broken.reason
 
 
 def _hit(repo: Repo, broken: list[Broken], what: str) -> Hit:

@@ -157,3 +157,13 @@ def test_a_call_that_asks_which_arguments_are_taken(check):
     assert check("MLE0315", {"train.py": FIT + use, "helper.py": "def f(a):\n    return a\n"}) == []
     (finding,) = check("MLE0315", {"train.py": FIT + use.replace("TypeError", "ValueError")})
     assert "no parameter `b`" in finding.title
+
+
+def test_files_that_were_moved_together_are_one_finding(check):
+    files = {
+        "old/nets.py": "class Net:\n    pass\n",
+        "old/loops.py": "class Loop:\n    pass\n",
+        "train.py": FIT + "from models.nets import Net\nfrom models.loops import Loop\n",
+    }
+    (finding,) = check("MLE0315", files)
+    assert [e.line_start for e in finding.evidence] == [3, 4]
