@@ -44,6 +44,7 @@ def run_all(repo: Repo) -> list[Outcome]:
         rest = [step for step in ALL_STEPS if step not in CHILD_STEPS]
         parts = [*beside(lambda steps: run_rules(repo, rules_of(steps)), rest, CHILD_STEPS)]
     else:
+        _ = repo.commands.all, repo.dependencies.declared  # what both would work out, and the conclusion as well
         by_key = {rule.key: rule for rule in all_rules()}
         parts = [*shared_out(lambda keys: run_rules(repo, [by_key[key] for key in keys]), list(by_key))]
     return sorted((outcome for part in parts for outcome in part), key=lambda outcome: outcome.rule.key)

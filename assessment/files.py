@@ -98,11 +98,11 @@ class File:
             self.unread = getattr(error, "strerror", None) or str(error)
             return b""
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
                 self.unread = "not a regular file"
                 return b""
-            with os.fdopen(descriptor, "rb", closefd=False) as stream:
-                return stream.read(size)
+            return os.read(descriptor, min(size, status.st_size))
         except OSError as error:
             self.unread = error.strerror or str(error)
             return b""
@@ -187,7 +187,7 @@ def _add(listing: Listing, path: str) -> None:
         listing.skipped.append((shown, "the file name is not valid UTF-8"))
         return
     try:
-        status = os.lstat(listing.root / path)
+        status = os.lstat(f"{listing.root}/{path}")
     except FileNotFoundError:
         listing.skipped.append((path, "tracked by git, but its content is absent from this copy"))
         return
@@ -212,7 +212,7 @@ def _walk(root: Path, listing: Listing) -> list[str]:
     while stack and len(paths) <= MAX_FILES:
         folder = stack.pop()
         try:
-            entries = list(os.scandir(root / folder))
+            entries = list(os.scandir(f"{root}/{folder}"))
         except OSError as error:
             listing.skipped.append((folder or ".", error.strerror or str(error)))
             continue

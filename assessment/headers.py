@@ -1,6 +1,6 @@
 """What a program imports and that it parses, without making its syntax tree: that is most of the time.
 
-The compiler's symbol table tells that the source is right; the import statements are found by their word, outside of
+The compiler tells that the source is right; the import statements are found by their word, outside of
 texts in triple quotes, and only these are parsed. Wherever that could be mistaken (an import behind a colon or a
 semicolon, quotes among other quotes, source that does not compile) there is no answer, and the tree has to be asked.
 """
@@ -31,7 +31,7 @@ def imports_of(text: str, *, checked: bool = True) -> list[ast.Import | ast.Impo
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     code = _without_texts(text)
     found = _statements(code) if code is not None else None
-    if code is None or found is None or (checked and not _compiles(text)):
+    if code is None or found is None or (checked and not _parses(text)):
         return None
     starts, first = [], 1  # line of each statement in the program that is made of them alone
     for statement, _ in found:
@@ -51,10 +51,18 @@ def imports_of(text: str, *, checked: bool = True) -> list[ast.Import | ast.Impo
     return imports
 
 
-def _compiles(text: str) -> bool:
+# What the compiler refuses as soon as the source is parsed: before it makes a table of symbols, which nobody asks for.
+_REFUSED = "from __future__ import braces\n"
+_REFUSAL = "not a chance"
+
+
+def _parses(text: str) -> bool:
+    """Whether the source is right, by the one look of the compiler that makes no objects of it."""
     try:
-        symtable.symtable(text, "<program>", "exec")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        symtable.symtable(_REFUSED + text, "<program>", "exec")
+    except SyntaxError as error:
+        return error.msg == _REFUSAL
+    except (ValueError, RecursionError, MemoryError):
         return False
     return True
 

@@ -20,7 +20,6 @@ _Place = tuple[Function | None, str, str | None]
 @dataclass(eq=False)
 class Index:
     parents: dict[ast.AST, ast.AST] = field(default_factory=dict)
-    imports: list[Import] = field(default_factory=list)
     functions: dict[str, Function] = field(default_factory=dict)
     by_node: dict[ast.AST, Function] = field(default_factory=dict)
     classes: dict[str, ast.ClassDef] = field(default_factory=dict)
@@ -228,13 +227,39 @@ def _bind_parameters(index: Index, function: Function) -> None:
 
 
 def _bind_import(index: Index, module: Module, node: ast.Import | ast.ImportFrom, scope: str) -> None:
-    guarded = any(isinstance(parent, ast.Try) for parent in _parents(index, node))
     at = _end(node)
     if isinstance(node, ast.Import):
         for alias in node.names:
             name = alias.asname or alias.name.split(".")[0]
-            index.imports.append(Import(name, alias.name, node, guarded))
             _bind(index, scope, name, Binding(at, None, target=alias.name if alias.asname else name))
+        return
+    for name, target in _imported(module, node):
+        if name != "*":
+            _bind(index, scope, name, Binding(at, None, target=target))
+
+
+def imports(module: Module) -> list[Import]:
+    """Imports at any depth of statements: all that is asked of many a module, so that they need no index."""
+    found: list[Import] = []
+    stack: list[tuple[ast.AST, bool, tuple[ast.expr, ...]]] = [(node, False, ()) for node in module.tree.body]
+    while stack:
+        node, guarded, tests = stack.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            named = _imported(module, node)
+            found.extend(Import(name, target, node, guarded, name == "*", tests) for name, target in named)
+            continue
+        guarded = guarded or isinstance(node, ast.Try)
+        if isinstance(node, ast.If):
+            tests = (*tests, node.test)
+        for block in _BLOCKS.get(node.__class__, ()):
+            stack.extend((child, guarded, tests) for child in getattr(node, block))
+    return found
+
+
+def _imported(module: Module, node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
+    """Names that an import binds (`*` for all), each with what it stands for."""
+    if isinstance(node, ast.Import):
+        yield from ((alias.asname or alias.name.split(".")[0], alias.name) for alias in node.names)
         return
     base = node.module or ""
     if node.level:
@@ -242,20 +267,10 @@ def _bind_import(index: Index, module: Module, node: ast.Import | ast.ImportFrom
         parts = parts[: len(parts) - (node.level - 1)] if node.level > 1 else parts
         base = ".".join([*parts, *([base] if base else [])])
     for alias in node.names:
-        target = f"{base}.{alias.name}" if base else alias.name
         if alias.name == "*":
-            index.imports.append(Import("*", base, node, guarded, star=True))
-            continue
-        name = alias.asname or alias.name
-        index.imports.append(Import(name, target, node, guarded))
-        _bind(index, scope, name, Binding(at, None, target=target))
-
-
-def _parents(index: Index, node: ast.AST) -> Iterator[ast.AST]:
-    current = index.parents.get(node)
-    while current is not None:
-        yield current
-        current = index.parents.get(current)
+            yield "*", base
+        else:
+            yield alias.asname or alias.name, f"{base}.{alias.name}" if base else alias.name
 
 
 def _bind(index: Index, scope: str, name: str, binding: Binding) -> None:
@@ -275,7 +290,7 @@ _STATEMENTS: frozenset[type[ast.AST]] = frozenset(
 )
 _CLAUSES: tuple[type[ast.AST], ...] = (ast.ExceptHandler, ast.match_case)
 _BLOCKS: dict[type[ast.AST], tuple[str, ...]] = {
-    kind: tuple(name for name in ("body", "orelse", "finalbody", "handlers", "cases") if name in kind._fields)
+    kind: tuple(name for name in kind._fields if name in ("body", "orelse", "finalbody", "handlers", "cases"))
     for kind in (*_STATEMENTS, *_CLAUSES)
 }
 _ENTERED: dict[type[ast.AST], Callable[[Index, Module, ast.AST, _Place], _Place]] = {

@@ -24,7 +24,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from ml_engineer.assessment.files import File
-from ml_engineer.assessment.index import Index, build, walk
+from ml_engineer.assessment.index import Index, build, imports, walk
 from ml_engineer.assessment.names import Binding, Call, Function, FunctionNode, Import
 from ml_engineer.assessment.rule import Site
 from ml_engineer.assessment.source import Source, parse
@@ -66,9 +66,9 @@ class Module:
     def _index(self) -> Index:
         return build(self)
 
-    @property
+    @cached_property
     def imports(self) -> list[Import]:
-        return self._index.imports
+        return imports(self)
 
     @property
     def functions(self) -> dict[str, Function]:

@@ -80,6 +80,7 @@ class Import(NamedTuple):
     node: ast.Import | ast.ImportFrom
     guarded: bool  # in a try block
     star: bool = False
+    tests: tuple[ast.expr, ...] = ()  # of the `if`s that it stands in
 
     @property
     def top(self) -> str:

@@ -103,7 +103,7 @@ def _undeclared(repo: Repo) -> Iterator[Hit]:
         uses = [
             (m, i)
             for m, i in dependencies.imports_of(target)
-            if not i.guarded and not _aside(m) and not _for_some_python(m, i) and not _declared_in(repo, m, names)
+            if not i.guarded and not _aside(m) and not _for_some_python(i) and not _declared_in(repo, m, names)
         ]
         if not uses or all(misplaced(repo, m, i) for m, i in uses):  # MLE0315 says so
             continue
@@ -143,10 +143,9 @@ def _in_some_form(repo: Repo, direct: set[str]) -> set[str]:
     return found
 
 
-def _for_some_python(module: Module, item: Import) -> bool:
+def _for_some_python(item: Import) -> bool:
     """Whether the import is made for some versions of Python only."""
-    tests = (a.test for a in module.ancestors(item.node) if isinstance(a, ast.If))
-    return any("sys.version_info" in ast.unparse(test) for test in tests)
+    return any("sys.version_info" in ast.unparse(test) for test in item.tests)
 
 
 def _in_source_tree(repo: Repo, name: str) -> bool:
