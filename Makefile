@@ -24,6 +24,7 @@ lint: $(STAMP)  ## lint, types, import contract
 
 # The lock carries hashes, so what is installed here is what was tested.
 $(STAMP): requirements.lock pyproject.toml
+	@echo "Setting up $(VENV): all packages are downloaded once, which takes some minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import shutil
@@ -33,6 +34,11 @@ _PROGRAMS = {
     "ruff": "more findings on Python: pip install 'ml-engineer[enrich]'",
     "hadolint": "more findings on Dockerfiles: pip install 'ml-engineer[enrich]'",
 }
+_EXTRAS = {  # what is imported, what it is for
+    "a2a": ("a2a", "serve a2a, and peers that are reached by it"),
+    "acp": ("acp", "serve acp, for editors"),
+    "ray": ("ray", "batch on a cluster"),
+}
 PATIENCE = 60.0  # seconds for a model to answer; one that runs locally may have to be loaded first
 
 
@@ -61,6 +67,11 @@ def checks() -> Iterator[tuple[str, str, str]]:
         path = find_program(program)
         state = "ok" if path else "bad" if program == "git" else "none"
         yield state, program, path or purpose
+    for extra, (module, purpose) in _EXTRAS.items():
+        there = importlib.util.find_spec(module) is not None
+        how = "installed" if there else f"pip install 'ml-engineer[{extra}]'"
+        yield "ok" if there else "none", f"extra {extra}", f"{purpose}: {how}"
+    yield _sandbox()
     yield _state_directory()
     yield _model()
 
@@ -69,6 +80,22 @@ def find_program(name: str) -> str | None:
     """Where a program is: beside our own Python first, then on the PATH."""
     beside = Path(sysconfig.get_path("scripts")) / name
     return str(beside) if os.access(beside, os.X_OK) else shutil.which(name)
+
+
+def _sandbox() -> tuple[str, str, str]:
+    """The level that confines commands here, as its self-test proves it."""
+    from ml_engineer.tools.launch import LaunchError
+    from ml_engineer.tools.sandbox import Level, choose
+
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Path(folder) / "workspace"
+        workspace.mkdir()
+        try:
+            sandbox = choose(workspace, Path(folder) / "scratch")
+        except LaunchError as error:
+            return "none", "sandbox", f"off: {error}"
+    state = "none" if sandbox.level is Level.OFF else "ok"
+    return state, "sandbox", sandbox.banner().removeprefix("sandbox: ")
 
 
 def _state_directory() -> tuple[str, str, str]:

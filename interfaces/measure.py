@@ -107,6 +107,8 @@ def model(
     \b
     ml-engineer measure model --artefact models/model.pkl --loader pickle --shape 12 --batch 1 --batch 100
     """
+    if (rows is not None) + (shape is not None) + (options["make_batch"] is not None) != 1:
+        raise click.UsageError("give the input by one of --shape, --rows and --make-batch, for example --shape 12")
     label = label or Path(options["artefact"] or options["loader"] or "model").name
     given = {
         "label": label,

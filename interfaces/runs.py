@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import sys
 from pathlib import Path
@@ -48,11 +49,14 @@ def show(run_id: str) -> None:
     """Show what a run was asked, how far it came, and where it is kept."""
     run = store.Run.open(run_id)
     click.echo(f"run      {run.id}\nstate    {run.state}\nfolder   {run.folder}")
-    for name in ("mode", "target", "started", "steps", "baseline"):
-        click.echo(f"{name:8} {run.meta.get(name)}")
+    for name in ("mode", "target", "started", "steps", "baseline", "task"):
+        value = run.meta.get(name)
+        if value is not None:
+            click.echo(f"{name:8} {', '.join(map(str, value)) if isinstance(value, list) else value}")
     for event in run.events():
         details = " ".join(f"{key}={value}" for key, value in event.items() if key not in ("time", "type"))
-        click.echo(f"{event['time']:.3f}  {event['type']:12} {details}")
+        at = datetime.datetime.fromtimestamp(event["time"]).astimezone().isoformat(" ", "milliseconds")
+        click.echo(f"{at}  {event['type']:12} {details}")
 
 
 @runs.command()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from click.testing import CliRunner, Result
 
@@ -78,3 +80,9 @@ def test_settings_that_cannot_be_used_are_said(monkeypatch: pytest.MonkeyPatch) 
     result, line = examined()
     assert result.exit_code == 2
     assert "no model is named" in line
+
+
+def test_what_confines_commands_and_what_else_can_be_had_are_said() -> None:
+    lines = {line[6:34].strip(): line for line in CliRunner().invoke(doctor.doctor).stdout.splitlines()}
+    assert re.search(r"\b(bwrap|landlock|network-only|off)\b", lines["sandbox"])
+    assert {"extra a2a", "extra acp", "extra ray"} <= lines.keys()

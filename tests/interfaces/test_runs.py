@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -33,6 +34,8 @@ def test_a_finished_run_can_be_listed_shown_and_rendered_again(run, prototype, h
     assert run("runs", "list").stdout.split()[:3] == [run_id, "finished", "review"]
     shown = run("runs", "show", run_id[:10]).stdout
     assert "node=seal" in shown
+    assert "steps    1, 2, 3," in shown
+    assert re.search(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d  started ", shown, re.M), "a time to read"
     assert run("runs", "report", run_id, "--format", "json").stdout == first
     assert run("runs", "report", run_id, "--format", "md").stdout.startswith("## ML Production")
     assert run("runs", "discard", run_id).returncode == 0

@@ -87,6 +87,7 @@ def test_what_could_not_be_measured_is_exit_code_2_and_a_result(run: Run) -> Non
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["model", "--artefact", "m.pkl"], "one of --shape, --rows and --make-batch"),
         (["--request", "PST /"], "say METHOD PATH [BODY]"),
         (["--request", "POST /p {x"], "its body is no JSON"),
         ([], "give at least one --request"),
