@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _INSTALL = re.compile(
     r"^(?:%%(?:bash|sh|capture)\b.*)?[!%]?\s*(?:sudo\s+)?(?:\S*python[\d.]*\s+-m\s+)?(?:uv\s+)?(pip[\d.]*|conda|mamba)"
-    r"\s+install\s+(.*)$"
+    r"\s+(?:-{1,2}\w+\s+)*install\s+(.*)$"
 )
 _VALUED = frozenset(
     "-r --requirement -c --constraint -i --index-url --extra-index-url -f --find-links -t --target --channel -n --name "

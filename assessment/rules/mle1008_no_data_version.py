@@ -54,7 +54,7 @@ def check(repo: Repo) -> Iterator[Hit]:
         if (
             path
             and "test" not in call.module.file.roles
-            and _DATA_NAME.search(path)
+            and (_DATA_NAME.search(path) or _is_pictures(call))
             and path not in written
             and not _is_tracked(repo, call, path)
         ):
@@ -92,13 +92,19 @@ def _option(call: Call) -> str | None:
     """Default of a command-line option for training data, where it is a path."""
     name = call.module.literal(call.argument(0, "name"))
     if not isinstance(name, str) or not re.match(
-        r"-*(data|train|dataset|input)(set)?([_-]?(path|dir|root|file))?$", name
+        r"-*(data|train|dataset|input|images|imgs)(set)?([_-]?(path|dir|root|file|folder))?$", name
     ):
         return None
     default = call.module.literal(call.keyword("default"))
     return (
         default if isinstance(default, str) and re.search(r"[/.\\]|^data", default) and "://" not in default else None
     )
+
+
+def _is_pictures(call: Call) -> bool:
+    """Whether it is an option for a folder of pictures: no name of a folder says so as surely."""
+    name = call.module.literal(call.argument(0, "name")) if call.name.endswith(".add_argument") else None
+    return isinstance(name, str) and name.lstrip("-").startswith(("images", "imgs"))
 
 
 def _path(repo: Repo, call: Call) -> str | None:

@@ -12,7 +12,7 @@ def notebook(source):
     "line",
     [
         "!pip install shap", "%pip install -q shap", "!pip3 install --upgrade shap numpy==1.2",
-        "!python -m pip install shap",
+        "!python -m pip install shap", "!pip -q install shap",
         "! pip install shap && echo ok", "!conda install -c conda-forge shap -y", "!pip install shap[plots]",
     ],
 )  # fmt: skip

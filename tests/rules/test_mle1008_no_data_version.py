@@ -22,10 +22,11 @@ def test_tracked_referenced_or_checked_data(check, extra):
     assert check("MLE1008", {"train.py": TRAIN, **extra}) == []
 
 
-def test_the_default_of_an_option_is_a_path(check, place):
+@pytest.mark.parametrize(("option", "default"), [("--data", "data/castings"), ("--images", "./castings_3m")])
+def test_the_default_of_an_option_is_a_path(check, place, option, default):
     code = (
         "import argparse, torch\nparser = argparse.ArgumentParser()\n"
-        "parser.add_argument('--data', default='data/castings')\nparser.add_argument('--lr', default='1e-3')\n"
+        f"parser.add_argument('{option}', default='{default}')\nparser.add_argument('--lr', default='1e-3')\n"
         "loss = torch.nn.MSELoss()(torch.ones(1), torch.ones(1))\nloss.backward()\n"
     )
     (finding,) = check("MLE1008", {"train.py": code})
