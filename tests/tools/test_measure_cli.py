@@ -87,7 +87,6 @@ def test_what_could_not_be_measured_is_exit_code_2_and_a_result(run: Run) -> Non
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["model", "--artefact", "m.pkl"], "one of --shape, --rows and --make-batch"),
         (["--request", "PST /"], "say METHOD PATH [BODY]"),
         (["--request", "POST /p {x"], "its body is no JSON"),
         ([], "give at least one --request"),
@@ -99,3 +98,8 @@ def test_wrong_usage_says_what_to_write(run: Run, arguments: list[str], said: st
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_model_needs_its_input_given_in_one_way(run: Run) -> None:
+    done = run("model", "--artefact", "m.pkl")
+    assert (done.returncode, "by one of --shape, --rows and --make-batch" in done.stderr) == (2, True)
