@@ -35,6 +35,7 @@ _KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "Text classification",
         ("transformers.*ForSequenceClassification*", "torchtext.*", "sklearn.feature_extraction.text.*Vectorizer"),
     ),
+    ("Token classification", ("transformers.*ForTokenClassification*",)),
     ("Image segmentation", ("segmentation_models*", "torchvision.models.segmentation.*", "*UNet", "*unet")),
     ("Object detection", ("torchvision.models.detection.*", "ultralytics.*", "detectron2.*")),
     (
@@ -52,6 +53,7 @@ _KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "sklearn.naive_bayes.*", "xgboost.XGBClassifier", "lightgbm.LGBMClassifier", "catboost.CatBoostClassifier",
             "sklearn.metrics.accuracy_score", "torch.nn.CrossEntropyLoss", "torch.nn.functional.cross_entropy",
             "torch.nn.BCEWithLogitsLoss", "torch.nn.BCELoss", "torch.nn.NLLLoss",
+            "torch.nn.functional.binary_cross_entropy*",
         ),
     ),
     (
@@ -64,6 +66,7 @@ _KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
 )  # fmt: skip
+_SPECIFIC = frozenset({"Text classification", "Token classification", "Image segmentation", "Image classification"})
 _KERAS_LOSSES = {
     "categorical_crossentropy": "Classification",
     "sparse_categorical_crossentropy": "Classification",
@@ -184,6 +187,8 @@ def _model_types(repo: Repo) -> list[Known]:
     order = [kind for kind, _ in _KINDS if kind in sites]
     if len(order) > 1 and order[0] in ("Reinforcement learning", "Text generation"):
         order = order[:1]  # its losses and metrics say "classification" or "regression" too, and mean nothing by it
+    if not _SPECIFIC.isdisjoint(order):
+        order = [kind for kind in order if kind != "Classification"]  # said more closely already
     return [Known(kind, tuple(sites[kind][:2])) for kind in order[:3]]
 
 
@@ -270,7 +275,7 @@ def _source_name(call: Call) -> str:
     first = call.node.args[0] if call.node.args else None
     value = call.module.literal(first)
     if value is not UNKNOWN and isinstance(value, str) and value.strip():
-        return re.sub(r"://[^/@\s]+@", "://", value)[:120]
+        return re.sub(r"://[^/@\s]+@", "://", " ".join(value.split()))[:120]
     return f"{call.name.removeprefix('?.').replace('()', '')}(…)"
 
 

@@ -77,3 +77,21 @@ def test_an_empty_path_is_no_source_of_data(facts):
     told = facts({"t.py": "from torchvision import datasets\nroot = ''\nd = datasets.EMNIST(root, split='balanced')\n"})
     assert told["Data sources"] == "torchvision.datasets.EMNIST(…)"
     assert told["Framework"] == "PyTorch"
+
+
+def test_a_close_word_for_the_model_leaves_out_the_wide_one(tmp_path):
+    (tmp_path / "train.py").write_text(
+        "import torch, segmentation_models_pytorch as smp\n"
+        "net = smp.Unet('resnet34')\nloss = torch.nn.CrossEntropyLoss()(net(x), y)\n"
+    )
+    repo = Repo.open(tmp_path)
+    assert [known.value for known in profile.model_types(repo)] == ["Image segmentation"]
+    (tmp_path / "more.py").write_text("import torch.nn.functional as F\nF.binary_cross_entropy_with_logits(x, y)\n")
+    assert "Classification" not in [known.value for known in profile.model_types(Repo.open(tmp_path))]
+    (tmp_path / "train.py").unlink()
+    assert [known.value for known in profile.model_types(Repo.open(tmp_path))] == ["Classification"]
+
+
+def test_a_query_is_shown_in_one_line(tmp_path):
+    (tmp_path / "load.py").write_text("import pandas as pd\nr = pd.read_sql('''\nSELECT id\nFROM  product\n''', c)\n")
+    assert [known.value for known in profile.data_sources(Repo.open(tmp_path))] == ["SELECT id FROM product"]
