@@ -31,7 +31,7 @@ PACKAGES: dict[str, dict[str, str]] = {
         "streamlit": "Streamlit", "gradio": "Gradio", "sanic": "Sanic", "tornado": "Tornado", "aiohttp": "aiohttp",
         "starlette": "Starlette", "django": "Django", "bottle": "Bottle", "seldon_core": "Seldon Core",
         "mlserver": "MLServer", "dash": "Dash", "quart": "Quart", "falcon": "Falcon", "tritonclient": "Triton",
-        "vllm": "vLLM", "chalice": "Chalice", "modal": "Modal", "litestar": "Litestar",
+        "vllm": "vLLM", "grpc": "gRPC", "chalice": "Chalice", "modal": "Modal", "litestar": "Litestar",
     },
     "tracking": {
         "mlflow": "MLflow", "wandb": "Weights & Biases", "dvclive": "DVCLive", "aim": "Aim", "comet_ml": "Comet",

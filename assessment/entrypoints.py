@@ -104,10 +104,10 @@ _ROUTE_WORDS = re.compile(
     rb"@[\w.]+\.(route|get|post|put|delete|patch|options|head|websocket|api_route|api|http|web_endpoint|fastapi_endpoint)"
     rb"\b|@(\w+\.)?(deployment|service|api)\b|add_url_rule|add_api(_route)?\b|add_resource|\.add_route\b|router\.add_"
     rb"|\bRoute\(|\b(re_)?path\(|\burl\(|\bweb\.(get|post)\(|def (lambda_)?handler\(|LitAPI|SeldonComponent|MLModel"
-    rb"|kserve|RequestHandler|BaseHandler|Runnable"
+    rb"|kserve|Servicer|RequestHandler|BaseHandler|Runnable"
 )
 _ROUTE_MARKS = (  # of which one is in each of them: sooner looked for
-    b"@", b"add_", b"Route(", b"path(", b"url(", b"web.", b"handler(", b"LitAPI", b"SeldonComponent", b"MLModel",
+    b"@", b"add_", b"Route(", b"path(", b"url(", b"web.", b"handler(", b"Servicer", b"LitAPI", b"SeldonComponent", b"MLModel",
     b"kserve", b"RequestHandler", b"BaseHandler", b"Runnable",
 )  # fmt: skip
 _ENTRY_WORDS = re.compile(
@@ -136,6 +136,7 @@ _MODEL_PACKAGES = (
     "vllm",
     "skops",
 )
+_SERVICER = re.compile(r"_pb2_grpc\.\w+Servicer$|^\w+Servicer$")  # what grpcio's generator makes to be derived from
 _SERVERLESS = re.compile(r"^(lambda_handler|handler)$")
 _SERVERS = (
     "uvicorn.run",
@@ -275,6 +276,12 @@ def _service_class(repo: Repo, class_name: str) -> Iterator[Route]:
         handler = callgraph.method(repo, class_name, verb)
         if handler is not None:
             yield Route(framework, None, (), handler, module.site(node))
+    if any(isinstance(base, ast.Name | ast.Attribute) and _SERVICER.search(ast.unparse(base)) for base in node.bases):
+        for function in module.functions.values():
+            names = [parameter.arg for parameter in function.parameters]
+            if f"{module.dotted}.{function.class_name}" == class_name and names[:1] == ["self"] and len(names) == 3:
+                if not function.node.name.startswith("_"):
+                    yield Route("grpc", None, (), function, function.site())
 
 
 # --- entries ----------------------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ PLATFORMS = frozenset("kserve seldon-core bentoml litserve ray triton mlserver t
 PROTOCOLS = frozenset("kserve seldon-core triton mlserver torchserve".split())
 SERVERLESS = frozenset("lambda azure-function cloud-function chalice".split())
 WEB = frozenset(
-    "flask fastapi starlette sanic bottle quart litestar falcon robyn aiohttp django tornado http.server".split()
+    "flask fastapi starlette sanic bottle quart litestar falcon robyn aiohttp django tornado http.server grpc".split()
 )
 
 _APP_CONSTRUCTORS = {
@@ -45,7 +45,7 @@ _APP_CONSTRUCTORS = {
     "falcon.App": "falcon", "robyn.Robyn": "robyn", "aiohttp.web.Application": "aiohttp",
     "tornado.web.Application": "tornado", "apiflask.APIFlask": "flask", "flask_openapi3.OpenAPI": "flask",
     "connexion.App": "connexion", "connexion.FlaskApp": "connexion", "http.server.HTTPServer": "http.server",
-    "maxfw.core.MAXApp": "flask",
+    "maxfw.core.MAXApp": "flask", "grpc.server": "grpc", "grpc.aio.server": "grpc",
 }  # fmt: skip
 
 _SCHEMA_CALLS = (
@@ -81,6 +81,9 @@ _CONSTRUCTORS = ("__init__", "__new__", "__post_init__", "model_post_init")
 _CALLED = ("__call__", "forward", "call")
 MAX_REACHED = 1_000
 _MODEL_NAME = re.compile(r"(^|_)(model|net|network|classifier|regressor|predictor|pipe|pipeline|learner)$", re.I)
+_KEPT = re.compile(
+    r"(flask|fastapi)\.\w+\(\)\.\w+\.\w+"
+)  # what a program keeps on its application: `app.model.classify`
 _REJECTING = re.compile(r"HTTP_4(00|13|15|22)|BAD_REQUEST|UNPROCESSABLE")
 
 
@@ -320,7 +323,7 @@ def run_by(repo: Repo, name: str) -> Iterator[Function]:
 
 def _sounds_like_model(call: Call) -> bool:
     """Whether a call that cannot be resolved is that of a model by its name: `predict_price(x)`, `model(x)`."""
-    if call.name.startswith(("logging.", "print", "flask.", "fastapi.")):
+    if call.name.startswith(("logging.", "print", "flask.", "fastapi.")) and not _KEPT.match(call.name):
         return False
     called = ast.unparse(call.node.func).rpartition(".")[2]
     return bool(

@@ -340,7 +340,18 @@ def _travis(repo: Repo, workflow: Workflow, root: Node) -> None:
     job = Job(workflow, "travis", (root.get("script") or root).line, node=root)
     for key in ("before_install", "install", "before_script", "script", "after_success", "before_deploy"):
         _script_steps(job, root.get(key))
-    workflow.jobs.append(job)
+    listed = root.get("jobs", "include") or root.get("matrix", "include")
+    stages: list[str] = []
+    for item in listed.items if listed is not None else []:
+        if item.kind == "map" and item.get("script") is not None:
+            name = _text(item.get("stage")) or (stages[-1] if stages else "test")
+            stages += [name] if name not in stages else []
+            own = Job(workflow, name, item.line, node=item, needs=tuple(stage for stage in stages if stage != name))
+            for key in ("before_install", "install", "before_script", "script", "after_success", "before_deploy"):
+                _script_steps(own, item.get(key))
+            workflow.jobs.append(own)
+    if job.steps or not stages:
+        workflow.jobs.append(job)
     deploy = root.get("deploy")
     if deploy is not None:
         last = Job(workflow, "deploy", deploy.key_line or deploy.line, node=deploy, needs=("travis",))

@@ -52,10 +52,13 @@ def check(repo: Repo) -> Iterator[Hit]:
 
 def _fetches(repo: Repo) -> Iterator[tuple[Call, str]]:
     """Fetches of data outside the serving code, with their address."""
+    from ml_engineer.assessment.learning import entry_closure, train_entries
+
     served = repo.closure("serve")
-    trained = repo.closure("train")
+    trainings = [entry_closure(repo, entry) for entry in train_entries(repo)]
     for call in repo.calls(*_FETCHERS, tests=False):
-        if served.covers(call.module, call.node) and not trained.covers(call.module, call.node):
+        trained = any(closure.covers(call.module, call.node) for closure in (repo.closure("train"), *trainings))
+        if served.covers(call.module, call.node) and not trained:
             continue
         if call.module.file.roles & {"docs"}:
             continue
@@ -69,7 +72,7 @@ def _fetches(repo: Repo) -> Iterator[tuple[Call, str]]:
         address = _address(call)
         if address is None or _MODEL.search(address):
             continue
-        if trained.covers(call.module, call.node) or _names_data(call.module, address):
+        if trained or _names_data(call.module, address):
             yield call, address
 
 

@@ -20,6 +20,7 @@ _LIBRARIES = (
     "flask_healthz",
     "health_check",
     "flask_healthcheck",
+    "grpc_health",
 )
 
 

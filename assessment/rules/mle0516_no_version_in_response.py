@@ -88,11 +88,13 @@ def _response_models(handler: Handler) -> list[str]:
 
 
 def _answer(handler: Handler) -> ast.AST:
-    """The last return of the handler that stands in no except block."""
+    """The last return of the handler that gives more than a fixed value and stands in no except block."""
     module = handler.module
     returns = [
         node
         for node in walk(handler.function.node)
-        if isinstance(node, ast.Return) and module.enclosing(node, ast.ExceptHandler) is None
+        if isinstance(node, ast.Return)
+        and not isinstance(node.value, ast.Constant | None)
+        and module.enclosing(node, ast.ExceptHandler) is None
     ]
     return max(returns, key=lambda node: node.lineno, default=handler.function.node)

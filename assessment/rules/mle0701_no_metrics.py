@@ -16,6 +16,7 @@ LIBRARIES = (
     "starlette_prometheus", "opentelemetry", "statsd", "datadog", "ddtrace", "newrelic", "elasticapm", "arize",
     "aioprometheus", "aws_embedded_metrics", "aws_lambda_powertools", "opencensus", "applicationinsights", "logfire",
     "sanic_prometheus", "django_prometheus", "graphite", "influxdb_client", "flask_monitoringdashboard", "whylogs",
+    "py_grpc_prometheus",
 )  # fmt: skip
 _LAUNCHERS = re.compile(r"opentelemetry-instrument|ddtrace-run|newrelic-admin")
 _STARTS = ("Dockerfile*", "Procfile", "*.sh", "*compose*.y*ml", "gunicorn*.py")

@@ -340,3 +340,38 @@ def test_the_resources_of_a_model_asset_exchange_application(repo):
     assert (handler.framework, handler.routes[0].path) == ("flask", "/predict")
     site = serving.service_site(opened)
     assert site is not None and (site.path, site.line) == ("app.py", 4)
+
+
+def test_a_grpc_service_and_a_model_that_is_kept_on_the_application(repo):
+    opened = repo({
+        "service.py": """
+            import grpc, joblib
+            from concurrent import futures
+            import model_pb2_grpc
+
+            class Scorer(model_pb2_grpc.ScorerServicer):
+                def __init__(self):
+                    self.model = joblib.load("m.joblib")
+
+                def Score(self, request, context):
+                    return self.model.predict([list(request.values)])
+
+            server = grpc.server(futures.ThreadPoolExecutor())
+            """,
+        "web.py": """
+            from flask import Flask, request
+
+            def create_app(model):
+                app = Flask(__name__)
+                app.model = model
+
+                @app.route("/classify", methods=["POST"])
+                def classify():
+                    return str(app.model.classify_image(request.files["image"]))
+
+                return app
+            """,
+    })  # fmt: skip
+    found = {handler.framework: handler.function.node.name for handler in serving.web_handlers(opened)}
+    assert found == {"grpc": "Score", "flask": "classify"}
+    assert {app.framework for app in serving.apps(opened)} == {"grpc", "flask"}

@@ -34,3 +34,22 @@ def test_a_digest_that_is_compared(check):
 def test_weights_are_another_rule(check):
     code = "import urllib.request\nurllib.request.urlretrieve('https://example.org/model.pth', 'm.pth')\n"
     assert check("MLE0413", {"download.py": code}) == []
+
+
+def test_a_training_that_a_service_starts_fetches_its_data_too(check, place):
+    code = """
+        import pandas as pd, requests
+        from fastapi import FastAPI
+        from sklearn.linear_model import LinearRegression
+        app = FastAPI()
+        def fetch():
+            url = "https://example.org/timeseries.json"
+            return pd.DataFrame(requests.get(url=url).json())
+        @app.post("/predict")
+        def predict(x: float):
+            rows = fetch()
+            model = LinearRegression().fit(rows[["a"]], rows["b"])
+            return model.predict([[x]])
+        """
+    (finding,) = check("MLE0413", {"api.py": code})
+    assert place(finding) == ("api.py", 8)

@@ -52,3 +52,8 @@ def test_a_runner_of_bentoml_answers_without_a_version(check, place):
         """
     (finding,) = check("MLE0516", {"service.py": text})
     assert place(finding) == ("service.py", 8)
+
+
+def test_the_place_is_the_answer_not_what_is_returned_without_one(check, place):
+    (finding,) = check("MLE0516", {"app.py": APP % "" + "    return None\n"})
+    assert place(finding) == ("app.py", 10)

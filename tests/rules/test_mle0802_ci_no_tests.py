@@ -75,3 +75,10 @@ def test_without_a_pipeline_another_rule_speaks(check):
 
 def test_a_shared_library_of_jenkins_is_unknown(check):
     assert check("MLE0802", {"Jenkinsfile": "@Library('pipelines') _\nbuildPythonService()\n"}) == []
+
+
+def test_the_stages_of_travis(check):
+    head = "language: python\njobs:\n  include:\n    - stage: test\n      script:\n        - {run}\n"
+    files = {"script/test": "#!/usr/bin/env bash\npytest -v\n", "tests/test_a.py": "def test_a():\n    assert 1\n"}
+    assert check("MLE0802", {**files, ".travis.yml": head.format(run="script/test")}) == []
+    assert len(check("MLE0802", {**files, ".travis.yml": head.format(run="flake8 .")})) == 1
