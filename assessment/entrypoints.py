@@ -107,8 +107,8 @@ _ROUTE_WORDS = re.compile(
     rb"|kserve|Servicer|RequestHandler|BaseHandler|Runnable"
 )
 _ROUTE_MARKS = (  # of which one is in each of them: sooner looked for
-    b"@", b"add_", b"Route(", b"path(", b"url(", b"web.", b"handler(", b"Servicer", b"LitAPI", b"SeldonComponent", b"MLModel",
-    b"kserve", b"RequestHandler", b"BaseHandler", b"Runnable",
+    b"@", b"add_", b"Route(", b"path(", b"url(", b"web.", b"handler(", b"LitAPI", b"SeldonComponent", b"MLModel",
+    b"kserve", b"Servicer", b"RequestHandler", b"BaseHandler", b"Runnable",
 )  # fmt: skip
 _ENTRY_WORDS = re.compile(
     rb"\b(fit|fit_generator|partial_fit|train_on_batch|fit_predict|backward|minimize|predict\w*|generate|evaluate"
