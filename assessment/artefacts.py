@@ -33,7 +33,9 @@ def model_writes(repo: Repo) -> list[Call]:
 
 def is_put_to_use(repo: Repo) -> bool:
     """Whether the repository serves a model or predicts with one: what a reference and a date are asked for."""
+    from ml_engineer.assessment.torchmode import answers_of_scripts
+
     other = {entry.module for entry in repo.entries if entry.kind in ("train", "evaluate")}
-    return any(
-        entry.kind == "serve" or (entry.kind == "predict" and entry.module not in other) for entry in repo.entries
-    )
+    if any(entry.kind == "serve" or (entry.kind == "predict" and entry.module not in other) for entry in repo.entries):
+        return True
+    return any(call.module not in other for call in answers_of_scripts(repo))

@@ -228,6 +228,8 @@ def _framework_name(name: str) -> str:
 
 def deployment_patterns(repo: Repo) -> list[Known]:
     """API, serverless, interface, stream, edge, batch: what the code shows."""
+    from ml_engineer.assessment.torchmode import answers_of_scripts
+
     found: list[Known] = []
     serverless = [r for r in repo.routes if r.framework in ("lambda", "azure-function", "cloud-function", "chalice")]
     http = [r for r in repo.routes if r not in serverless]
@@ -243,8 +245,9 @@ def deployment_patterns(repo: Repo) -> list[Known]:
         if uses:
             found.append(Known(label, (uses[0].site,)))
     batch = [e for e in repo.entries if e.kind == "predict" and not e.module.is_notebook and not _also_trains(repo, e)]
-    if batch and not found:
-        found.append(Known("Batch", (batch[0].site,)))
+    if not found:
+        sites = [entry.site for entry in batch] or [call.site() for call in answers_of_scripts(repo)]
+        found.extend(Known("Batch", (site,)) for site in sites[:1])
     return found
 
 
@@ -256,9 +259,8 @@ def interface(repo: Repo) -> Entry | None:
     return None
 
 
-def _also_trains(repo: Repo, entry: object) -> bool:
-    module = getattr(entry, "module", None)
-    return any(e.kind == "train" and e.module is module for e in repo.entries)
+def _also_trains(repo: Repo, entry: Entry) -> bool:
+    return any(e.kind == "train" and e.module is entry.module and e.unit is entry.unit for e in repo.entries)
 
 
 def data_sources(repo: Repo) -> list[Known]:

@@ -43,7 +43,21 @@ class Forward:
 
 
 def forwards(repo: Repo) -> list[Forward]:
-    """Where torch models answer outside of training, serving entries first."""
+    """Where torch models answer outside of training, serving entries first. Computed once for a repository."""
+    known: list[Forward] | None = repo.__dict__.get("_forwards")
+    if known is None:
+        known = repo.__dict__["_forwards"] = _forwards(repo)
+    return known
+
+
+def answers_of_scripts(repo: Repo) -> list[Call]:
+    """Calls by which scripts that load weights and train nothing make a torch model answer."""
+    if not repo.uses("torch"):
+        return []
+    return [forward.call for forward in forwards(repo) if not forward.serving]
+
+
+def _forwards(repo: Repo) -> list[Forward]:
     found: list[Forward] = []
     served = repo.closure("serve")
     done: set[ast.Call] = set()

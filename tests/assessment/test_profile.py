@@ -95,3 +95,18 @@ def test_a_close_word_for_the_model_leaves_out_the_wide_one(tmp_path):
 def test_a_query_is_shown_in_one_line(tmp_path):
     (tmp_path / "load.py").write_text("import pandas as pd\nr = pd.read_sql('''\nSELECT id\nFROM  product\n''', c)\n")
     assert [known.value for known in profile.data_sources(Repo.open(tmp_path))] == ["SELECT id FROM product"]
+
+
+NET = "import torch\nclass Net(torch.nn.Module):\n    pass\n"
+ANSWER = (
+    "import torch\nfrom net import Net\nnet = Net()\nnet.load_state_dict(torch.load('n.pt'))\nnet.eval()\ny = net(x)\n"
+)
+
+
+def test_a_script_that_asks_a_torch_model_is_a_batch(facts):
+    assert facts({"net.py": NET, "infer.py": ANSWER})["Deployment pattern"] == "Batch"
+
+
+def test_a_script_that_trains_is_none(facts):
+    train = ANSWER + "loss(y).backward()\noptimizer.step()\n"
+    assert "Deployment pattern" not in facts({"net.py": NET, "infer.py": train})
