@@ -49,13 +49,12 @@ def test_a_wrapper_that_writes_is_seen_through(check, place):
 
 
 def test_a_script_that_asks_a_torch_model_puts_it_to_use(check, place):
-    train = "import torch\nfrom net import Net\nnet = Net()\nloss(net(x)).backward()\ntorch.save(net.state_dict(), 'n.pt')\n"
+    head = "import torch\nfrom net import Net\nnet = Net()\n"
     files = {
         "net.py": "import torch\nclass Net(torch.nn.Module):\n    pass\n",
-        "train.py": train,
-        "infer.py": "import torch\nfrom net import Net\nnet = Net()\nnet.load_state_dict(torch.load('n.pt'))\ny = net(x)\n",
+        "train.py": head + "loss(net(x)).backward()\ntorch.save(net.state_dict(), 'n.pt')\n",
+        "infer.py": head + "net.load_state_dict(torch.load('n.pt'))\ny = net(x)\n",
     }
     (finding,) = check("MLE0704", files)
     assert place(finding) == ("train.py", 5)
-    del files["infer.py"]
-    assert len(check("MLE0704", files | {"infer.py": "x = 1\n"})) == 0
+    assert check("MLE0704", files | {"infer.py": "x = 1\n"}) == []
