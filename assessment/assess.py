@@ -13,8 +13,9 @@ from pathlib import Path
 
 from ml_engineer.assessment import cache, engine, profile, score, suppress
 from ml_engineer.assessment import claims as field_claims
-from ml_engineer.assessment.engine import Outcome
-from ml_engineer.assessment.files import BINARY_SUFFIXES, MAX_TEXT_BYTES
+from ml_engineer.assessment.engine import SHARED_FROM_FILES, Outcome
+from ml_engineer.assessment.files import BINARY_SUFFIXES, MAX_TEXT_BYTES, File
+from ml_engineer.assessment.parallel import portions, shared_out
 from ml_engineer.assessment.record import Assessment
 from ml_engineer.assessment.repo import Repo
 from ml_engineer.assessment.rule import Rule, rules_version
@@ -27,6 +28,7 @@ from ml_engineer.report.schema import (
 )
 
 MAX_SKIPPED_LISTED = 200
+DIGESTED_AT_ONCE = 500  # files
 CACHED_FROM_FILES = 300  # a smaller tree is assessed as fast as its cache entry could be checked
 
 
@@ -59,11 +61,28 @@ def _tree_key(repo: Repo, rules: Sequence[RuleInfo] | None) -> str:
     version = rules_version(load_infos() if rules is None else rules)
     digest = hashlib.sha256(f"{cache.engine_digest()} {version} {repo.root}\n".encode())
     digest.update(f"{repo.git.revision} {repo.git.staged} {repo.git.url} {repo.skipped}\n".encode())
+    if len(repo.files) >= SHARED_FROM_FILES:
+        _digest_together([file for file in repo.files.values() if _counts_by_bytes(file)])
     for file in repo.files.values():
-        read = file.size <= MAX_TEXT_BYTES and file.suffix not in BINARY_SUFFIXES
-        content = file.sha256 if read else file.mtime_ns
+        content = file.sha256 if _counts_by_bytes(file) else file.mtime_ns
         digest.update(f"{file.path}\0{file.size}\0{file.tracked}\0{content}\n".encode())
     return digest.hexdigest()
+
+
+def _counts_by_bytes(file: File) -> bool:
+    return file.size <= MAX_TEXT_BYTES and file.suffix not in BINARY_SUFFIXES
+
+
+def _digest_together(files: list[File]) -> None:
+    """Take the digests of many files on all cores."""
+    shares = portions(files, DIGESTED_AT_ONCE)
+    for share, made in zip(shares, shared_out(_digests, shares), strict=True):
+        for file, (digest, unread) in zip(share, made, strict=True):
+            file.sha256, file.unread = digest, unread
+
+
+def _digests(files: Sequence[File]) -> list[tuple[str, str | None]]:
+    return [(file.sha256, file.unread) for file in files]
 
 
 def _conclude(repo: Repo, outcomes: list[Outcome]) -> Assessment:

@@ -130,6 +130,7 @@ def _database() -> Iterator[sqlite3.Connection | None]:
 
 def _encode(facts: Facts) -> bytes:
     lines = [f"{i.line}\t{i.level}\t{i.target}" for i in facts.imports]
+    lines += [f"@{name}" for name in facts.classes]
     lines += [f"!{e.line}\t{e.message}".replace("\n", " ") for e in facts.errors]
     return "\n".join(lines).encode("utf-8", "replace")
 
@@ -140,14 +141,17 @@ def _decode(data: bytes) -> Facts | None:
 
     imports: list[Imported] = []
     errors: list[ParseError] = []
+    classes: list[str] = []
     try:
         for line in data.decode().split("\n"):
             if line.startswith("!"):
                 number, message = line[1:].split("\t", 1)
                 errors.append(ParseError(int(number), message))
+            elif line.startswith("@"):
+                classes.append(line[1:])
             elif line:
                 number, level, target = line.split("\t", 2)
                 imports.append(Imported(target, int(level), int(number)))
     except ValueError:
         return None
-    return Facts(tuple(imports), tuple(errors))
+    return Facts(tuple(imports), tuple(errors), frozenset(classes))

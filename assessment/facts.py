@@ -1,4 +1,4 @@
-"""What every Python file is asked: does it parse, and what does it import.
+"""What every Python file is asked: does it parse, what does it import, which classes does it seem to have.
 
 These facts are all that most files of a large tree are needed for, so there they are taken without a syntax tree
 (`headers`), in child processes, and kept by content hash (`cache`). Tests are only asked what they import.
@@ -7,6 +7,7 @@ These facts are all that most files of a large tree are needed for, so there the
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -14,11 +15,13 @@ from typing import NamedTuple
 from ml_engineer.assessment import cache, headers
 from ml_engineer.assessment.files import File
 from ml_engineer.assessment.index import statements
-from ml_engineer.assessment.parallel import shared_out
+from ml_engineer.assessment.parallel import portions, shared_out
 from ml_engineer.assessment.source import ParseError, Source, parse
 from ml_engineer.report.decoding import decode
 
 PARALLEL_FROM_BYTES = 3_000_000  # below this a child process costs more than it saves
+_CLASS = re.compile(rb"class (\w+)")
+PORTION = 100  # files
 
 
 class Imported(NamedTuple):
@@ -35,10 +38,11 @@ class Imported(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What one file imports, and where it does not parse."""
+    """What one file imports, where it does not parse, and the names behind the word `class` in it."""
 
     imports: tuple[Imported, ...]
     errors: tuple[ParseError, ...]
+    classes: frozenset[str]
 
     @property
     def tops(self) -> set[str]:
@@ -59,7 +63,7 @@ def of_files(files: Iterable[File]) -> dict[str, Facts]:
 
 def of_source(source: Source) -> Facts:
     """Facts of a parsed file."""
-    return Facts(tuple(_imported(_statements(source.tree))), tuple(source.errors))
+    return Facts(tuple(_imported(_statements(source.tree))), tuple(source.errors), _classes(source.file))
 
 
 def _key(file: File) -> str:
@@ -75,8 +79,7 @@ def _take_all(files: list[File]) -> Iterator[tuple[str, Facts]]:
     if sum(file.size for file in files) < PARALLEL_FROM_BYTES:
         yield from _take(files)
         return
-    ordered = sorted(files, key=lambda file: file.size)  # dealt out in turn, the shares take about equally long
-    for part in shared_out(_take, ordered):
+    for part in shared_out(_take, portions(sorted(files, key=lambda file: file.size), PORTION)):
         yield from part
 
 
@@ -91,8 +94,12 @@ def _of_file(file: File) -> Facts:
         if file.suffix == ".py":
             statements = headers.imports_of(decode(file.data), checked=_is_checked(file))
             if statements is not None:
-                return Facts(tuple(_imported(statements)), ())
+                return Facts(tuple(_imported(statements)), (), _classes(file))
         return of_source(parse(file))
+
+
+def _classes(file: File) -> frozenset[str]:
+    return frozenset(map(bytes.decode, _CLASS.findall(file.data)))
 
 
 def _imported(statements: Iterable[ast.Import | ast.ImportFrom]) -> Iterator[Imported]:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 # Modules that a build writes: protocol buffers, versions, compiled extensions.
 _GENERATED = re.compile(r"(_pb2(_grpc)?|_?version(_info)?|_ext|_C|_cuda|_generated\w*|build_info)$")
-_CLASS = re.compile(rb"class (\w+)")
 _MODULE_ATTRIBUTES = frozenset({"__name__", "__file__", "__doc__", "__path__", "__version__", "__all__", "__dict__"})
 _CALLED_AS_IS = frozenset({"staticmethod", "classmethod"})
 
@@ -101,20 +100,18 @@ def misplaced(repo: Repo, module: Module, item: Import) -> Module | None:
     if _is_foreign(repo, top) or _may_be_ignored(repo, top):
         return None
     name = item.target.rpartition(".")[2]
-    homes = [m for m in _named_classes(repo).get(name.encode(), ()) if name in m.classes]
+    homes = [m for m in _named_classes(repo).get(name, ()) if name in m.classes]
     return homes[0] if len(homes) == 1 else None
 
 
-def _named_classes(repo: Repo) -> dict[bytes, list[Module]]:
-    """Names behind the word `class` -> the programs outside tests that have them; each file is looked at once."""
-    found: dict[bytes, list[Module]] | None = repo.__dict__.get("_named_classes")
+def _named_classes(repo: Repo) -> dict[str, list[Module]]:
+    """Names behind the word `class` -> the programs outside tests that have them."""
+    found: dict[str, list[Module]] | None = repo.__dict__.get("_named_classes")
     if found is None:
         found = {}
         for module in repo.all_modules:
             if "test" not in module.file.roles and not module.is_notebook:
-                with module.file.borrowed():
-                    names = set(_CLASS.findall(module.file.data))
-                for name in names:
+                for name in repo.facts[module.path].classes:
                     found.setdefault(name, []).append(module)
         repo.__dict__["_named_classes"] = found
     return found

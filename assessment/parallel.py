@@ -11,14 +11,15 @@ import os
 import pickle
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 MAX_WORKERS = 8
 _settings = {"alone": False}
 _WHOLE = b"\0whole"
+_NUMBER = 4  # bytes of a number in the pipe, of which one is read at once
 
 
 def work_alone() -> None:
@@ -36,16 +37,38 @@ def workers() -> int:
     return min(cores, MAX_WORKERS) if cores > 1 else 0
 
 
-def shared_out(function: Callable[[Sequence[_Item]], _Result], items: Sequence[_Item]) -> Iterator[_Result]:
-    """`function` over the items, a share for each worker; the results of the shares, in no order that matters."""
+def shared_out(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
+    """`function` of each item, in their order: every worker takes the next item when it is done with its last.
+
+    The items are few thousands at most: their numbers wait in one pipe.
+    """
     count = workers()
     if not count:
-        yield function(items)
-        return
-    shares = [items[start::count] for start in range(count)]
-    children = [_start(function, share) for share in shares]
-    for share, child in zip(shares, children, strict=True):
-        yield _result(function, share, *child)
+        return [function(item) for item in items]
+    queue, writer = os.pipe()
+    with os.fdopen(writer, "wb") as stream:
+        stream.write(b"".join(number.to_bytes(_NUMBER, "big") for number in range(len(items))))
+
+    def work(_: Sequence[_Item]) -> dict[int, _Result]:
+        done: dict[int, _Result] = {}
+        while taken := os.read(queue, _NUMBER):
+            number = int.from_bytes(taken, "big")
+            done[number] = function(items[number])
+        return done
+
+    children = [_start(work, ()) for _ in range(count)]
+    os.close(queue)
+    found: dict[int, _Result] = {}
+    for child in children:
+        for part in _received(*child):
+            found |= part
+    return [found[number] if number in found else function(item) for number, item in enumerate(items)]
+
+
+def portions(items: Sequence[_Item], size: int) -> list[Sequence[_Item]]:
+    """The items in portions of about `size`, dealt out in turn: sorted by their cost, all cost about the same."""
+    count = len(items) // size + 1
+    return [items[start::count] for start in range(count)]
 
 
 def beside(
@@ -56,17 +79,17 @@ def beside(
         return function(here), function(there)
     child = _start(function, there)
     result = function(here)
-    return result, _result(function, there, *child)
+    received = _received(*child)
+    return result, received[0] if received else function(there)
 
 
-def _result(function: Callable[[Sequence[_Item]], _Result], share: Sequence[_Item], pid: int, pipe: int) -> _Result:
-    """What the child has made of its share, or this process where the child was lost."""
+def _received(pid: int, pipe: int) -> list[Any]:
+    """What the child has made of its share; nothing where the child was lost."""
     with os.fdopen(pipe, "rb") as stream:
         data = stream.read()
     os.waitpid(pid, 0)
-    whole = data.endswith(_WHOLE)  # our own child wrote it: a pickle from nowhere else
-    result: _Result = pickle.loads(data.removesuffix(_WHOLE)) if whole else function(share)
-    return result
+    # Our own child wrote it: a pickle from nowhere else.
+    return [pickle.loads(data.removesuffix(_WHOLE))] if data.endswith(_WHOLE) else []
 
 
 def _start(function: Callable[[Sequence[_Item]], _Result], share: Sequence[_Item]) -> tuple[int, int]:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -46,6 +47,41 @@ def test_a_lost_child_costs_nothing_but_time(two_cores: None) -> None:
         return doubled(items)
 
     assert parallel.beside(work, [1], [2, 3]) == ((parent, [2]), (parent, [4, 6]))
+
+
+def test_items_are_shared_out_to_children_and_come_back_in_order(two_cores: None, tmp_path: Path) -> None:
+    last = tmp_path / "last"
+
+    def work(item: int) -> tuple[int, int]:
+        if item == 8:
+            last.touch()
+        for _ in range(3_000 if item == 0 else 0):  # the other child does not wait for this one
+            if not last.exists():
+                time.sleep(0.01)
+        return os.getpid(), 2 * item
+
+    found = parallel.shared_out(work, range(9))
+    assert [value for _, value in found] == [2 * item for item in range(9)]
+    assert os.getpid() not in {pid for pid, _ in found}
+    assert sum(pid == found[0][0] for pid, _ in found) == 1
+
+
+def test_what_a_lost_child_has_taken_is_done_here(two_cores: None) -> None:
+    parent = os.getpid()
+
+    def work(item: int) -> int:
+        if item == 3 and os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 2 * item
+
+    assert parallel.shared_out(work, range(9)) == [2 * item for item in range(9)]
+
+
+def test_portions_hold_every_item_once_and_are_alike() -> None:
+    shares = parallel.portions(range(25), 10)
+    assert sorted(item for share in shares for item in share) == list(range(25))
+    assert [len(share) for share in shares] == [9, 8, 8]
+    assert parallel.portions([], 10) == [[]]
 
 
 def test_nothing_is_forked_beside_a_thread() -> None:
