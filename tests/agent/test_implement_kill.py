@@ -8,18 +8,17 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.killed import asking
 from tests.support.messages_server import MessagesServer
 from tests.support.review import make_prototype
 from tests.support.script import Agent, Script, Turn, call
 
-ROOT = Path(__file__).resolve().parents[2]
 ONCE = "echo once >> effects.txt"
 PLAN = {
     "summary": "The debugger goes, and what is left over is cleaned.",
@@ -73,22 +72,14 @@ Do = Callable[..., dict[str, Any]]
 @pytest.fixture
 def do(tmp_path: Path) -> Iterator[Do]:
     """Begins the implementation in a folder, or goes on with it, in a process that may be killed."""
-    command = [sys.executable, "-m", "tests.support.implementer", str(tmp_path / "scratch")]
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with MessagesServer(SCRIPT) as server, subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        stdin, stdout = process.stdin, process.stdout
+    scratch = tmp_path / "scratch"
+    with MessagesServer(SCRIPT) as server, asking("tests.support.implementer", scratch, quiet=True) as ask:
 
-        def ask(folder: Path, stop_at: int = 0) -> dict[str, Any]:
+        def do(folder: Path, stop_at: int = 0) -> dict[str, Any]:
             job = {"home": str(folder / "home"), "target": str(folder / "prototype"), "url": server.url}
-            stdin.write(json.dumps({**job, "stop_at": stop_at, "every": MOMENTS == "all"}) + "\n")
-            stdin.flush()
-            said: dict[str, Any] = json.loads(stdout.readline())
-            return said
+            return ask({**job, "stop_at": stop_at, "every": MOMENTS == "all"})
 
-        yield ask
-        stdin.close()
+        yield do
 
 
 def git(target: Path, *arguments: str) -> str:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.killed import asking
 from tests.support.messages_server import MessagesServer
 from tests.support.script import call, text
 
-ROOT = Path(__file__).resolve().parents[2]
 STRIDE = 1 if os.environ.get("ML_ENGINEER_TEST_MOMENTS") else 2  # every second event, where not all are asked for
 TURNS: list[Any] = [
     [text("I read."), call("Read", file_path="model.py"), call("Read", file_path="other.py")],
@@ -32,21 +30,8 @@ Do = Callable[..., dict[str, Any]]
 @contextmanager
 def workshop(url: str) -> Iterator[Do]:
     """Gives a function that runs one job in a process that may be killed."""
-    command = [sys.executable, "-m", "tests.support.workshop"]
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        stdin, stdout = process.stdin, process.stdout
-
-        def do(folder: Path, stop_at: int = 0) -> dict[str, Any]:
-            stdin.write(json.dumps({"folder": str(folder), "url": url, "stop_at": stop_at}) + "\n")
-            stdin.flush()
-            said: dict[str, Any] = json.loads(stdout.readline())
-            return said
-
-        yield do
-        stdin.close()
+    with asking("tests.support.workshop") as ask:
+        yield lambda folder, stop_at=0: ask({"folder": str(folder), "url": url, "stop_at": stop_at})
 
 
 def prepare(folder: Path) -> Path:

@@ -8,8 +8,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,11 +16,11 @@ from typing import Any
 import pytest
 
 from ml_engineer.delegation.desk import Entry
+from tests.support.killed import asking
 from tests.support.messages_server import MessagesServer
 from tests.support.review import finish, make_prototype
 from tests.support.script import Agent, Script, Turn, call
 
-ROOT = Path(__file__).resolve().parents[2]
 QUOTE = {"path": "train.py", "line": 9, "quote": 'print("accuracy", model.score(frame[["a", "b"]], frame["y"]))'}
 CLAIMS = [
     {"text": "The model is scored on its own rows", "state": "present", **QUOTE},
@@ -57,25 +55,15 @@ def server() -> Iterator[MessagesServer]:
 @pytest.fixture
 def do(server: MessagesServer, tmp_path: Path) -> Iterator[Do]:
     """Begins the review in a folder, or goes on with it, in a process that may be killed."""
-    command = [sys.executable, "-m", "tests.support.implementer", str(tmp_path / "scratch")]
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        stdin, stdout = process.stdin, process.stdout
+    with asking("tests.support.implementer", tmp_path / "scratch", quiet=True) as ask:
 
-        def ask(folder: Path, stop_at: int = 0, **stop_on: Any) -> dict[str, Any]:
+        def do(folder: Path, stop_at: int = 0, **stop_on: Any) -> dict[str, Any]:
             if not (folder / "prototype").exists():
                 make_prototype(folder / "prototype")
             job = {"home": str(folder / "home"), "target": str(folder / "prototype"), "url": server.url}
-            job |= {"mode": "review", "stop_at": stop_at, "stop_on": stop_on, "every": False}
-            stdin.write(json.dumps(job) + "\n")
-            stdin.flush()
-            said: dict[str, Any] = json.loads(stdout.readline())
-            return said
+            return ask({**job, "mode": "review", "stop_at": stop_at, "stop_on": stop_on, "every": False})
 
-        yield ask
-        stdin.close()
+        yield do
 
 
 def the_run(folder: Path) -> Path:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +11,10 @@ from typing import Any
 
 from ml_engineer.assessment.assess import assess
 from tests.support.conversation import APP, DEBUG_OFF, make_repository
+from tests.support.killed import asking
 from tests.support.messages_server import MessagesServer
 from tests.support.script import call, text
 
-ROOT = Path(__file__).resolve().parents[2]
 PLAN = [{"text": "Turn it off", "state": "active"}]
 TURNS: list[Any] = [
     [call("Read", file_path="app.py"), call("UpdatePlan", items=PLAN)],
@@ -32,22 +29,13 @@ Do = Callable[..., dict[str, Any]]
 @contextmanager
 def talker(url: str, survey: Path) -> Iterator[Do]:
     """Gives a function that runs one job in a process that may be killed."""
-    command = [sys.executable, "-m", "tests.support.talker", str(survey)]
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        stdin, stdout = process.stdin, process.stdout
+    with asking("tests.support.talker", survey) as ask:
 
         def do(folder: Path, words: str, stop_at: int = 0, **more: Any) -> dict[str, Any]:
             job = {"home": str(folder / "home"), "root": str(folder / "repository"), "url": url, "words": words}
-            stdin.write(json.dumps({**job, "stop_at": stop_at, **more}) + "\n")
-            stdin.flush()
-            said: dict[str, Any] = json.loads(stdout.readline())
-            return said
+            return ask({**job, "stop_at": stop_at, **more})
 
         yield do
-        stdin.close()
 
 
 def prepare(folder: Path) -> Path:

@@ -13,7 +13,6 @@ proving the sandbox.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
@@ -33,6 +32,7 @@ from ml_engineer.interfaces.jobs import review_job, review_meta
 from ml_engineer.interfaces.model import ModelChoice
 from ml_engineer.tools import sandbox
 from ml_engineer.tools.worktree import Worktree
+from tests.support.killed import Job, serve
 
 ALWAYS = ((runs.Run, "event"),)
 EVERY = ((runs.Run, "write"), (log.Log, "append"), (branch, "run_git"))
@@ -109,21 +109,12 @@ def main() -> None:
     real_test = sandbox.self_test
     sandbox.self_test = lambda one: None if one.level == proved else real_test(one)
     remember_assessments(scratch)
-    for line in sys.stdin:
-        job = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
-            status = 1
-            try:
-                work(job)
-                status = 0
-            finally:
-                os._exit(status)
-        _, status = os.waitpid(pid, 0)
-        moments = Path(job["home"], "moments")
-        count = int(moments.read_text()) if moments.exists() else 0
-        sys.stdout.write(json.dumps({"exit": os.waitstatus_to_exitcode(status), "moments": count}) + "\n")
-        sys.stdout.flush()
+    serve(work, found)
+
+
+def found(job: Job) -> Job:
+    moments = Path(job["home"], "moments")
+    return {"moments": int(moments.read_text()) if moments.exists() else 0}
 
 
 if __name__ == "__main__":

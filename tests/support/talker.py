@@ -19,6 +19,7 @@ from ml_engineer.agent.client import Settings, open_client
 from ml_engineer.agent.runs import Run, list_folders
 from ml_engineer.agent.toolbox import RepositoryTools
 from tests.support.conversation import opened
+from tests.support.killed import Job, serve
 from tests.support.workshop import Events
 
 
@@ -58,23 +59,18 @@ async def work(job: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     open_client(Settings("warm", base_url="http://127.0.0.1:9"))  # what a first client imports is paid for once
-    for line in sys.stdin:
-        job = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
-            status = 1
-            try:
-                os.environ["ML_ENGINEER_HOME"] = job["home"]
-                found = asyncio.run(work(job))
-                Path(job["home"], "found.json").write_text(json.dumps(found))
-                status = 0
-            finally:
-                os._exit(status)
-        _, status = os.waitpid(pid, 0)
-        kept = Path(job["home"], "found.json")
-        found = json.loads(kept.read_text()) if kept.exists() else {}
-        sys.stdout.write(json.dumps({"exit": os.waitstatus_to_exitcode(status), **found}) + "\n")
-        sys.stdout.flush()
+    serve(talk, found)
+
+
+def talk(job: Job) -> None:
+    os.environ["ML_ENGINEER_HOME"] = job["home"]
+    Path(job["home"], "found.json").write_text(json.dumps(asyncio.run(work(job))))
+
+
+def found(job: Job) -> Job:
+    kept = Path(job["home"], "found.json")
+    said: Job = json.loads(kept.read_text()) if kept.exists() else {}
+    return said
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from ml_engineer.agent.toolbox import RepositoryTools
 from ml_engineer.agent.toolloop import ToolLoop
 from ml_engineer.agent.transcript import Transcript
 from ml_engineer.tools.context import open_context
+from tests.support.killed import Job, serve
 
 STREAMED = frozenset({"text", "thinking", "tool_call"})
 
@@ -67,17 +67,13 @@ async def work(job: dict[str, Any]) -> None:
 
 def main() -> None:
     open_client(Settings("warm", base_url="http://127.0.0.1:9"))  # what a first client imports is paid for once
-    for line in sys.stdin:
-        job = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
-            asyncio.run(work(job))
-            os._exit(0)
-        _, status = os.waitpid(pid, 0)
-        ending = Path(job["folder"], "run", "ending.json")
-        said = json.loads(ending.read_text()) if ending.exists() else {}
-        sys.stdout.write(json.dumps({"exit": os.waitstatus_to_exitcode(status), **said}) + "\n")
-        sys.stdout.flush()
+    serve(lambda job: asyncio.run(work(job)), found)
+
+
+def found(job: Job) -> Job:
+    ending = Path(job["folder"], "run", "ending.json")
+    said: Job = json.loads(ending.read_text()) if ending.exists() else {}
+    return said
 
 
 if __name__ == "__main__":
