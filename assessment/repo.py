@@ -234,6 +234,7 @@ class Repo:
         if first not in self._local_names:
             return None
         installed = self._subprojects.get(first)
+        best: tuple[Module, list[str]] | None = None
         for base in [*_bases(module.package), *([installed] if installed is not None else ())]:
             whole = f"{base}.{first}" if base else first
             if whole not in self._packages:
@@ -242,8 +243,13 @@ class Repo:
             for length in range(len(parts), base.count(".") + 1 if base else 0, -1):
                 found = self.by_dotted.get(".".join(parts[:length]))
                 if found is not None and (found is not module or length == len(parts)):
-                    return found, ".".join(parts[length:])
-        return None
+                    if len(parts) - length < 2:
+                        return found, ".".join(parts[length:])
+                    # A folder in a folder of the same name: what explains more of the name from further up is meant.
+                    if best is None or len(parts) - length < len(best[1]):
+                        best = found, parts[length:]
+                    break
+        return (best[0], ".".join(best[1])) if best is not None else None
 
     def _defines(self, module: Module, name: str) -> bool:
         """Whether a dotted name, as written in a module, is one that a module of this repository makes."""

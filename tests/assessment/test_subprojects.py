@@ -31,3 +31,17 @@ def test_without_a_project_file_the_name_may_be_any_package(tmp_path):
 def test_a_name_of_two_projects_leads_nowhere(tmp_path):
     twice = {path.replace("audio/", "video/"): text for path, text in PROJECT.items()} | PROJECT
     assert _called(tmp_path, twice) == ["sounds.net.build"]
+
+
+def test_a_package_in_a_folder_of_its_own_name_is_what_explains_the_whole_name(tmp_path):
+    files = {
+        "starter/__init__.py": "",
+        "starter/starter/__init__.py": "",
+        "starter/starter/ml/__init__.py": "",
+        "starter/starter/ml/model.py": "def train():\n    return 1\n",
+        "starter/test/test_model.py": "import starter.starter.ml.model as model\nmodel.train()\n",
+        "scripts/train.py": "from starter.starter.ml.model import train\ntrain()\n",
+    }
+    assert _called(tmp_path, files) == ["starter.starter.ml.model.train"]
+    inner = Repo.open(tmp_path).by_path["starter/test/test_model.py"]
+    assert [call.name for call in inner.calls] == ["starter.starter.ml.model.train"]
