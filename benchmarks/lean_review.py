@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sysconfig
@@ -24,6 +25,7 @@ PROGRAM = Path(sysconfig.get_path("scripts")) / "ml-engineer"
 LATENCY = 2.0
 READ = ("app.py", "train.py", "jobs/batch_score.py", "k8s/deployment.yaml", ".github/workflows/ci.yml")
 SUMMARY = "The findings of the engine stand."
+_STEP = re.compile(r"# Your step: (\d+) ")
 Serve = Callable[..., AbstractContextManager[tuple[str, Path]]]
 
 
@@ -55,8 +57,8 @@ def measure(serve: Serve, folder: Path) -> list[str]:
         raise RuntimeError(f"{len(steps)} requests of steps instead of {10 * (len(READ) + 1)}")
     sequential = sum(one["answered"] - one["received"] for one in entries)
     conversations: dict[str, list[dict[str, Any]]] = {}
-    for body in steps:  # in the order in which they came; a step is known by its first message
-        conversations.setdefault(json.dumps(body["messages"][0]), []).append(body)
+    for body in steps:  # in the order in which they were answered
+        conversations.setdefault(_STEP.findall(json.dumps(body["messages"][0]))[0], []).append(body)
     cacheable, together = cacheable_share(steps), share_of_one_conversation(list(conversations.values()))
     rows = [
         ("s, start of the program to its end", f"{took:.1f}", ""),
