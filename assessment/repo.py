@@ -242,6 +242,8 @@ class Repo:
             parts = f"{base}.{name}".lstrip(".").split(".")
             for length in range(len(parts), base.count(".") + 1 if base else 0, -1):
                 found = self.by_dotted.get(".".join(parts[:length]))
+                if found is module and best is not None:
+                    return None  # the module's own full name
                 if found is not None and (found is not module or length == len(parts)):
                     if len(parts) - length < 2:
                         return found, ".".join(parts[length:])

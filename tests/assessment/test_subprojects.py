@@ -45,3 +45,5 @@ def test_a_package_in_a_folder_of_its_own_name_is_what_explains_the_whole_name(t
     assert _called(tmp_path, files) == ["starter.starter.ml.model.train"]
     inner = Repo.open(tmp_path).by_path["starter/test/test_model.py"]
     assert [call.name for call in inner.calls] == ["starter.starter.ml.model.train"]
+    (tmp_path / "starter/main.py").write_text("class Row:\n    pass\nRow()\n")
+    assert [call.name for call in Repo.open(tmp_path).by_path["starter/main.py"].calls] == ["starter.main.Row"]
