@@ -316,12 +316,18 @@ def _say_policy(verdict: Verdict) -> None:
     broken = plural(len({breach.folder for breach in verdict.breaches}), "repository", "repositories")
     said = {"passed": "kept", "incomplete": "not all was looked at", "failed": f"not kept by {broken}"}
     click.echo(f"Policy: {said[verdict.state]}")
-    for breach in verdict.breaches[:_WORST]:
-        click.echo(f"  {one_line(breach.repository)}: {one_line(breach.text)}")
+    texts: dict[str, list[str]] = {}
+    for breach in verdict.breaches:
+        texts.setdefault(breach.folder, [one_line(breach.repository)]).append(one_line(breach.text))
+    for name, *broken_here in list(texts.values())[:_WORST]:
+        click.echo(f"  {name}: {'; '.join(broken_here)}")
+    if len(texts) > _WORST:
+        click.echo(f"  and {len(texts) - _WORST:,} more, all in {SUMMARY} and in the dashboard")
     for one in verdict.exceptions:
         if one.state == "expired":
-            counted = plural(one.findings, "finding")
-            click.echo(f"  exception expired on {one.until}: {one_line(one.repository)} {one.rule}; again: {counted}")
+            again = f"{plural(one.findings, 'finding')} {'counts' if one.findings == 1 else 'count'} again"
+            what = again if one.findings else "it fits no finding"
+            click.echo(f"  exception expired on {one.until}: {one_line(one.repository)} {one.rule}; {what}")
 
 
 def _counted(counts: list[tuple[int, str]]) -> str:

@@ -10,7 +10,7 @@ own report: the page grows with the repositories, not with their findings.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -75,6 +75,7 @@ def render(summary: Summary, faults: Mapping[str, Sequence[Fault]], links: Mappi
             unseen=[row for row in rows if row.state in ("failed", "waiting")],
             partly=[row for row in rows if row.state == "partial"],
             covered=sum(row.state in ("reviewed", "partial") for row in rows),
+            by_demand=Counter(breach.asked for breach in breaches).most_common(),
             by_repository=_by_repository(breaches),
             breached=len({breach.folder for breach in breaches}),
             expired=sum(one.state == "expired" for one in exceptions),

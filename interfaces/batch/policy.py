@@ -125,30 +125,40 @@ class Policy(Model):
         )
 
     def _breaches(self, row: Row, faults: Sequence[Fault], fail_on: Severity | None) -> Iterator[Breach]:
-        def breach(kind: Any, text: str) -> Breach:
-            return Breach(repository=row.name, folder=row.folder, kind=kind, text=text)
+        def breach(kind: Any, asked: str, text: str) -> Breach:
+            return Breach(repository=row.name, folder=row.folder, kind=kind, asked=asked, text=text)
 
         if fail_on is not None:
             count = sum(fault.severity.rank <= fail_on.rank for fault in faults)
             if count:
-                yield breach("severity", f"{plural(count, 'finding')} at or above {fail_on}")
+                text = f"{plural(count, 'finding')} at or above {fail_on}"
+                yield breach("severity", f"no finding at or above {fail_on}", text)
         rules = Counter(fault.rule for fault in faults)
         for rule in dict.fromkeys(self.forbid.rules):
             if rules[rule]:
-                yield breach("rule", f"{rule} is forbidden: {plural(rules[rule], 'finding')}")
+                text = f"{rule} is forbidden: {plural(rules[rule], 'finding')}"
+                yield breach("rule", f"no finding of {rule}{_titled(rule)}", text)
         asked = self.require
         if asked.readiness is not None and (row.readiness is None or row.readiness < asked.readiness):
             found = "unknown, for no check applies" if row.readiness is None else f"{row.readiness} %"
-            yield breach("readiness", f"readiness is {found}; required are {asked.readiness} %")
+            text = f"readiness is {found}; required are {asked.readiness} %"
+            yield breach("readiness", f"a readiness of {asked.readiness} %", text)
         if asked.ml_test_score is not None and (row.ml_test_score or 0.0) < asked.ml_test_score:
-            found = number(row.ml_test_score or 0.0)
-            yield breach("ml_test_score", f"ML Test Score is {found}; required is {number(asked.ml_test_score)}")
+            wanted, found = number(asked.ml_test_score), number(row.ml_test_score or 0.0)
+            text = f"ML Test Score is {found}; required is {wanted}"
+            yield breach("ml_test_score", f"an ML Test Score of {wanted}", text)
         reached = {score.step: score.readiness for score in row.steps}
-        for step, wanted in sorted(asked.steps.items()):
+        for step, least in sorted(asked.steps.items()):
             value = reached.get(step)
-            if value is not None and value < wanted:
+            if value is not None and value < least:
                 name = STEP_NAMES[step]
-                yield breach("step", f"readiness of step {step}, {name}, is {value} %; required are {wanted} %")
+                text = f"readiness of step {step}, {name}, is {value} %; required are {least} %"
+                yield breach("step", f"a readiness of {least} % in step {step}, {name}", text)
+
+
+def _titled(rule: str) -> str:
+    """The title of a rule behind a colon, where it has one of its own."""
+    return next((f": {info.title}" for info in load_rules() if info.id == rule), "")
 
 
 def _state(one: Exempt, findings: int, today: datetime.date) -> ExceptionState:

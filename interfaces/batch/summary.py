@@ -128,6 +128,7 @@ class Breach(Model):
     repository: str
     folder: str
     kind: Literal["severity", "rule", "readiness", "step", "ml_test_score"]
+    asked: str = Field(default="", description="the demand, the same for every repository that does not keep it")
     text: str
 
 

@@ -149,6 +149,7 @@ def test_the_verdict_of_a_policy_is_shown_with_what_has_expired() -> None:
     text = said(root)
     assert "Policy failed 1 repository does not keep it; 1 exception has expired" in text
     assert "bad: 2 findings at or above high; MLE0506 is forbidden: 1 finding" in text
+    assert "no finding at or above high 1" in spaced(root)
     assert "MLE0506 soon 2025-06-01 expired 1" in spaced(root)
     green = [row("a")]
     incomplete = Policy().judge([*green, failed("b")], {}, fail_on=Severity.HIGH, today=TODAY)

@@ -48,6 +48,7 @@ def test_a_forbidden_rule_may_be_broken_nowhere() -> None:
     policy = Policy(forbid=Forbid(rules=["MLE0506", "MLE1010"]))
     verdict = judged(policy, (row("a"), [fault("f1"), fault("f2")]), (row("b"), [fault("f3", "MLE0519")]))
     assert texts(verdict) == ["a: MLE0506 is forbidden: 2 findings"]
+    assert verdict.breaches[0].asked == "no finding of MLE0506: The service starts in debug mode"
     assert judged(policy, (row("b"), [fault("f3", "MLE0519")])).state == "passed"
 
 
@@ -210,7 +211,7 @@ def test_a_batch_keeps_a_policy_or_says_what_does_not(batch: Batch, many: Many, 
     assert broken.exit_code == 1
     assert "Policy: not kept by 2 repositories" in broken.stdout
     assert "r000: MLE0506 is forbidden: 1 finding" in broken.stdout
-    assert "exception expired on 2020-01-31: r000 MLE0506; again: 1 finding" in broken.stdout
+    assert "exception expired on 2020-01-31: r000 MLE0506; 1 finding counts again" in broken.stdout
     summary = Summary.model_validate_json((out / "summary.json").read_bytes())
     assert summary.policy is not None
     assert (summary.policy.state, len(summary.policy.breaches)) == ("failed", 2)
