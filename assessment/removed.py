@@ -79,14 +79,14 @@ NAMES: list[Removed] = [
         "1.0",
         " ".join(f"{name}.save>save_model" for name in _BENTOML),
         prefix="bentoml.",
-        family="saving and loading of the previews of BentoML 1",
+        family="the preview API of BentoML 1",
     ),
     *_names(
         "bentoml",
         "1.4",
         " ".join(f"{name}.load_runner>get().to_runner()" for name in _BENTOML),
         prefix="bentoml.",
-        family="saving and loading of the previews of BentoML 1",
+        family="the preview API of BentoML 1",
     ),
     *_names("pandas", "1.0", "Panel>DataFrame", prefix="pandas."),
     *_names(
