@@ -20,7 +20,7 @@ from ml_engineer.agent.session_log import Turn as Said
 from ml_engineer.report.schema import Handoff
 from ml_engineer.tools.permissions import Decision
 from tests.support.agents import Heard
-from tests.support.conversation import DEBUG_OFF, make_repository, opened, said
+from tests.support.conversation import DEBUG_OFF, begun, make_repository, opened, said
 from tests.support.messages_server import MessagesServer
 from tests.support.script import Agent, Fault, Script, Turn, call, text
 
@@ -43,10 +43,8 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(root: Path) -> Iterator[Run]:
-    made = Run.create({"mode": "chat", "target": str(root), "ask_peers": False})
-    made.write("survey.json", b"no survey")  # the profile is no part of these tests
-    yield made
-    made.close()
+    with begun(root, b"no survey") as made:  # the profile is no part of these tests
+        yield made
 
 
 @pytest.fixture(autouse=True)

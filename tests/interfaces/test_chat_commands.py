@@ -26,7 +26,7 @@ from ml_engineer.interfaces.terminal.commands_base import REPORT
 from ml_engineer.report.seal import load
 from ml_engineer.tools.permissions import Decision
 from tests.support.chat import Talk, do, talk
-from tests.support.conversation import APP, DEBUG_OFF, make_repository, said, yes
+from tests.support.conversation import APP, DEBUG_OFF, begun, make_repository, said, surveyed, yes
 from tests.support.messages_server import MessagesServer
 from tests.support.script import Agent, Script, Turn, call, text
 
@@ -48,7 +48,7 @@ def _home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def assessed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return assess(make_repository(tmp_path_factory.mktemp("assessed") / "repository")).model_dump_json().encode()
+    return surveyed(tmp_path_factory.mktemp("assessed"))
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +67,8 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(root: Path, assessed: bytes) -> Iterator[Run]:
-    made = Run.create({"mode": "chat", "target": str(root), "ask_peers": False})
-    made.write("survey.json", assessed)
-    yield made
-    made.close()
+    with begun(root, assessed) as made:
+        yield made
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from ml_engineer.agent.calls import Call
 from ml_engineer.agent.client import Settings
 from ml_engineer.agent.runs import Run
 from ml_engineer.agent.session import Session, open_session
+from ml_engineer.assessment.assess import assess
 from ml_engineer.tools.permissions import Decision
 from ml_engineer.tools.sandbox import Level, Sandbox
 from ml_engineer.tools.sandbox_view import View
@@ -44,6 +45,20 @@ def make_repository(root: Path) -> Path:
     (root / "app.py").write_text(APP)
     (root / "src" / "train.py").write_text("a = 1\n")
     return root
+
+
+def surveyed(folder: Path) -> bytes:
+    """The engine's survey of such a repository, made in an empty folder."""
+    return assess(make_repository(folder / "repository")).model_dump_json().encode()
+
+
+@contextmanager
+def begun(root: Path, survey: bytes) -> Iterator[Run]:
+    """The run of a conversation about it, whose survey is there already."""
+    made = Run.create({"mode": "chat", "target": str(root), "ask_peers": False})
+    made.write("survey.json", survey)
+    yield made
+    made.close()
 
 
 def unproved(root: Path, scratch: Path) -> Sandbox:

@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 
 from ml_engineer.agent.runs import Run
-from ml_engineer.assessment.assess import assess
-from tests.support.conversation import make_repository
+from tests.support.conversation import begun, make_repository, surveyed
 
 
 @pytest.fixture(scope="module")
 def survey(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return assess(make_repository(tmp_path_factory.mktemp("assessed") / "repository")).model_dump_json().encode()
+    return surveyed(tmp_path_factory.mktemp("assessed"))
 
 
 @pytest.fixture
@@ -24,7 +23,5 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(root: Path, survey: bytes) -> Iterator[Run]:
-    made = Run.create({"mode": "chat", "target": str(root), "ask_peers": False})
-    made.write("survey.json", survey)
-    yield made
-    made.close()
+    with begun(root, survey) as made:
+        yield made

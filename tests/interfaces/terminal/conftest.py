@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -65,6 +66,15 @@ def scene(terminal: Terminal) -> None:
 
 def _empty(screen: str) -> bool:
     return screen.strip().startswith("›\n") and len(screen.split()) < 30
+
+
+def left(terminal: Terminal) -> str:
+    """Leave a chat in which something was said; gives the id under which it can be gone on with."""
+    terminal.send("ctrl-d")
+    assert terminal.wait_for_end() == 0
+    found = re.search(r"ml-engineer chat --resume (\S+)", terminal.screen)
+    assert found
+    return found[1]
 
 
 def picture(terminal: Terminal, name: str, title: str) -> None:

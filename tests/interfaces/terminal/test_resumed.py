@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.interfaces.terminal.conftest import Start, serving
+from tests.interfaces.terminal.conftest import Start, left, serving
 from tests.support.paced_server import PacedServer, Plays
 from tests.support.script import call, text
 
@@ -38,11 +37,7 @@ def test_calls_are_a_line_each_and_a_long_message_is_shortened(start: Start, ser
     first.send("enter")
     first.wait_for("I have read it.")
     first.wait_gone("Ctrl-C stops it")
-    first.send("ctrl-d")
-    assert first.wait_for_end() == 0
-    found = re.search(r"ml-engineer chat --resume (\S+)", first.screen)
-    assert found
-    second = start(server, "--resume", found[1])
+    second = start(server, "--resume", left(first))
     second.wait_for("● Read app.py")
     second.wait_for("I have read it.")
     second.wait_for("mode ask")

@@ -13,7 +13,7 @@ import pytest
 
 from ml_engineer.agent.runs import Run
 from ml_engineer.interfaces.terminal.history import NAME as HISTORY
-from tests.interfaces.terminal.conftest import APP, Start, model_settings, picture, serving
+from tests.interfaces.terminal.conftest import APP, Start, left, model_settings, picture, serving
 from tests.support.paced_server import Paced, PacedServer, Plays
 from tests.support.script import call, text
 from tests.support.terminal import SCRIPT, Terminal, clean_environment
@@ -83,11 +83,7 @@ def test_a_conversation_goes_on_from_the_command_line(start: Start, server: Pace
     first.wait_for("mode ask")
     first.say("remember this #short")
     first.wait_for("A short answer.")
-    first.send("ctrl-d")
-    assert first.wait_for_end() == 0
-    found = re.search(r"ml-engineer chat --resume (\S+)", first.screen)
-    assert found
-    second = start(server, "--resume", found[1])
+    second = start(server, "--resume", left(first))
     second.wait_for("› remember this #short")
     second.wait_for("A short answer.")
 
