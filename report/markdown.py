@@ -56,7 +56,7 @@ def escape(text: str) -> str:
 
 def _plain(text: str) -> str:
     escaped = _MARKUP.sub(r"\\\g<0>", text).replace("|", "&#124;")
-    return _LINE_START.sub(lambda match: f"&#{ord(match.group()[0])};{match.group()[1:]}", escaped)
+    return _LINE_START.sub(lambda match: f"{match[0]}\\" if match[0].isdigit() else f"\\{match[0]}", escaped)
 
 
 def code(text: str) -> str:
