@@ -22,7 +22,7 @@ from ml_engineer.agent.prices import BATCH_SHARE
 from ml_engineer.interfaces.batch.batches import Batches, NoBatches
 from ml_engineer.interfaces.batch.clone import Cache, trim
 from ml_engineer.interfaces.batch.cluster import ClusterEngine, ClusterError
-from ml_engineer.interfaces.batch.compare import CompareError, headline, read_earlier
+from ml_engineer.interfaces.batch.compare import RULES_CHANGED, CompareError, headline, read_earlier
 from ml_engineer.interfaces.batch.conduct import Plan, Watch, conduct
 from ml_engineer.interfaces.batch.engine import WARM, WARM_MODEL, Engine
 from ml_engineer.interfaces.batch.governor import Account, Governor
@@ -299,6 +299,8 @@ def _finish(summary: Summary, out: Path) -> None:
         click.echo(f"  {one_line(row.name)}: {one_line(row.error) if row.error else found}")
     if summary.comparison is not None:
         click.echo(f"Since the earlier batch: {headline(summary.comparison)}")
+        if summary.comparison.rules_changed:
+            click.echo(f"  {RULES_CHANGED}")
     if summary.policy is not None:
         _say_policy(summary.policy)
     names = [DASHBOARD, SUMMARY, FINDINGS, *([CHANGES] if summary.comparison else [])]

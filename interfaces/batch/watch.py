@@ -52,7 +52,7 @@ class Tally:
         parts += [
             f"{self.counts[name]:,} {name}" for name in ("partial", "failed", "unchanged") if self.counts.get(name)
         ]
-        parts.append(f"{self.rate:.1f} a second")
+        parts.append(_rate(self.rate))
         if self.left is not None and self.done < self.total:
             parts.append(f"{_span(self.left)} left")
         return ", ".join(parts)
@@ -115,7 +115,7 @@ class LiveWatch:
     def _show(self) -> None:
         tally = self.tally
         bad = [f"{tally.counts[name]:,} {name}" for name in ("failed", "partial") if tally.counts.get(name)]
-        self._bar.update(self._task, completed=tally.done, rate=f"{tally.rate:.1f}/s", bad=", ".join(bad))
+        self._bar.update(self._task, completed=tally.done, rate=_rate(tally.rate), bad=", ".join(bad))
         names = [one_line(name) for name in tally.running.values()]
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         self._running.plain = f"  at work: {', '.join(names[:SHOWN])}{more}" if names else ""
@@ -136,6 +136,10 @@ def watching(total: int) -> Iterator[PlainWatch | LiveWatch]:
 def _failure(job: Job, outcome: str, error: str) -> str:
     later = " (it will be tried again)" if outcome == "again" else ""
     return f"{one_line(job.source.name)}: {one_line(error)}{later}"
+
+
+def _rate(each_second: float) -> str:
+    return f"{each_second:.1f} a second" if each_second >= 1 else f"{60 * each_second:.1f} a minute"
 
 
 def _span(seconds: float) -> str:

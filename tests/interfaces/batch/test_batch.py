@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ml_engineer.interfaces.batch.summary import Summary
+from ml_engineer.interfaces.batch.watch import Tally
 from ml_engineer.report.schema import Report
 from ml_engineer.report.seal import load
 from tests.interfaces.batch.conftest import SCRIPT, Batch, make_repository, tree
@@ -242,3 +244,9 @@ def test_a_folder_that_cannot_be_written_is_said(batch: Batch, many: Many, tmp_p
     result = batch(*many(1), into=tmp_path / "file" / "out")
     assert result.exit_code == 2
     assert "cannot be written" in result.stderr
+
+
+@pytest.mark.parametrize(("done", "said"), [(25, "1.5 a minute"), (3_000, "3.0 a second")])
+def test_progress_is_told_in_a_unit_that_fits(done: int, said: str) -> None:
+    tally = Tally(10_000, started=time.monotonic() - 1_000, counts={"reviewed": done - 1, "failed": 1, "again": 4})
+    assert tally.line().startswith(f"{done:,} of 10,000 repositories, 1 failed, {said}, ")

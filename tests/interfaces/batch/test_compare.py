@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_engineer.interfaces.batch.compare import CompareError, Earlier, as_text, compare, headline, read_earlier
+from ml_engineer.interfaces.batch.compare import (
+    RULES_CHANGED,
+    CompareError,
+    Earlier,
+    as_text,
+    compare,
+    headline,
+    read_earlier,
+)
 from ml_engineer.interfaces.batch.summary import Comparison, Difference, Fault, Row, Summary, findings_csv
 from tests.interfaces.batch.conftest import Batch
 from tests.interfaces.batch.material import Faults, failed, fault, row, score, summary_of
@@ -259,4 +267,8 @@ def test_a_batch_is_not_compared_with_itself_nor_with_nothing(
     (tmp_path / "copy").mkdir()
     for name in ("summary.json", "findings.csv"):
         shutil.copy(out / name, tmp_path / "copy")
-    assert "1 repository compared: 0 new, 0 fixed, 0 moved" in batch(*roots, "--compare", tmp_path / "copy").stdout
+    earlier = tmp_path / "copy" / "summary.json"
+    earlier.write_text(earlier.read_text().replace('"rules_versions": [', '"rules_versions": ["older", '))
+    shown = batch(*roots, "--compare", tmp_path / "copy").stdout
+    assert "1 repository compared: 0 new, 0 fixed, 0 moved" in shown
+    assert RULES_CHANGED in shown
