@@ -21,7 +21,7 @@ from ml_engineer.agent.toolloop import ToolLoop
 from ml_engineer.agent.transcript import Transcript
 from ml_engineer.agent.turn import Patience
 from tests.support.agents import CountingTools
-from tests.support.script import FAULTS, Fault, Script, call, text
+from tests.support.script import FAULTS, Script, call, text
 from tests.support.transport import ScriptedTransport
 
 SCHEDULES = 1_000 if os.environ.get("ML_ENGINEER_TEST_MOMENTS") else 300
@@ -29,20 +29,23 @@ AT_ONCE = Patience(first=0.0)
 KINDS = [*sorted(FAULTS), 429, 500, 529]
 
 
+# Three turns of calls and an end.
+TURNS: list[Any] = [
+    [text("one"), call("Look", what="a"), call("Change", what="first")],
+    [call("Change", what="second"), call("Change", what="third"), call("Look", what="b")],
+    [{"thinking": "hm"}, call("Change", what="fourth")],
+    [call("Finish", summary="done")],
+]
+DONE = Ending(Why.FINISHED, "accepted", {"record": {"summary": "done"}})
+
+
 def a_schedule(chance: random.Random) -> Script:
-    """Three turns of calls and an end; before each, with some luck, up to three faults."""
-    turns: list[Any] = [
-        [text("one"), call("Look", what="a"), call("Change", what="first")],
-        [call("Change", what="second"), call("Change", what="third"), call("Look", what="b")],
-        [{"thinking": "hm"}, call("Change", what="fourth")],
-        [call("Finish", summary="done")],
-    ]
-    return Script.of(
-        [
-            {"blocks": blocks, "faults": [Fault.read(chance.choice(KINDS)) for _ in range(chance.choice((0, 0, 1, 3)))]}
-            for blocks in turns
-        ]
-    )
+    """Before each turn, with some luck, up to three faults."""
+    return with_faults([[chance.choice(KINDS) for _ in range(chance.choice((0, 0, 1, 3)))] for _ in TURNS])
+
+
+def with_faults(faults: list[list[Any]]) -> Script:
+    return Script.of([{"blocks": blocks, "faults": own} for blocks, own in zip(TURNS, faults, strict=True)])
 
 
 def check(messages: list[dict[str, Any]]) -> None:
@@ -54,15 +57,22 @@ def check(messages: list[dict[str, Any]]) -> None:
     assert [len(message["content"]) for message in messages[1::2]] == [3, 3, 2, 1]
 
 
+def a_loop(client: Client, tools: CountingTools, folder: Path) -> ToolLoop:
+    ledger = Ledger(folder / "effects.jsonl")
+    return ToolLoop(client, Transcript(folder / "step.jsonl"), tools, ledger=ledger, patience=AT_ONCE)
+
+
+def scripted(client: Client, transport: ScriptedTransport) -> Client:
+    sdk = client.sdk.copy(http_client=httpx2.AsyncClient(transport=transport, trust_env=False))
+    return Client(Lanes(sdk), client.settings, client.options, True)
+
+
 async def run_one(client: Client, chance: random.Random, folder: Path) -> None:
     """Run one schedule; in every second one the process "stops" somewhere, and another one goes on."""
     tools = CountingTools()
     stops = chance.choice((0, 0, 1, 2))
     for _ in range(stops + 1):
-        loop = ToolLoop(
-            client, Transcript(folder / "step.jsonl"), tools, ledger=Ledger(folder / "effects.jsonl"), patience=AT_ONCE
-        )
-        task = asyncio.create_task(loop.run("the brief"))
+        task = asyncio.create_task(a_loop(client, tools, folder).run("the brief"))
         if stops:
             stops -= 1
             for _ in range(chance.randrange(60)):
@@ -72,7 +82,7 @@ async def run_one(client: Client, chance: random.Random, folder: Path) -> None:
             ending: Ending | None = await task
         except asyncio.CancelledError:
             ending = None
-    assert ending == Ending(Why.FINISHED, "accepted", {"record": {"summary": "done"}})
+    assert ending == DONE
     check(Transcript(folder / "step.jsonl").messages)
     unknown = (folder / "step.jsonl").read_text().count("outcome is unknown")
     assert len(tools.done) == len(set(tools.done)) <= 4
@@ -91,10 +101,8 @@ def test_random_schedules_leave_no_corrupted_run(tmp_path: Path, monkeypatch: py
         for number in range(SCHEDULES):
             chance = random.Random(number)
             transport = ScriptedTransport(a_schedule(chance))
-            scripted = client.sdk.copy(http_client=httpx2.AsyncClient(transport=transport, trust_env=False))
-            folder = tmp_path / str(number)
             try:
-                await run_one(Client(Lanes(scripted), client.settings, client.options, True), chance, folder)
+                await run_one(scripted(client, transport), chance, tmp_path / str(number))
             except AssertionError as error:
                 raise AssertionError(f"schedule {number}: {error}") from error
             requests += transport.requests
@@ -102,6 +110,34 @@ def test_random_schedules_leave_no_corrupted_run(tmp_path: Path, monkeypatch: py
         return requests
 
     assert asyncio.run(go()) > 5 * SCHEDULES  # four turns each, and the faults
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_every_fault_at_every_turn_is_survived_or_ends_in_an_error_to_resume_from(kind: Any, tmp_path: Path) -> None:
+    """Once, it is survived. As often as the loop tries, the loop ends with an error that says why, and another one
+    with the same records goes on."""
+
+    async def play(client: Client, at: int, times: int) -> list[Ending]:
+        folder, tools = tmp_path / f"{at}-{times}", CountingTools()
+        faults: list[list[Any]] = [[kind] * times if number == at else [] for number in range(len(TURNS))]
+        own = scripted(client, ScriptedTransport(with_faults(faults)))
+        endings = [await a_loop(own, tools, folder).run("the brief")]
+        if endings[-1] != DONE:
+            endings.append(await a_loop(own, tools, folder).run("the brief"))
+        check(Transcript(folder / "step.jsonl").messages)
+        assert tools.done == ["first", "second", "third", "fourth"]
+        return endings
+
+    async def go() -> None:
+        client = open_client(Settings("scripted", base_url="http://scripted"))
+        for at in range(len(TURNS)):
+            assert await play(client, at, 1) == [DONE]
+            failed, done = await play(client, at, AT_ONCE.attempts)
+            assert (failed.why, done) == (Why.FAILED, DONE)
+            assert f"(after {AT_ONCE.attempts} attempts)" in failed.text
+        await client.close()
+
+    asyncio.run(go())
 
 
 def test_a_schedule_can_fail_the_check() -> None:
