@@ -31,6 +31,7 @@ class Closure:
     functions: set[Function] = field(default_factory=set)
     bodies: set[Module] = field(default_factory=set)  # modules whose body runs
     started: set[Module] = field(default_factory=set)  # modules run as a script: their main guard runs too
+    cut: bool = False  # more would be reached: what is not in here may be there all the same
 
     @property
     def modules(self) -> set[Module]:
@@ -93,6 +94,7 @@ def closure_of(repo: Repo, entries: Iterable[Entry]) -> Closure:
             if unit.module not in closure.bodies:
                 stack.append(unit.module)
         stack.extend(successors(repo, unit, started=unit in closure.started))
+    closure.cut = bool(stack)
     return closure
 
 

@@ -334,7 +334,7 @@ def _manner_of_training(name: str) -> Literal["backward", "train", "fit"] | None
     if matches(name, *_BACKWARD):
         return "backward"
     if matches(name, *_TRAIN_CALLS):
-        return "train"
+        return None if name.startswith("scipy.") else "train"
     if not matches(name, *_FIT) or name.endswith("fit_resample"):
         return None
     return None if _TRANSFORMERS.match(name) or _NOT_MODELS.match(name) else "fit"

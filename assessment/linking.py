@@ -101,7 +101,10 @@ def misplaced(repo: Repo, module: Module, item: Import) -> Module | None:
         return None
     name = item.target.rpartition(".")[2]
     homes = [m for m in _named_classes(repo).get(name, ()) if name in m.classes]
-    return homes[0] if len(homes) == 1 else None
+    if len(homes) != 1 or homes[0] is module:
+        return None
+    base = item.target.rpartition(".")[0]  # a file that was moved keeps its name
+    return homes[0] if "." not in base or base.endswith(f".{homes[0].file.name.removesuffix('.py')}") else None
 
 
 def _named_classes(repo: Repo) -> dict[str, list[Module]]:

@@ -49,6 +49,7 @@ _TORCH_MODELS = (
     "efficientnet_pytorch.EfficientNet.from_*()", "transformers.*.from_pretrained()",
     "torch.jit.script()", "torch.compile()", "*.load_from_checkpoint()",
 )  # fmt: skip
+_COMPILED = ("torch.compile()", "torch.jit.script()")
 _STATE = re.compile(r"(?:fastapi|starlette)\b.*?\.state\.(\w+)")
 _MODEL_NAME = re.compile(r"model|net|encoder|decoder|classifier|detector|generator|backbone|bert", re.I)
 _NO_TORCH = re.compile(
@@ -185,12 +186,13 @@ def model_behind(repo: Repo, call: Call) -> str:
     A model that comes in as a parameter is looked for where the function is called.
     """
     name = call.name.removesuffix(".forward")
-    if (name != call.name or name.endswith("()")) and is_torch_model(repo, name):
-        return name
     func = call.node.func
     if name != call.name and isinstance(func, ast.Attribute):
         func = func.value
     called = func.id if isinstance(func, ast.Name) else func.attr if isinstance(func, ast.Attribute) else ""
+    if (name != call.name or name.endswith("()")) and is_torch_model(repo, name):
+        # Functions are compiled, too: there only the name tells.
+        return "" if value_of(repo, name) in _COMPILED and not _MODEL_NAME.search(called) else name
     if name.startswith("?") and _MODEL_NAME.search(called) and "forward" not in called:
         for step in dataflow.sources(repo, call.module, func):
             found = step.module.resolve(step.node) + step.suffix

@@ -12,7 +12,7 @@ from ml_engineer.assessment.rule import HIGH, Hit, Site, rule
 if TYPE_CHECKING:
     from ml_engineer.assessment.callgraph import Closure
     from ml_engineer.assessment.entrypoints import Entry
-    from ml_engineer.assessment.module import Module
+    from ml_engineer.assessment.module import Call, Module
     from ml_engineer.assessment.repo import Repo
 
 _KEYWORDS = {
@@ -60,7 +60,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     sites: dict[Site, set[Module]] = {}
     for entry in train_entries(repo):
         closure = entry_closure(repo, entry)
-        if entry.site in sites or _is_exempt(repo, entry, closure) or _holds_out(repo, closure):
+        if closure.cut or entry.site in sites or _is_exempt(repo, entry, closure) or _holds_out(repo, closure):
             continue
         if not _made_up_or_handed_over(repo, entry) and not _judged_elsewhere(repo, entry, closure):
             sites[entry.site] = closure.modules
@@ -76,6 +76,13 @@ def check(repo: Repo) -> Iterator[Hit]:
         yield Hit([repo.missing(site, looked_for, modules) for site, modules in sites.items()])
 
 
+def _is_given_the_loss(call: Call) -> bool:
+    """Whether the loss itself is a parameter: a helper that scales it or takes the step, and not the training."""
+    names = {p.arg for p in call.scope.parameters} if call.scope is not None else set()
+    called = {c.node.func.id for c in call.module.calls if isinstance(c.node.func, ast.Name) and c.scope is call.scope}
+    return any(re.fullmatch(r"(\w+_)?loss(es)?", name) for name in names - called)
+
+
 def _made_up_or_handed_over(repo: Repo, entry: Entry) -> bool:
     """A fit of points that the program draws itself is a demonstration; one of a parameter's model is a utility."""
     from ml_engineer.assessment.dataflow import sources
@@ -85,6 +92,8 @@ def _made_up_or_handed_over(repo: Repo, entry: Entry) -> bool:
     if call is None:
         return False
     if call.name.endswith("backward"):
+        if _is_given_the_loss(call):
+            return True
         return _draws_its_tensors(entry_closure(repo, entry))
     owner = call.name.rpartition(".")[0].removesuffix("()")
     if owner.split(".")[0] in repo.by_dotted and owner not in repo.classes and owner not in repo.functions:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.entrypoints import is_training_call
 from ml_engineer.assessment.rule import HIGH, LOW, Hit, rule
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def check(repo: Repo) -> Iterator[Hit]:
 
     reported = set()
     for loop in torch_loops(repo):
+        if not is_training_call(loop.backward):  # the pass explains a model
+            continue
         places = [(loop.module, outermost_loop(loop.module, loop.backward.node))]
         places += [(call.module, outermost_loop(call.module, call.node)) for call in called_from(repo, loop.scope)]
         for module, epochs in places:

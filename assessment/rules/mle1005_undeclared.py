@@ -202,11 +202,27 @@ def _severity(repo: Repo, uses: list[tuple[Module, Import]], carrier: str | None
     if carrier:
         return LOW
     plain = [(m, i) for m, i in uses if not m.is_notebook]
-    if not plain or (repo.dependencies.is_library and all(_BESIDE.match(m.path) for m, _ in plain)):
+    library = repo.dependencies.is_library
+    plain = [(m, i) for m, i in plain if not library or not _is_beside(repo, m)]
+    if not plain:
         return MEDIUM
-    at_import = any(m.scope_of(i.node) is None for m, i in plain)
+    at_import = any(m.scope_of(i.node) is None and not _in_main(m, i) for m, i in plain)
+    if library and not at_import:
+        return LOW  # what a published package imports only when it is asked to need not be there
     reached = repo.closure("serve").modules | repo.closure("train").modules
     return HIGH if at_import or any(m in reached for m, _ in plain) else MEDIUM
+
+
+def _is_beside(repo: Repo, module: Module) -> bool:
+    """Whether a file of a published package's repository is in no package of it."""
+    if _BESIDE.match(module.path):
+        return True
+    packages = {path.split("/")[0] for path in repo.files if path.count("/") == 1 and path.endswith("/__init__.py")}
+    return bool(packages) and module.path.split("/")[0] not in {*packages, "src"}
+
+
+def _in_main(module: Module, item: Import) -> bool:
+    return module.main_guard is not None and module.main_guard in module.ancestors(item.node)
 
 
 def _sites(repo: Repo, uses: list[tuple[Module, Import]]) -> list[Site]:

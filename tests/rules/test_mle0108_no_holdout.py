@@ -115,3 +115,16 @@ def test_random_tensors_teach_nothing_that_could_be_judged(check):
     code += "    loss.backward()\n    opt.step()\n"
     assert check("MLE0108", {"train.py": code.format(make="randn(16, 3)")}) == []
     assert len(check("MLE0108", {"train.py": code.format(make="tensor(rows[step])")})) == 1
+
+
+def test_a_helper_that_is_given_the_loss_is_not_the_training(check):
+    helper = (
+        "import torch\nclass Scaler:\n    def __call__(self, loss, optimizer):\n"
+        "        self.scaler.scale(loss).backward()\n        optimizer.step()\n"
+    )
+    assert check("MLE0108", {"scaler.py": helper}) == []
+    criterion = (
+        "import torch\ndef train(net, rows, loss, optimizer):\n    for x, y in rows:\n"
+        "        value = loss(net(x), y)\n        value.backward()\n        optimizer.step()\n"
+    )
+    assert len(check("MLE0108", {"scaler.py": criterion})) == 1

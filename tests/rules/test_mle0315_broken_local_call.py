@@ -167,3 +167,12 @@ def test_files_that_were_moved_together_are_one_finding(check):
     }
     (finding,) = check("MLE0315", files)
     assert [e.line_start for e in finding.evidence] == [3, 4]
+
+
+def test_a_class_of_an_installed_module_may_have_a_namesake(check):
+    files = {
+        "shapes/__init__.py": "",
+        "shapes/Logistic.py": "from pyro.distributions import Logistic as L\nclass Logistic(L):\n    pass\n",
+        "train.py": FIT + "from other.distributions import Logistic\nfrom shapes.Logistic import Logistic as M\n",
+    }
+    assert check("MLE0315", files) == []

@@ -134,3 +134,17 @@ def test_what_prepares_the_input_is_no_model(check):
     assert check("MLE0510", {"infer.py": code}) == []
     guarded = NET.format(told="").replace("        return F", "        if self.training:\n            return F")
     assert check("MLE0510", {"net.py": guarded}) == []
+
+
+def test_a_function_that_is_compiled_is_no_model(check):
+    code = """
+        import torch
+        class Step:
+            def __init__(self):
+                self._terms = torch.compile(terms)
+            def run(self, x):
+                return self._terms(x)
+        weights = torch.load("w.pt")
+        Step().run(weights)
+    """
+    assert check("MLE0510", {"step.py": code}) == []

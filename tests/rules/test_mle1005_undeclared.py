@@ -144,3 +144,16 @@ def test_an_image_with_an_application_of_its_own_may_bring_the_package(check):
 def test_open_clip_comes_from_open_clip_torch(check):
     files = {"app.py": "import open_clip\n", "requirements.txt": "open-clip-torch==2.24.0\n"}
     assert check("MLE1005", files) == []
+
+
+def test_what_a_package_imports_only_when_asked_is_low(check):
+    project = '[project]\nname = "shapes"\ndependencies = ["pandas", "pyro-ppl"]\n'
+    mark = 'classifiers = ["Programming Language :: Python :: 3"]\n'
+    files = {
+        "shapes/__init__.py": "import pandas, pyro\ndef log():\n    import mlflow\n",
+        "convert.py": "import mxnet\n",
+    }
+    found = check("MLE1005", files | {"pyproject.toml": project + mark})
+    assert {(f.title.split()[0], f.severity.value) for f in found} == {("mlflow", "low"), ("mxnet", "medium")}
+    found = check("MLE1005", files | {"pyproject.toml": project})
+    assert {f.severity.value for f in found if f.title.startswith("mxnet")} == {"high"}
