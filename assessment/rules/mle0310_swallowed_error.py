@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from ml_engineer.assessment import serving
 from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, SeverityName, rule
+from ml_engineer.assessment.values import return_values
 
 if TYPE_CHECKING:
-    from ml_engineer.assessment.module import Module
+    from ml_engineer.assessment.module import Function, Module
     from ml_engineer.assessment.repo import Repo
 
 _BROAD = re.compile(r"^(builtins\.)?(Base)?Exception$")
@@ -82,6 +83,32 @@ def check(repo: Repo) -> Iterator[Hit]:
                 title=cases[0].title,
                 anchor=module.path,
             )
+    for module in sorted({route.module for route in repo.routes if route.framework == "flask"}, key=lambda m: m.path):
+        for function in module.functions.values():
+            if _answers_errors_with_success(module, function):
+                yield Hit(
+                    [function.site()],
+                    severity=HIGH,
+                    title="Any error is answered with status 200",
+                    why="Clients, probes and dashboards take every failure for an answer.",
+                    remedy="Return the status with the body: 4xx for the client's input, 500 for the rest.",
+                    anchor=f"{module.path}\0{function.qualname}",
+                )
+
+
+def _answers_errors_with_success(module: Module, function: Function) -> bool:
+    """Whether Flask's handler for every error returns bodies only: a body without a status is a success."""
+    decorators = [d for d in function.node.decorator_list if isinstance(d, ast.Call) and d.args]
+    if not any(
+        ast.unparse(d.func).endswith("errorhandler") and module.resolve(d.args[0]) == "Exception" for d in decorators
+    ):
+        return False
+    answers = return_values(function)
+    return bool(answers) and all(
+        isinstance(a, ast.Dict | ast.Constant | ast.JoinedStr)
+        or (isinstance(a, ast.Call) and module.resolve(a.func) in ("flask.jsonify", "flask.render_template", "str"))
+        for a in answers
+    )
 
 
 def _judge(module: Module, node: ast.Try, handler: ast.ExceptHandler, on_request: bool) -> _Case | None:

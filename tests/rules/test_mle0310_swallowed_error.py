@@ -112,3 +112,24 @@ def restore(path):
         return {answer}
 """
     assert len(check("MLE0310", {"train.py": train(code + "restore('a').predict([[0]])\n")})) == found
+
+
+FLASK_ERRORS = """
+from flask import Flask, jsonify
+app = Flask(__name__)
+
+@app.errorhandler(Exception)
+def failed(error):
+    return {answer}
+
+@app.route("/predict")
+def predict():
+    return "1"
+"""
+
+
+def test_any_error_that_is_answered_as_a_success(check, place):
+    (finding,) = check("MLE0310", {"app.py": FLASK_ERRORS.format(answer="jsonify({'error': 'failed'})")})
+    assert (place(finding), finding.severity.value) == (("app.py", 6), "high")
+    for answer in ("(jsonify({'error': 'failed'}), 500)", "respond(500)"):
+        assert check("MLE0310", {"app.py": FLASK_ERRORS.format(answer=answer)}) == []
