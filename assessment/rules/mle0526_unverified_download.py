@@ -21,6 +21,7 @@ _FETCHES = (
     "torch.utils.model_zoo.load_url", "tensorflow.keras.utils.get_file", "keras.utils.get_file", "os.system",
     "subprocess.run", "subprocess.call", "subprocess.check_call", "subprocess.Popen", "httpx.get",
 )  # fmt: skip
+_FETCH_AND_LOAD = ("torch.hub.load_state_dict_from_url", "torch.utils.model_zoo.load_url")
 _LOADS = (
     "torch.load", "pickle.load", "pickle.loads", "joblib.load", "dill.load", "*keras.models.load_model",
     "*.load_weights", "onnxruntime.InferenceSession", "*.load_state_dict", "torch.jit.load", "numpy.load",
@@ -51,11 +52,14 @@ def _loads_something(repo: Repo) -> bool:
     applies=_loads_something,
 )
 def check(repo: Repo) -> Iterator[Hit]:
+    direct: list[Site] = []
     for module in repo.modules:
         if "test" in module.file.roles or holds(module.file.text, _CHECKED):
             continue
         for call in module.calls:
-            if _is_fetch(call):
+            if call.name in _FETCH_AND_LOAD:
+                direct.extend([call.site()] if _is_foreign(repo, call) else [])
+            elif _is_fetch(call):
                 yield from _judge(repo, call)
         for line, magic in module.source.magics:
             fetched = _SHELL_FETCH.search(magic)
@@ -63,6 +67,8 @@ def check(repo: Repo) -> Iterator[Hit]:
             loads = _loads_of(repo, named[0].rsplit("/", 1)[-1]) if named else None
             if loads:
                 yield Hit([module.source.site(line), loads[1]], severity=loads[0])
+    if direct:  # one habit, however many networks have their weights fetched so
+        yield Hit(direct, severity=HIGH, anchor="fetched and loaded")
     for file in repo.glob(*_SCRIPTS):
         if holds(file.text, _CHECKED) or "docs" in file.roles:
             continue
@@ -91,13 +97,6 @@ def _judge(repo: Repo, call: Call) -> Iterator[Hit]:
     from ml_engineer.assessment.dataflow import sources
 
     module = call.module
-    if call.name in ("torch.hub.load_state_dict_from_url", "torch.utils.model_zoo.load_url"):
-        url = module.literal(call.argument(0, "url"))
-        known = [url] if isinstance(url, str) else _written(repo, call)
-        # The hub's own files carry a part of their hash in the name, which is only compared on demand.
-        if known and not any("download.pytorch.org/" in text for text in known):
-            yield Hit([call.site()], severity=HIGH)
-        return
     for load in repo.calls(*_LOADS, tests=False):
         argument = load.node.args[0] if load.node.args else None
         if argument is not None and any(s.node is call.node for s in sources(repo, load.module, argument)):
@@ -108,6 +107,13 @@ def _judge(repo: Repo, call: Call) -> Iterator[Hit]:
         if loads:
             yield Hit([call.site(), loads[1]], severity=loads[0])
             return
+
+
+def _is_foreign(repo: Repo, call: Call) -> bool:
+    """Whether the address is known, and none of the hub's own: those carry a part of their hash in the name."""
+    url = call.module.literal(call.argument(0, "url"))
+    known = [url] if isinstance(url, str) else _written(repo, call)
+    return bool(known) and not any("download.pytorch.org/" in text for text in known)
 
 
 def _written(repo: Repo, call: Call) -> list[str]:

@@ -133,3 +133,8 @@ def test_a_library_may_hold_the_loop(tmp_path, code):
     (tmp_path / "train.py").write_text(code)
     (call,) = trainings(Repo.open(tmp_path))
     assert call.node.lineno == 3
+
+
+def test_an_optimiser_of_functions_trains_nothing(tmp_path):
+    repo = repository(tmp_path, fit="from scipy import optimize\noptimize.minimize(f, x0)\n")
+    assert trainings(repo) == []

@@ -36,3 +36,7 @@ def test_evaluation_after_all_epochs_is_right(check):
 def test_a_frozen_teacher_in_evaluation_mode_is_right(check):
     code = HEAD + TRAIN.format(mode="teacher.eval()") + "for epoch in range(9):\n    train()\n"
     assert check("MLE0405", {"t.py": code}) == []
+
+
+def test_a_backward_pass_that_explains_is_no_training(check):
+    assert check("MLE0405", {"heatmap.py": program()}) == []

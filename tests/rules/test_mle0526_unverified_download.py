@@ -60,3 +60,9 @@ def test_weights_by_an_address_from_a_table(check, place):
     (finding,) = check("MLE0526", {"a.py": code.format(table=table.format(host="example.org/x")) + use})
     assert (finding.severity.value, place(finding)) == ("high", ("a.py", 6))
     assert check("MLE0526", {"a.py": code.format(table=table.format(host="download.pytorch.org/models")) + use}) == []
+
+
+def test_weights_of_many_networks_are_one_finding(check):
+    fetch = "import torch\nnet.load_state_dict(torch.utils.model_zoo.load_url('https://example.org/{}.pth'))\n"
+    (finding,) = check("MLE0526", {"a.py": fetch.format("a") * 2, "b.py": fetch.format("b")})
+    assert [(e.path, e.line_start) for e in finding.evidence] == [("a.py", 2), ("a.py", 4), ("b.py", 2)]
