@@ -79,7 +79,7 @@ def sources(
     seen: set[tuple[ast.expr, str, tuple[ast.Call, ...]]] = set()
     while queue and len(seen) < MAX_STEPS:
         step = queue.popleft()
-        key = (step.node, step.suffix, tuple(call.node for call in step.inside))
+        key = (step.node, step.suffix, tuple([call.node for call in step.inside]) if step.inside else ())
         if key in seen:
             continue
         seen.add(key)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import operator
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -108,7 +109,9 @@ class Module:
         """Every node of these kinds, in source order, without another walk of the tree. Not to be changed."""
         found = self._ordered.get(kinds)
         if found is None:
-            found = self._ordered[kinds] = sorted((n for k in kinds for n in self._index.nodes.get(k, ())), key=_place)
+            nodes = [node for kind in kinds for node in self._index.nodes.get(kind, ())]
+            placed = all("lineno" in kind._attributes for kind in kinds)
+            found = self._ordered[kinds] = sorted(nodes, key=_LINE_AND_COLUMN if placed else _place)
         return found  # type: ignore[return-value]
 
     @cached_property
@@ -314,6 +317,9 @@ class Module:
                 return None
             scope = self.scope_of(scope.node)
             inner = False
+
+
+_LINE_AND_COLUMN = operator.attrgetter("lineno", "col_offset")
 
 
 def _place(node: ast.AST) -> tuple[int, int]:

@@ -40,7 +40,10 @@ class Paths:
         if "**" in last:
             whole = path_pattern(pattern).fullmatch
             return [n for n, f in enumerate(self._files) if whole(f.path if "/" in pattern else f.name)]
-        if _WILD.search(last):
+        if last[:1] == "*" and not _WILD.search(last, 1):
+            ending = last[1:].lower()
+            found = [n for name, positions in self._by_name.items() if name.endswith(ending) for n in positions]
+        elif _WILD.search(last):
             named = path_pattern(last).fullmatch
             found = [n for name, positions in self._by_name.items() if named(name) for n in positions]
         else:

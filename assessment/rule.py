@@ -87,7 +87,12 @@ class Rule(RuleInfo):
     @property
     def info(self) -> RuleInfo:
         """The metadata alone, which can be sent between processes."""
-        return RuleInfo(*(getattr(self, name) for name in RuleInfo.__slots__))
+        return _info_of(self)
+
+
+@functools.lru_cache(maxsize=1024)
+def _info_of(rule: Rule) -> RuleInfo:
+    return RuleInfo(*(getattr(rule, name) for name in RuleInfo.__slots__))
 
 
 # The peer agents of the specification: nobody else can be asked.

@@ -43,6 +43,7 @@ _OTHER_PYTHON = re.compile(
 )
 _NAME_CHECKS = frozenset({"globals", "locals", "vars", "dir", "hasattr"})
 _NAME_MAKERS = re.compile(r"\b(globals|locals|vars|exec|execfile|eval_code|setattr)\s*\(|__dict__|builtins")
+_NAME_MAKER_WORDS = ("globals", "locals", "vars", "exec", "eval_code", "setattr", "__dict__", "builtins")
 _RUN_TIME_NAMES = frozenset({"exec", "execfile", "eval_code"})
 
 
@@ -218,7 +219,8 @@ def _position(node: ast.AST) -> tuple[int, int]:
 
 def _makes_names(module: Module) -> bool:
     """Whether the program may make module names while it runs."""
-    if not _NAME_MAKERS.search(module.file.text):
+    text = module.file.text
+    if not any(word in text for word in _NAME_MAKER_WORDS) or not _NAME_MAKERS.search(text):
         return False
     for call in module.calls:
         function = call.node.func

@@ -72,9 +72,8 @@ def _shared_files(handler: Handler) -> Iterator[tuple[str, list[Site]]]:
     """Fixed paths that a request writes and then reads or sends back."""
     written: dict[str, list[Call]] = {}
     for call in handler.calls:
-        for path in _paths(handler.repo, call):
-            if _is_write(call):
-                written.setdefault(path, []).append(call)
+        for path in _paths(handler.repo, call) if _is_write(call) else ():
+            written.setdefault(path, []).append(call)
     for path, writes in written.items():
         base = path.replace("\\", "/").rpartition("/")[2]
         for call in handler.calls:

@@ -52,13 +52,15 @@ def check(repo: Repo) -> Iterator[Hit]:
     for module in sorted(worked(repo).modules, key=lambda m: m.path):
         if module.is_notebook or "test" in module.file.roles or len(module.file.lines) < MAX_COMPLEXITY:
             continue
+        branched = _branches(module) > MAX_COMPLEXITY  # all in all: else no part of it is
         for function in module.functions.values():
             node = function.node
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
-            yield from _judge(module, f"`{function.qualname}`", node.body, node, lines)
+            if branched or lines > MAX_LINES:
+                yield from _judge(module, f"`{function.qualname}`", node.body, node, lines)
         script = [node for node in module.tree.body if not isinstance(node, _DEFINITIONS)]
         lines = sum((node.end_lineno or node.lineno) - node.lineno + 1 for node in script)
-        if script:
+        if script and (branched or lines > MAX_LINES):
             first = next((node for node in script if not _is_text(node)), script[0])
             yield from _judge(module, f"The script {module.file.name}", script, first, lines)
 
@@ -99,6 +101,11 @@ def _complexity(body: list[ast.stmt]) -> int:
         count += isinstance(node, _BRANCHES)
         count += len(node.values) - 1 if isinstance(node, ast.BoolOp) else 0
     return count
+
+
+def _branches(module: Module) -> int:
+    """The complexity of a module as a whole."""
+    return 1 + len(module.nodes(*_BRANCHES)) + sum(len(node.values) - 1 for node in module.nodes(ast.BoolOp))
 
 
 def _calls(module: Module, body: list[ast.stmt]) -> list[Call]:
