@@ -168,11 +168,12 @@ def _reachable(local: RunPeer | None) -> tuple[Directory, Settings, dict[str, Tr
     return directory, settings, connect(directory.peers, settings, local)
 
 
-async def get_ready() -> None:
-    """Compile the template of the briefs and the routing graph: beside what is waited for anyway."""
-    import_langgraph()
+async def get_ready(peers: Peers | None) -> None:
+    """Compile the template of the briefs and the routing graph, if needed: beside what is waited for anyway."""
     template()
-    build_graph()
+    if peers is not None and peers.asks:
+        import_langgraph()
+        build_graph()
 
 
 # --- once a run -------------------------------------------------------------------------------------------------------

@@ -93,9 +93,10 @@ class Context:
         """The record that a finished step has left."""
         return self.kept(f"step-{step:02d}.json", StepRecord)
 
-    def keep(self, name: str, model: Model) -> None:
-        """Leave something to the nodes that follow, in this process or in one that resumes the run."""
-        self.run.write(name, model.model_dump_json().encode())
+    def keep(self, name: str, model: Model, text: str | None = None) -> None:
+        """Leave something to the nodes that follow, in this process or in one that resumes the run. `text` is its JSON
+        where that is to be read by people."""
+        self.run.write(name, (text or model.model_dump_json()).encode())
         self._kept[name] = model
 
     def kept(self, name: str, kind: type[_Kept]) -> _Kept:
@@ -159,9 +160,7 @@ async def review(context: Context) -> Report:
             # a run that costs something still have.
             with open_checkpoints(run.folder / "graph.db", "NORMAL" if run.costly else "OFF") as saver:
                 await _drive(build_graph().compile(checkpointer=saver), config, context)
-    data = run.read("report.json")
-    assert data is not None, "the seal node leaves the report"
-    return Report.model_validate_json(data)
+    return context.kept("report.json", Report)
 
 
 async def _drive(app: CompiledStateGraph[State, Context, State, State], config: Any, context: Context) -> None:
@@ -181,7 +180,7 @@ async def _drive(app: CompiledStateGraph[State, Context, State, State], config: 
 async def survey_node(state: State, runtime: Any) -> State:
     context: Context = runtime.context
     if context.run.read("survey.json") is None:
-        assessment, _ = await asyncio.gather(context.survey(), handoffs.get_ready())
+        assessment, _ = await asyncio.gather(context.survey(), handoffs.get_ready(context.peers))
         context.keep("survey.json", assessment)
     return {"stage": "surveyed"}
 
@@ -268,5 +267,6 @@ async def seal_node(state: State, runtime: Any) -> State:
     context: Context = runtime.context
     report = context.kept("checked.json", Report)
     finished = report.model_copy(update={"run": report.run.model_copy(update={"finished": now()})})
-    context.run.write("report.json", seal(finished).to_json().encode())
+    sealed = seal(finished)
+    context.keep("report.json", sealed, sealed.to_json())
     return {"stage": "sealed"}

@@ -1,7 +1,5 @@
 """The record of an assessment: what crosses from the engine to the workflow, as JSON."""
 
-from __future__ import annotations
-
 from ml_engineer.report.schema import Claim, Fact, Finding, Model, Repository, Score, SkippedFile, Suppressed
 
 

@@ -81,9 +81,10 @@ def mermaid(peers: Iterable[str] = PEERS) -> str:
 
 async def hand_all(desk: Desk, handoffs: Sequence[Handoff], chain: Chain) -> list[Handoff]:
     """Make all hand-offs, in parallel as far as the limits allow, and give them in the order they came."""
-    work = Work(desk, chain, {handoff.id: handoff for handoff in handoffs})
-    graph = build_graph(dict.fromkeys([*PEERS, *(handoff.peer for handoff in handoffs)]))
-    await graph.ainvoke({"states": {}}, {"recursion_limit": 10}, context=work)
+    if desk.transports:  # else nobody is asked: there is nothing to do in parallel
+        work = Work(desk, chain, {handoff.id: handoff for handoff in handoffs})
+        graph = build_graph(dict.fromkeys([*PEERS, *(handoff.peer for handoff in handoffs)]))
+        await graph.ainvoke({"states": {}}, {"recursion_limit": 10}, context=work)
     # Where a workflow was resumed, LangGraph does not run nodes again that had ended: the ledger has what they got.
     return [await desk.hand(handoff, chain) for handoff in handoffs]
 

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import gc
 import importlib
 import io
 import os
 import sys
+import threading
+from typing import NoReturn
 
 import click
 
@@ -95,8 +98,36 @@ def cli(ctx: click.Context) -> None:
         ctx.invoke(chat)
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Entry point of the console script. No traceback reaches the user."""
+    try:
+        _run()
+    except SystemExit as end:
+        if not isinstance(end.code, str):
+            _leave(int(end.code or 0))
+        raise
+
+
+def _leave(status: int) -> None:
+    """End the process at once: Python would take apart all that it has loaded, for a thirtieth of a review.
+
+    Comes back, and leaves the end to Python, where a thread is to be waited for or what was written was not received.
+    """
+    gc.freeze()  # looking for garbage among all classes would take longer still
+    if threading.active_count() > 1:
+        return
+    atexit._run_exitfuncs()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    except (OSError, ValueError):  # ValueError: it was closed
+        return
+    os._exit(status)
+
+
+def _run() -> NoReturn:
+    """Run the command. How it ended is the SystemExit."""
     if sys.stdout is None:  # closed by the caller, who does not want to see the result
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, it stays open until the process ends
     try:
@@ -120,8 +151,6 @@ def main() -> None:
             sys.exit(2)
         click.echo(_visible(f"ml-engineer failed: {type(error).__name__}: {error}\n{keep_traceback(error)}"), err=True)
         sys.exit(2)
-    finally:
-        gc.freeze()  # the process ends: looking for garbage among all classes would take a tenth of a review
 
 
 def _visible(message: str) -> str:

@@ -7,8 +7,7 @@ Lines are 1-based. In a notebook, `cell` is the 0-based cell index and lines cou
 Paths are relative to the repository's root, with forward slashes.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: pydantic would have to evaluate each field's annotation from its text.
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -169,7 +168,7 @@ class Usage(Model):
     turns: int = 0
     tokens: TokenUsage = TokenUsage()
     cost_usd: float | Literal["unpriced"] = 0.0
-    by_agent: dict[str, Usage] = {}
+    by_agent: dict[str, "Usage"] = {}
 
 
 class HandoffState(StrEnum):
