@@ -83,14 +83,6 @@ _READS = (
     "*image_dataset_from_directory", "sqlalchemy.create_engine", "kafka.KafkaConsumer", "boto3.client",
     "google.cloud.bigquery.Client", "snowflake.connector.connect", "psycopg2.connect", "sqlite3.connect",
 )  # fmt: skip
-# Servers that are started with a model and no code of one's own: how a command or an image shows them.
-_MODEL_SERVERS = {
-    "TorchServe": re.compile(r"\btorchserve\b"),
-    "Triton": re.compile(r"\btritonserver\b"),
-    "TensorFlow Serving": re.compile(r"\btensorflow_model_server\b|\btensorflow/serving\b"),
-    "MLflow": re.compile(r"\bmlflow models serve\b|\bmlflow sagemaker\b"),
-    "vLLM": re.compile(r"\bvllm serve\b|\bvllm/vllm-openai\b"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,21 +195,9 @@ def serving_framework(repo: Repo) -> Known | None:
             else:
                 tops = (i.top for i in repo.facts[entry.module.path].imports if i.top in catalogue.PACKAGES["serving"])
                 places.setdefault(_framework_name(next(tops, "script")), entry.site)
-    for name, site in _model_servers(repo):
+    for name, site in serving.model_servers(repo):
         places.setdefault(name, site)
     return join([Known(name, (site,)) for name, site in places.items()])
-
-
-def _model_servers(repo: Repo) -> Iterator[tuple[str, Site]]:
-    """Model servers that a start command, an image or a manifest names."""
-    texts = [(command.site, " ".join(command.words)) for command in repo.commands if command.origin != "readme"]
-    texts += [(d.final.start.site(), d.final.image.text) for d in repo.dockerfiles if d.final is not None]
-    texts += [(s.image.site(), s.image.text) for s in repo.compose if s.image is not None]
-    texts += [(c.image.site(), c.image.text) for o in repo.kubernetes for c in o.containers if c.image is not None]
-    for site, text in texts:
-        for name, pattern in _MODEL_SERVERS.items():
-            if pattern.search(text) and not text.startswith(("echo ", "pip ", "pip3 ")):
-                yield name, site
 
 
 def _framework_name(name: str) -> str:

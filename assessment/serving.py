@@ -39,6 +39,14 @@ WEB = frozenset(
     "flask fastapi starlette sanic bottle quart litestar falcon robyn aiohttp django tornado http.server grpc".split()
 )
 
+# Servers that are started with a model and no code of one's own: how a command or an image shows them.
+_MODEL_SERVERS = {
+    "TorchServe": re.compile(r"\btorchserve\b"),
+    "Triton": re.compile(r"\btritonserver\b"),
+    "TensorFlow Serving": re.compile(r"\btensorflow_model_server\b|\btensorflow/serving\b"),
+    "MLflow": re.compile(r"\bmlflow models serve\b|\bmlflow sagemaker\b"),
+    "vLLM": re.compile(r"\bvllm serve\b|\bvllm/vllm-openai\b"),
+}
 _APP_CONSTRUCTORS = {
     "flask.Flask": "flask", "fastapi.FastAPI": "fastapi", "starlette.applications.Starlette": "starlette",
     "sanic.Sanic": "sanic", "bottle.Bottle": "bottle", "quart.Quart": "quart", "litestar.Litestar": "litestar",
@@ -246,14 +254,30 @@ def serves_model(repo: Repo) -> bool:
 
 
 def service_site(repo: Repo) -> Site | None:
-    """Where the service that makes a model answer is made: its application, or its class or route on a model server.
+    """Where the service that makes a model answer is made: its application, its class or route on a model server, or
+    the start of a model server that needs no code.
 
     None also for serverless functions, whose platform measures and scales them.
     """
     app = served_app(repo)
     if app is not None:
         return app.site
-    return next((h.routes[0].site for h in model_handlers(repo) if h.framework in PLATFORMS), None)
+    carried = next((h.routes[0].site for h in model_handlers(repo) if h.framework in PLATFORMS), None)
+    return carried or next((site for _, site in model_servers(repo) if not model_handlers(repo)), None)
+
+
+def model_servers(repo: Repo) -> Iterator[tuple[str, Site]]:
+    """Model servers that a start command, an image or a manifest names."""
+    texts = [(command.site, " ".join(command.words)) for command in repo.commands if command.origin != "readme"]
+    texts += [(d.final.start.site(), d.final.image.text) for d in repo.dockerfiles if d.final is not None]
+    texts += [(s.image.site(), s.image.text) for s in repo.compose if s.image is not None]
+    texts += [(c.image.site(), c.image.text) for o in repo.kubernetes for c in o.containers if c.image is not None]
+    for site, text in texts:
+        if text.startswith(("echo ", "pip ", "pip3 ", "sed ", "grep ")) or "test" in repo.files[site.path].roles:
+            continue
+        for name, pattern in _MODEL_SERVERS.items():
+            if pattern.search(text):
+                yield name, site
 
 
 def serving_modules(repo: Repo) -> list[Module]:

@@ -24,9 +24,9 @@ _PLATFORM = re.compile(r"alibi-detect|driftdetector|evidently|ModelMonitor|monit
 
 
 def _answers(repo: Repo) -> bool:
-    from ml_engineer.assessment.serving import model_handlers
+    from ml_engineer.assessment.serving import model_handlers, service_site
 
-    return bool(model_handlers(repo))
+    return bool(model_handlers(repo)) or service_site(repo) is not None
 
 
 @rule(
@@ -42,7 +42,7 @@ def _answers(repo: Repo) -> bool:
     applies=_answers,
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    from ml_engineer.assessment.serving import model_handlers, served_app
+    from ml_engineer.assessment.serving import model_handlers, service_site
 
     scripts = [module for module in repo.modules if not module.is_notebook and "test" not in module.file.roles]
     for module in scripts:
@@ -52,7 +52,6 @@ def check(repo: Repo) -> Iterator[Hit]:
             return
     if any(_PLATFORM.search(file.text) for file in repo.glob("*.y*ml", "*.tf")):
         return
-    app = served_app(repo)
-    need = app.site if app is not None else model_handlers(repo)[0].routes[0].site
+    need = service_site(repo) or model_handlers(repo)[0].routes[0].site
     patterns = (*LIBRARIES[:6], "PSI, KS or Wasserstein distance in a script")
     yield Hit([repo.missing(need, patterns, scripts)])

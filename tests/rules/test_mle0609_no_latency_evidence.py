@@ -43,3 +43,13 @@ def test_nothing_measures_a_service_on_a_model_server_either(check, place):
     (finding,) = check("MLE0609", {"server.py": text})
     assert place(finding) == ("server.py", 2)
     assert check("MLE0609", {"server.py": text, "locustfile.py": "from locust import HttpUser\n"}) == []
+
+
+def test_a_model_server_without_code_is_a_service_too(check, place):
+    files = {
+        "Dockerfile": "FROM nvcr.io/nvidia/tritonserver:24.08-py3\nCOPY models /models\n",
+        "a.py": "import torch\n",
+    }
+    (finding,) = check("MLE0609", files)
+    assert place(finding) == ("Dockerfile", 1)
+    assert check("MLE0609", {**files, "run.sh": "perf_analyzer -m net --percentile=95\n"}) == []

@@ -36,3 +36,10 @@ def test_an_import_in_a_notebook_or_a_test_does_not(check):
     )
     files = {"app.py": APP, "explore.ipynb": notebook, "tests/test_drift.py": "import evidently\n"}
     assert len(check("MLE0703", files)) == 1
+
+
+def test_a_model_server_without_code_sees_live_data_too(check, place):
+    files = {"start.sh": "torchserve --start --models net=net.mar\n", "net.py": "import torch\n"}
+    (finding,) = check("MLE0703", files)
+    assert place(finding) == ("start.sh", 1)
+    assert check("MLE0703", {**files, "drift.py": "import evidently\n"}) == []
