@@ -204,22 +204,29 @@ async def work(run: Run, stream: StreamJson | None, person: Approver | None) -> 
 async def _work(run: Run, settings: Settings, stream: StreamJson | None, person: Approver | None) -> Report:
     from ml_engineer.agent.client import ConfigError, open_client
     from ml_engineer.agent.implement import Stopped, implement
-    from ml_engineer.tools.worktree import open_worktree
+    from ml_engineer.tools.worktree import WORKTREE, open_worktree
 
     try:
         client = open_client(settings)
     except ConfigError as error:
         raise Refusal(str(error)) from error
     assert run.folder is not None, "an implementation is kept on disk"
+    known = run.folder / WORKTREE
+    began = known.exists()
     worktree = open_worktree(Path(run.meta["target"]), run.folder, run.id)
-    try:
-        async with _open_job(client, run, worktree, stream, person) as job:
-            try:
-                return await implement(job)
-            except Stopped as stop:
-                raise _stopped(stop, run, worktree, stream) from stop
-    finally:
-        await client.close()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(client.close)
+        try:
+            job = await stack.enter_async_context(_open_job(client, run, worktree, stream, person))
+        except Refusal:
+            if not began:  # the user's repository is left without a branch that nothing will come of
+                worktree.discard()
+                known.unlink()
+            raise
+        try:
+            return await implement(job)
+        except Stopped as stop:
+            raise _stopped(stop, run, worktree, stream) from stop
 
 
 def _stopped(stop: Any, run: Run, worktree: Worktree, stream: StreamJson | None) -> Refusal:

@@ -28,6 +28,7 @@ import git
 
 from ml_engineer.tools.git_safe import GitError, git_paths, git_text, run_git, safe_git
 
+WORKTREE = "worktree.json"  # in the run's directory: what has to be known to find the working folder again
 _FILE_CAP = 50 << 20  # bytes; larger new files stay out of commits: a training run writes models and data sets
 _GENERATED = frozenset({".git", ".venv", "venv", "node_modules", "__pycache__", ".tox", ".nox", ".mypy_cache"})
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
@@ -163,7 +164,7 @@ def open_worktree(target: Path, run_dir: Path, run: str) -> Worktree:
         raise WorktreeError(f"the run's directory {run_dir} lies inside the target; set ML_ENGINEER_HOME elsewhere")
     run_dir.mkdir(parents=True, exist_ok=True)
     with _git_errors_as_ours():
-        known = run_dir / "worktree.json"
+        known = run_dir / WORKTREE
         worktree = _load(known) if known.exists() else _plan(target, run_dir, run)
         _save(worktree, known)  # before anything is made, so that a run that is cut off here finds the same start
         _make(worktree)

@@ -189,6 +189,19 @@ def test_without_approval_nothing_is_left_behind(serve: Serve, target: Path, mon
     assert git(target, "branch", "--list", "ml-engineer/*") == ""
 
 
+def test_where_commands_cannot_be_confined_nothing_is_left_in_the_repository_and_the_run_can_go_on(
+    carry_out: Work, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as without:
+        without.setattr("ml_engineer.tools.sandbox._missing", lambda level: "not here" if level != "off" else None)
+        with pytest.raises(Refusal, match="commands cannot be confined here"):
+            carry_out(script([OFF], {5: DONE}))
+    assert git(target, "branch", "--list", "ml-engineer/*") == ""
+    assert git(target, "worktree", "list").count("\n") == 1
+    report = implement.resume(Run.open(list_folders()[0].name, work=True), attended=False)
+    assert report.steps[4].state is StepState.DONE
+
+
 def test_headless_with_asking_is_refused_before_anything_happens(
     serve: Serve, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
