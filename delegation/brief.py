@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from importlib import resources
+from string import Template
 
 from ml_engineer.delegation.peers import Peer
 from ml_engineer.report.decoding import split_lines
@@ -18,36 +19,27 @@ _PART = re.compile(r"(?:^|\s)\((\d+)\) ")
 
 @cache
 def template() -> Template:
-    """The brief's template, compiled once."""
-    environment = Environment(
-        loader=PackageLoader("ml_engineer.prompts", "delegation"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # Markdown; what was quoted is fenced and made visible below
-    )
-    return environment.get_template("brief.md.j2")
+    """The brief's template: so plain that importing a template engine would take longer than all briefs of a run."""
+    return Template(resources.files("ml_engineer.prompts").joinpath("hand_off.md").read_text(encoding="utf-8"))
 
 
 def render(
     handoff: Handoff, peer: Peer, *, asker: str, repository: str, timeout: float, cost: str | None, deeper: int
 ) -> str:
     """The brief. `timeout` in seconds; `cost` the most it may cost, as text; `deeper` levels the peer may ask on."""
-    return template().render(
-        handoff=handoff,
-        peer=peer,
+    return template().substitute(
+        peer=peer.name,
+        summary=peer.summary,
+        id=handoff.id,
         asker=asker,
         repository=one_line(repository),
-        questions=parts(handoff.question),
-        expected=parts(handoff.expected),
-        context=[visible(line) for line in handoff.context.split("\n")],
-        evidence=[_item(evidence) for evidence in handoff.evidence],
-        limits={
-            "time": f"{timeout:g} seconds",
-            "cost": cost,
-            "depth": "Ask nobody else." if deeper <= 0 else f"You may hand on what is not yours, {deeper} level deep.",
-        },
+        questions=_numbered(parts(handoff.question)),
+        context="\n".join(visible(line) for line in handoff.context.split("\n")),
+        expected=_numbered(parts(handoff.expected)),
+        evidence=_numbered(map(_item, handoff.evidence)) or "None beyond what is said above.",
+        time=f"{timeout:g} seconds",
+        cost=f", at a cost of at most {cost}" if cost else "",
+        depth="Ask nobody else." if deeper <= 0 else f"You may hand on what is not yours, {deeper} level deep.",
     )
 
 
@@ -61,7 +53,12 @@ def parts(numbered: str) -> list[str]:
     return texts if in_order else [numbered]
 
 
-def _item(evidence: Evidence) -> dict[str, str]:
+def _numbered(items: Iterable[str]) -> str:
+    return "\n".join(f"{number}. {item}" for number, item in enumerate(items, 1))
+
+
+def _item(evidence: Evidence) -> str:
+    """The place, and below it what stands there, in a fence that the text cannot close."""
     quote = ""
     if isinstance(evidence, Quote):
         quote = evidence.quote
@@ -72,4 +69,6 @@ def _item(evidence: Evidence) -> dict[str, str]:
         lines = [*lines[:MAX_QUOTE_LINES], f"({len(lines) - MAX_QUOTE_LINES} more lines)"]
     text = visible("\n".join(lines))
     longest = max((len(run) for run in re.findall(r"`{3,}", text)), default=2)
-    return {"place": where(evidence), "note": describe(evidence), "quote": text, "fence": "`" * (longest + 1)}
+    fence = "`" * (longest + 1)
+    note = describe(evidence)
+    return f"`{where(evidence)}`{f': {note}' if note else ''}\n" + (f"{fence}\n{text}\n{fence}\n" if text else "")
