@@ -88,8 +88,8 @@ def check(repo: Repo) -> Iterator[Hit]:
     unseeded: list[str] = []
     for entry in train_entries(repo):
         closure = entry_closure(repo, entry)
-        # Where no script leads to the training, any seed in the repository may be set before it.
-        others = repo.modules if entry.unit is not None else []
+        # Where no script leads to the training, or not all of it is seen, any seed in the repository may come before.
+        others = repo.modules if entry.unit is not None or closure.cut else []
         lacking = _unseeded(closure, [m for m in others if "test" not in m.file.roles])
         unseeded.extend(name for name in lacking if name not in unseeded)
         if lacking:

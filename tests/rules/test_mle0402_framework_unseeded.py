@@ -68,3 +68,12 @@ def test_a_trainer_of_ray_trains(check, place):
     )
     (finding,) = check("MLE0402", {"t.py": code})
     assert place(finding) == ("t.py", 6)
+
+
+def test_where_a_large_program_is_seen_in_part_any_seed_counts(check, monkeypatch):
+    helpers = "".join(f"def f{n}():\n    f{n + 1}()\n" for n in range(20)) + "def f20():\n    seed_everything(1)\n"
+    util = f"from lightning import seed_everything\n{helpers}"
+    files = {"util.py": util, "train.py": f"from util import f0\nf0()\n{TRAIN}"}
+    assert check("MLE0402", files) == []
+    monkeypatch.setattr("ml_engineer.assessment.callgraph.MAX_UNITS", 8)
+    assert check("MLE0402", files) == []
