@@ -252,6 +252,18 @@ def _hand_written_metric(repo: Repo) -> Known | None:
     return None
 
 
+def _held_out_by_hand(repo: Repo) -> Known | None:
+    """A part for validation that training code makes without a library's splitter."""
+    part = r"val(id(ation)?)?|dev"
+    kind = r"data_?loader|loader|data_?set|set|data|dl|ds|iter"
+    pattern = re.compile(rf"\b(({part})_?({kind})|({kind})_?({part}))s?\b\s*(,|=|in\b|\))", re.I)
+    for module in sorted(repo.closure("train").modules, key=lambda m: m.path):
+        for number, line in enumerate(module.source.lines, 1):
+            if pattern.search(line) and not line.lstrip().startswith("#"):
+                return Known("a part held out by the code itself", (module.site(number),))
+    return None
+
+
 def _environment(repo: Repo) -> Known | None:
     found: list[Known] = []
     managed = [u for u in catalogue.found(repo, "pipeline") if u.name in ("SageMaker", "Azure ML")]
@@ -505,6 +517,7 @@ _FIELDS: dict[str, Field] = {
         _validation_method,
         _computed_metrics,
         _hand_written_metric,
+        _held_out_by_hand,
         text="none: no hold-out and no metric",
         need=training_site,
         looked=("sklearn.model_selection.*", "random_split", *_METRIC_CALLS),
