@@ -16,10 +16,14 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType, TracebackType
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any, Union
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader, MetaPathFinder
+else:  # the import system asks for methods, not for classes, and their module brings a dozen others
+    Loader = MetaPathFinder = object
 
 _LOCK = threading.RLock()
 _WAITING: dict[str, dict[str, Later]] = {}  # module that has not run -> what was given out of it

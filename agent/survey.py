@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import signal
 import sys
 import threading
 from dataclasses import dataclass
@@ -87,6 +86,8 @@ class Survey:
     def cancel(self) -> None:
         """Stop the child, if there is one. Safe to call at any time."""
         if self.pid is not None:
+            import signal
+
             os.killpg(self.pid, signal.SIGKILL)  # with the children of its own
             os.waitpid(self.pid, 0)
             self.pid = None
