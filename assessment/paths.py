@@ -43,6 +43,9 @@ class Paths:
         if last[:1] == "*" and not _WILD.search(last, 1):
             ending = last[1:].lower()
             found = [n for name, positions in self._by_name.items() if name.endswith(ending) for n in positions]
+        elif last[-1:] == "*" and not _WILD.search(last[:-1]):
+            beginning = last[:-1].lower()
+            found = [n for name, positions in self._by_name.items() if name.startswith(beginning) for n in positions]
         elif _WILD.search(last):
             named = path_pattern(last).fullmatch
             found = [n for name, positions in self._by_name.items() if named(name) for n in positions]

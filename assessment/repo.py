@@ -183,19 +183,18 @@ class Repo:
         """Modules with the word in their bytes, kept: many rules look for the same words."""
         found = self._held.get(word)
         if found is None:
-            holders = self.modules if word in self._vocabulary else ()
-            found = self._held[word] = frozenset(module for module in holders if word in self._words_of[module])
+            holders = self._module_bytes if word in self._vocabulary else ()
+            found = self._held[word] = frozenset([module for module, data in holders if word in data])
         return found
 
     @cached_property
     def _vocabulary(self) -> bytes:
         """Every word of the modules once: most words that rules look for are in none of them."""
-        return b"\n".join({word for words in self._words_of.values() for word in words.split()})
+        return b"\n".join({word for _, data in self._module_bytes for word in _WORD.findall(data)})
 
     @cached_property
-    def _words_of(self) -> dict[Module, bytes]:
-        """Every word of each module once: a fifth of its bytes."""
-        return {m: b"\n".join(set(_WORD.findall(m.file.data))) for m in self.modules}
+    def _module_bytes(self) -> list[tuple[Module, bytes]]:
+        return [(module, module.file.data) for module in self.modules]
 
     @cached_property
     def _starred(self) -> frozenset[Module]:

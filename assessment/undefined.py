@@ -122,9 +122,11 @@ def _is_suspect(module: Module) -> bool:
         return True
     known = top_names(module, table) | _ALWAYS_THERE
     for scope in _scopes(table):
-        for symbol in scope.get_symbols():
-            if symbol.get_name() not in known and symbol.is_referenced() and (symbol.is_global() or scope is table):
-                return True
+        for name in scope.get_identifiers():
+            if name not in known:
+                symbol = scope.lookup(name)
+                if symbol.is_referenced() and (symbol.is_global() or scope is table):
+                    return True
     return _reads_ahead(module.tree)
 
 
@@ -288,14 +290,18 @@ def top_names(module: Module, table: symtable.SymbolTable | None = None) -> froz
     """Names that the module's own code binds at its top level, or by `global` anywhere. `table`: its symbols."""
     if "_top_names" not in module.__dict__:
         table = None if module.is_notebook else table or _symbols(module)
-        names = frozenset(scan(module.tree).module.bindings) if table is None else frozenset(_bound_at_top(table))
+        if table is None:
+            names = frozenset(scan(module.tree).module.bindings)
+        else:
+            names = frozenset(_bound_at_top(table, inner="global" in module.file.text))
         module.__dict__["_top_names"] = names
     found: frozenset[str] = module.__dict__["_top_names"]
     return found
 
 
-def _bound_at_top(table: symtable.SymbolTable) -> Iterator[str]:
-    for scope in _scopes(table):
+def _bound_at_top(table: symtable.SymbolTable, *, inner: bool) -> Iterator[str]:
+    """Names that the top level binds, and with `inner` those that functions declare global."""
+    for scope in _scopes(table) if inner else (table,):
         for symbol in scope.get_symbols():
             binds = symbol.is_assigned() or symbol.is_imported()
             if binds and (scope is table or symbol.is_declared_global()):
