@@ -13,9 +13,10 @@ ended, and is refused when nothing is left that could end. So the sum is never a
 no more is heard (its worker was killed) counts as that most. The account is written before a call may go.
 
 **Rate.** What a server says to one worker holds for all: nobody asks again before the moment that `retry-after` names.
-At that moment as many calls leave at once as were let pass the last times, the others behind them with a gap. Both are
-learned: a refusal widens the gap, though never far beyond the mean time between calls that passed, an answer makes it
-narrower. So few calls are refused, and none of what the server allows is left unused.
+At that moment as many calls leave at once as were let pass the last times, then one more, and when this has had time to
+be refused the others with a gap. All of that is learned: a refusal widens the gap, though never far beyond the mean
+time between calls that passed, an answer makes it narrower. So few calls are refused, and none of what the server
+allows is left unused.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import secrets
 import socket
 import tempfile
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -40,7 +42,8 @@ from ml_engineer.agent.prices import Tokens
 
 WIDER, NARROWER = 1.15, 0.965  # of the gap, at a refusal and at an answer: in balance where one in five is refused
 FAR = 1.5  # times the mean time between two calls that passed: a gap is not wider
-ONE_MORE = 0.25  # calls at once, after each refusal, than passed before it
+ONE_MORE = 0.5  # calls at once, where more have passed than left at once
+LATER, FORGOTTEN, LONGEST_LAG = 1.5, 0.98, 1.0  # how long a refusal is waited for: of the longest, which fades; seconds
 FIRST_GAP = 0.02  # seconds, at the first refusal
 LONGEST_GAP = 5.0
 LONGEST_LINE = 1 << 26  # bytes, of a whole request
@@ -62,41 +65,38 @@ class Account:
 
 @dataclass
 class Pace:
-    """When the next call may leave. Times are of the monotonic clock."""
+    """When the next call may leave: at `moment`, of the monotonic clock."""
 
+    moment: float = 0.0
     gap: float = 0.0
-    burst: float = 1.0  # calls that leave without a gap, counted from a refusal on
-    _next: float = 0.0
+    burst: float = 1.0  # calls that leave at once, counted from a refusal on
+    lag: float = 0.0  # from a call to its refusal, at most
     _until: float = 0.0
     _refused: float | None = None  # when the last refusal was heard of
-    _in_line: int = 0  # slots that were given since
     _left: int = 0  # calls that have left since
     _passed: int = 0  # calls that had left before it, and were let pass
 
-    def slot(self, now: float) -> float:
-        """The moment of the next call, taken."""
-        moment = max(now, self._next, self._until)
-        self._in_line += 1
-        self._next = moment + (self.gap if self._in_line >= self.burst else 0.0)
-        return moment
-
-    def leaves(self, now: float) -> bool:
-        """Whether a call whose moment has come leaves: not where one was refused meanwhile."""
-        if now < self._until:
-            return False
+    def leaves(self, now: float) -> None:
+        """A call leaves."""
         self._left += 1
-        return True
+        beyond = self._left - int(self.burst)
+        if self._refused is None or beyond < 0:
+            self.moment = now
+        else:
+            self.moment = now + (max(self.gap, self.lag) if beyond == 1 else self.gap)
 
-    def refused(self, wait: float | None, now: float) -> None:
-        """Calls that were in flight at a refusal hear the same a moment later: they are the same refusal."""
+    def refused(self, wait: float | None, now: float, lag: float = 0.0) -> None:
+        """A call was refused, `lag` seconds after it had left. Those that were in flight at a refusal hear the same a
+        moment later: they are the same refusal."""
+        self.lag = min(LONGEST_LAG, max(LATER * lag, FORGOTTEN * self.lag))
         if now >= self._until:
             self._widen(now)
-            self._refused, self._passed = now, self._left
-            self._in_line = self._left = 0
-            self.burst += ONE_MORE
+            self._refused, self._passed, self._left = now, self._left, 0
+            if self._passed - 1 > self.burst:
+                self.burst += ONE_MORE
         self._passed -= 1
         self.burst = min(self.burst, max(1, self._passed))
-        self._until = max(self._until, now + (UNTOLD_WAIT if wait is None else wait))
+        self.moment = self._until = max(self._until, now + (UNTOLD_WAIT if wait is None else wait))
 
     def answered(self) -> None:
         self.gap = self.gap * NARROWER if self.gap > FIRST_GAP / 10 else 0.0
@@ -122,6 +122,9 @@ class Governor:
     _held: dict[int, Decimal] = field(default_factory=dict)
     _ended: asyncio.Condition = field(default_factory=asyncio.Condition)
     _tickets: int = 0
+    _line: deque[asyncio.Future[None]] = field(default_factory=deque)
+    _timer: asyncio.TimerHandle | None = None  # for the first in the line
+    _left: dict[int, float] = field(default_factory=dict)  # when the calls in flight have left, by ticket
 
     # --- calls ----------------------------------------------------------------------------------------------------
 
@@ -133,6 +136,7 @@ class Governor:
         except BaseException:
             await self.settle(ticket, cost=Decimal(0), answered=False)
             raise
+        self._left[ticket] = time.monotonic()
         return ticket
 
     async def hold(self, model: str, prompt: int, answer: int) -> int:
@@ -170,12 +174,15 @@ class Governor:
     async def refused(self, ticket: int, wait: float | None) -> None:
         """The server has refused the call because of its rate: it costs nothing, and all wait."""
         self.refusals += 1
-        self.pace.refused(wait, time.monotonic())
+        now = time.monotonic()
+        self.pace.refused(wait, now, now - self._left.get(ticket, now))
+        self._move()
         await self.settle(ticket, cost=Decimal(0), answered=False)
 
     async def settle(self, ticket: int, *, cost: Decimal | None, answered: bool = True) -> None:
         """A call has ended. `cost` None: nobody knows what it has cost, so the most that it can have."""
         most = self._held.pop(ticket, None)
+        self._left.pop(ticket, None)
         if most is None:
             return
         self.account.cost += most if cost is None else cost
@@ -185,12 +192,26 @@ class Governor:
             self._ended.notify_all()
 
     async def _leave(self) -> None:
-        moment = self.pace.slot(time.monotonic())
-        while True:
-            await asyncio.sleep(max(0.0, moment - time.monotonic()))
-            if self.pace.leaves(time.monotonic()):
+        """Stand in the line until the call may leave."""
+        place = asyncio.get_running_loop().create_future()
+        self._line.append(place)
+        self._move()
+        await place
+
+    def _move(self) -> None:
+        """Let leave who may, and come back for the next."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._line:
+            now = time.monotonic()
+            if now < self.pace.moment:
+                self._timer = asyncio.get_running_loop().call_later(self.pace.moment - now, self._move)
                 return
-            moment = self.pace.slot(time.monotonic())  # refused meanwhile: another turn in the line
+            place = self._line.popleft()
+            if not place.done():
+                self.pace.leaves(now)
+                place.set_result(None)
 
     def _most(self, model: str, prompt: int, answer: int) -> Decimal:
         dearest = Tokens(output=answer, cache_write=prompt)

@@ -146,21 +146,23 @@ def test_the_gap_widens_with_refusals_and_closes_with_answers() -> None:
     assert pace.gap == 0.0
 
 
-def test_as_many_leave_at_once_as_passed_before() -> None:
-    pace, now = Pace(), 0.0
-    for _ in range(20):  # a server that lets four calls pass and then none for a second
-        moments = [pace.slot(now) for _ in range(8)]
-        left = [moment for moment in moments[:5] if pace.leaves(moment)]
-        assert len(left) == 5
-        now = left[-1] + 0.001
-        pace.refused(1.0, now)
+def test_as_many_leave_at_once_as_passed_before_and_one_more_is_waited_for() -> None:
+    pace, left = Pace(), [0.0]
+    for _ in range(20):  # a server that lets four calls pass and then none for a second, 0.1 s away
+        left = [pace.moment]
+        for _ in range(4):
+            pace.leaves(left[-1])
+            left.append(pace.moment)
+        pace.leaves(left[-1])
+        next_moment, now = pace.moment, left[-1] + 0.1
+        pace.refused(1.0, now, 0.1)
+        assert pace.moment == now + 1.0
         for _ in range(4):
             pace.answered()
-    assert min(moments) >= now - 0.1
-    assert 4 <= pace.burst < 5.5
-    at_once = [pace.slot(now + 1.0) for _ in range(6)]
-    assert at_once[:4] == [at_once[0]] * 4
-    assert at_once[5] > at_once[0]
+    assert pace.burst == 4
+    assert left[:4] == [left[0]] * 4
+    assert left[4] == pytest.approx(left[0] + FIRST_GAP, abs=FIRST_GAP)
+    assert next_moment == pytest.approx(left[-1] + 0.15)
 
 
 def test_what_is_in_flight_at_a_refusal_is_one_refusal() -> None:
@@ -177,29 +179,34 @@ def test_what_is_in_flight_at_a_refusal_is_one_refusal() -> None:
 def test_with_turns_of_two_seconds_a_rate_is_used_up(rate: float, workers: int, exact: bool) -> None:
     """In simulated time: a server that lets `rate` calls a second pass, five at once, 20 ms away."""
     pace, burst, turns, lag, told = Pace(), 5.0, 300, 0.02, 0.5
-    events = [(0.0, number, "wants") for number in range(workers)]
-    tokens, last, done, number = burst, 0.0, 0, workers
-    while done < turns:
-        now, _, what = heapq.heappop(events)
+    events = [(0.0, number, "wants", 0.0) for number in range(workers)]
+    line, tokens, last, done, number, now = 0, burst, 0.0, 0, workers, 0.0
+
+    def then(seconds: float, what: str) -> None:
+        nonlocal number
         number += 1
-        if what == "wants" or (what == "leaves" and not pace.leaves(now)):
-            event = (pace.slot(now), "leaves")
-        elif what == "leaves":
-            event = (now + lag, "arrives")
-        elif what == "arrives":
+        heapq.heappush(events, (now + seconds, number, what, now))
+
+    while done < turns:
+        now, _, what, sent = heapq.heappop(events)
+        if what == "arrives":
             tokens, last = min(burst, tokens + (now - last) * rate), now
             told = (1 - tokens) / rate if exact else told
-            event = (now + 2.0, "answered") if tokens >= 1 else (now + lag, "refused")
+            then(2.0, "answered") if tokens >= 1 else then(lag, "refused")
             tokens -= tokens >= 1
         elif what == "answered":
             pace.answered()
             done += 1
-            event = (now, "wants")
-        else:
-            pace.refused(told, now)
-            event = (now + told, "wants")
-        heapq.heappush(events, (event[0], number, event[1]))
-    assert (turns - burst) / rate + 2.0 >= 0.85 * now
+        elif what == "refused":
+            pace.refused(told, now, now - sent + lag)
+        line += what in ("wants", "answered", "refused")
+        while line and pace.moment <= now:
+            pace.leaves(now)
+            line -= 1
+            then(lag, "arrives")
+        if line:
+            then(pace.moment - now, "moves")
+    assert (turns - burst) / rate + 2.0 >= 0.95 * now
 
 
 @pytest.mark.parametrize(("rate", "burst"), [(50.0, 5.0), (20.0, 5.0)])
