@@ -71,16 +71,27 @@ def portions(items: Sequence[_Item], size: int) -> list[Sequence[_Item]]:
     return [items[start::count] for start in range(count)]
 
 
-def beside(
-    function: Callable[[Sequence[_Item]], _Result], here: Sequence[_Item], there: Sequence[_Item]
-) -> tuple[_Result, _Result]:
-    """`function` over `here` in this process and, at the same time where that is safe, over `there` in a child."""
+def beside(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
+    """`function` of each item, in their order: of the first and so on in this process and, where that is safe, of the
+    last and so on in a child, until the two meet. So neighbours, which may share work, are mostly done by one."""
     if not workers():
-        return function(here), function(there)
-    child = _start(function, there)
-    result = function(here)
-    received = _received(*child)
-    return result, received[0] if received else function(there)
+        return [function(item) for item in items]
+    left, writer = os.pipe()
+    with os.fdopen(writer, "wb") as stream:
+        stream.write(bytes(len(items)))
+
+    def work(ordered: Sequence[_Item]) -> list[_Result]:
+        done: list[_Result] = []
+        while os.read(left, 1):
+            done.append(function(ordered[len(done)]))
+        return done
+
+    child = _start(work, items[::-1])
+    done = work(items)
+    os.close(left)
+    for part in _received(*child):
+        done += reversed(part)
+    return done + [function(item) for item in items[len(done) :]]
 
 
 def _received(pid: int, pipe: int) -> list[Any]:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,25 +27,35 @@ def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "workers", lambda: 2)
 
 
-def doubled(items: Sequence[int]) -> tuple[int, list[int]]:
-    return os.getpid(), [2 * item for item in items]
+def doubled(item: int) -> tuple[int, int]:
+    return os.getpid(), 2 * item
 
 
-def test_one_share_is_worked_on_in_a_child(two_cores: None) -> None:
-    (here, first), (there, second) = parallel.beside(doubled, [1, 2], [3])
-    assert (first, second) == ([2, 4], [6])
-    assert here == os.getpid() != there
+def test_one_end_is_worked_on_in_a_child(two_cores: None) -> None:
+    begun, begins = os.pipe()
+
+    def work(item: int) -> tuple[int, int]:
+        if item == 1:
+            os.read(begun, 1)  # the child is at work
+        elif os.getpid() != parent:
+            os.write(begins, b".")
+        return os.getpid(), 2 * item
+
+    parent = os.getpid()
+    done = parallel.beside(work, [1, 2, 3, 4])
+    assert [twice for _, twice in done] == [2, 4, 6, 8]
+    assert done[0][0] == parent != done[-1][0]
 
 
 def test_a_lost_child_costs_nothing_but_time(two_cores: None) -> None:
     parent = os.getpid()
 
-    def work(items: Sequence[int]) -> tuple[int, list[int]]:
+    def work(item: int) -> int:
         if os.getpid() != parent:
             os.kill(os.getpid(), signal.SIGKILL)
-        return doubled(items)
+        return 2 * item
 
-    assert parallel.beside(work, [1], [2, 3]) == ((parent, [2]), (parent, [4, 6]))
+    assert parallel.beside(work, [1, 2, 3]) == [2, 4, 6]
 
 
 def test_items_are_shared_out_to_children_and_come_back_in_order(two_cores: None, tmp_path: Path) -> None:
@@ -89,7 +98,7 @@ def test_nothing_is_forked_beside_a_thread() -> None:
     thread = threading.Thread(target=wait.wait)
     thread.start()
     try:
-        assert parallel.beside(doubled, [1], [2]) == ((os.getpid(), [2]), (os.getpid(), [4]))
+        assert parallel.beside(doubled, [1, 2]) == [(os.getpid(), 2), (os.getpid(), 4)]
     finally:
         wait.set()
         thread.join(30)
@@ -133,4 +142,4 @@ def test_a_process_that_works_alone_starts_no_children(monkeypatch: pytest.Monke
     monkeypatch.setitem(parallel._settings, "alone", False)
     parallel.work_alone()
     assert parallel.workers() == 0
-    assert parallel.beside(doubled, [1], [2]) == ((os.getpid(), [2]), (os.getpid(), [4]))
+    assert parallel.beside(doubled, [1, 2]) == [(os.getpid(), 2), (os.getpid(), 4)]
