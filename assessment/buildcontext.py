@@ -185,18 +185,31 @@ def _expression(pattern: str) -> str:
 
 def ignore_of(repo: Repo, docker: Dockerfile, context: str) -> Ignore | None:
     """The .dockerignore that counts for a build of this Dockerfile from this context, or None."""
-    for path in (f"{docker.path}.dockerignore", f"{context}/.dockerignore" if context else ".dockerignore"):
-        file = repo.files.get(path)
-        if file is not None:
-            return Ignore(file.lines)
-    return None
+    path = _ignore_path(repo, docker, context)
+    return Ignore(repo.files[path].lines) if path is not None else None
+
+
+def _ignore_path(repo: Repo, docker: Dockerfile, context: str) -> str | None:
+    places = (f"{docker.path}.dockerignore", f"{context}/.dockerignore" if context else ".dockerignore")
+    return next((path for path in places if path in repo.files), None)
 
 
 # --- what the image holds ---------------------------------------------------------------------------------------------
 
 
 def context_files(repo: Repo, docker: Dockerfile, context: str) -> list[str]:
-    """Paths, relative to the context, of the files that a build can copy. Links and absent content count as there."""
+    """Paths, relative to the context, of the files that a build can copy. Links and absent content count as there.
+
+    Kept for the review: many Dockerfiles are built from one context, with one .dockerignore.
+    """
+    kept: dict[tuple[str, str | None], list[str]] = repo.__dict__.setdefault("_context_files", {})
+    key = (context, _ignore_path(repo, docker, context))
+    if key not in kept:
+        kept[key] = _context_files(repo, docker, context)
+    return kept[key]
+
+
+def _context_files(repo: Repo, docker: Dockerfile, context: str) -> list[str]:
     prefix = f"{context}/" if context else ""
     ignore = ignore_of(repo, docker, context)
     known = [*repo.files, *(path for path, _ in repo.skipped if path)]

@@ -347,9 +347,9 @@ def run_by(repo: Repo, name: str) -> Iterator[Function]:
 
 def _sounds_like_model(call: Call) -> bool:
     """Whether a call that cannot be resolved is that of a model by its name: `predict_price(x)`, `model(x)`."""
-    if call.name.startswith(("logging.", "print", "flask.", "fastapi.")) and not _KEPT.match(call.name):
-        return False
     called = ast.unparse(call.node.func).rpartition(".")[2]
+    if call.name.startswith(("logging.", "print", "flask.", "fastapi.")):
+        return bool(_KEPT.match(call.name) and _PREDICTING_NAME.search(called))
     return bool(
         _PREDICTING_NAME.search(called) or (_MODEL_NAME.search(called) and (call.node.args or called == "model"))
     )
