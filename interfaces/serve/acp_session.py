@@ -210,16 +210,27 @@ class Session:
 
     async def _converse(self, settings: Any, text: str) -> StopReason:
         if self._talk is None:
-            caps = self._door.service.choice.caps()
-            self._talk = await self._stack.enter_async_context(
-                open_session(self.run, settings=settings, mode=self.mode, ask=self._ask, notify=self._hear, caps=caps)
-            )
+            await self._open(settings)
+        assert self._talk is not None, "just opened"
         while self._reports:
             report = self._reports.pop(0)
             self._talk.keep(f"The user has had this made: {report.run.mode} {report.run.id}", brief(report))
         ending = await self._talk.say(text)
         self._show_usage(self._talk)
         return self._stop(ending)
+
+    async def _open(self, settings: Any) -> None:
+        """The conversation, with its part of what this server may spend."""
+        service = self._door.service
+        async with contextlib.AsyncExitStack() as opening:
+            part = opening.enter_context(service.allowance.part(service.choice))
+            caps = part.choice.caps()
+            talk = await opening.enter_async_context(
+                open_session(self.run, settings=settings, mode=self.mode, ask=self._ask, notify=self._hear, caps=caps)
+            )
+            before = talk.budget.usage()
+            opening.callback(lambda: part.spent(talk.budget.usage(), before))
+            self._talk, self._stack = talk, opening.pop_all()
 
     def _stop(self, ending: Ending) -> StopReason:
         if ending.why not in (Why.ANSWERED, Why.FINISHED):

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from ml_engineer.interfaces.model import ModelChoice, model_options
+from ml_engineer.interfaces.model import ModelChoice, Money, model_options
 from ml_engineer.interfaces.options import Refusal
 
 MODES = ("read-only", "ask", "accept-edits", "full")
@@ -27,8 +27,13 @@ def serve() -> None:
 
 
 def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options --root and --permission, the same for every protocol."""
+    """The options --root, --permission and --max-total-cost, the same for every protocol."""
     for option in (
+        click.option(
+            "--max-total-cost",
+            type=Money(),
+            help="Stop asking the model before this server has spent so many US dollars; needs --max-cost.",
+        ),
         click.option(
             "--permission",
             type=click.Choice(MODES),
@@ -56,6 +61,7 @@ def mcp(
     http: str | None,
     roots: tuple[Path, ...],
     permission: str,
+    max_total_cost: str | None,
     model: str | None,
     max_cost: str | None,
     max_turns: int | None,
@@ -65,7 +71,7 @@ def mcp(
     Beyond loopback a bearer token is needed: set ML_ENGINEER_SERVE_TOKEN. docs/subagent.md has a block to paste for
     each client.
     """
-    _serve("mcp", roots, permission, ModelChoice(False, model, max_cost, max_turns), http)
+    _serve("mcp", roots, permission, ModelChoice(False, model, max_cost, max_turns), http, max_total_cost)
 
 
 @serve.command()
@@ -76,6 +82,7 @@ def a2a(
     http: str,
     roots: tuple[Path, ...],
     permission: str,
+    max_total_cost: str | None,
     model: str | None,
     max_cost: str | None,
     max_turns: int | None,
@@ -85,21 +92,26 @@ def a2a(
     Beyond loopback a bearer token is needed: set ML_ENGINEER_SERVE_TOKEN. The agent card is readable without it.
     """
     _require("a2a", "a2a", "sse_starlette", "uvicorn")
-    _serve("a2a", roots, permission, ModelChoice(False, model, max_cost, max_turns), http)
+    _serve("a2a", roots, permission, ModelChoice(False, model, max_cost, max_turns), http, max_total_cost)
 
 
 @serve.command()
 @server_options
 @model_options
 def acp(
-    roots: tuple[Path, ...], permission: str, model: str | None, max_cost: str | None, max_turns: int | None
+    roots: tuple[Path, ...],
+    permission: str,
+    max_total_cost: str | None,
+    model: str | None,
+    max_cost: str | None,
+    max_turns: int | None,
 ) -> None:
     """Serve the Agent Client Protocol on stdio, to Zed, JetBrains, Neovim and other editors.
 
     The editor starts this command itself: docs/subagent.md has a block to paste for each.
     """
     _require("acp", "acp")
-    _serve("acp", roots, permission, ModelChoice(False, model, max_cost, max_turns), None)
+    _serve("acp", roots, permission, ModelChoice(False, model, max_cost, max_turns), None, max_total_cost)
 
 
 def _require(extra: str, *modules: str) -> None:
@@ -108,16 +120,21 @@ def _require(extra: str, *modules: str) -> None:
         raise Refusal(f"this protocol is not installed: pip install 'ml-engineer[{extra}]'")
 
 
-def _serve(protocol: str, roots: tuple[Path, ...], permission: str, choice: ModelChoice, http: str | None) -> None:
+def _serve(
+    protocol: str, roots: tuple[Path, ...], permission: str, choice: ModelChoice, http: str | None, total: str | None
+) -> None:
+    from ml_engineer.interfaces.serve.allowance import Allowance
     from ml_engineer.interfaces.serve.common import Address, Policy, Roots
     from ml_engineer.tools.permissions import Mode
 
     allowed = Roots.open(roots)
     address = Address.parse(http) if http is not None else None
-    asyncio.run(_until_ended(protocol, allowed, Policy(Mode(permission)), choice, address))
+    policy = Policy(Mode(permission))
+    allowance = Allowance.of(total, choice)
+    asyncio.run(_until_ended(protocol, address, roots=allowed, policy=policy, choice=choice, allowance=allowance))
 
 
-async def _until_ended(protocol: str, roots: Any, policy: Any, choice: ModelChoice, address: Any) -> None:
+async def _until_ended(protocol: str, address: Any, **service: Any) -> None:
     from ml_engineer.interfaces.pool import Pool
     from ml_engineer.interfaces.serve.service import Service
 
@@ -125,4 +142,4 @@ async def _until_ended(protocol: str, roots: Any, policy: Any, choice: ModelChoi
     async with Pool(WORKERS, memory=MEMORY, seconds=SECONDS) as pool:
         gc.collect()
         gc.freeze()  # what is imported is never garbage: to look at it again and again holds up the loop, for 60 ms
-        await server.serve(Service(roots, policy, choice, pool), address)
+        await server.serve(Service(pool=pool, **service), address)

@@ -26,6 +26,7 @@ from ml_engineer.interfaces.jobs import review_meta
 from ml_engineer.interfaces.model import ModelChoice
 from ml_engineer.interfaces.options import ALL_STEPS, Refusal
 from ml_engineer.interfaces.rules import find, record
+from ml_engineer.interfaces.serve.allowance import Allowance, Part
 from ml_engineer.interfaces.serve.aside import aside, ask_at
 from ml_engineer.interfaces.serve.common import Policy, Refused, Roots
 from ml_engineer.interfaces.serve.results import (
@@ -88,12 +89,14 @@ NOBODY = Caller()
 
 @dataclass
 class Service:
-    """One server's work. `choice` is the model that its user offers to clients, with the caps of one call."""
+    """One server's work. `choice` is the model that its user offers to clients, with the caps of one call; `allowance`
+    is what all calls may spend together."""
 
     roots: Roots
     policy: Policy
     choice: ModelChoice
     pool: Pool
+    allowance: Allowance = field(default_factory=Allowance)
     _heavy: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(HEAVY))
 
     # --- without a model ------------------------------------------------------------------------------------------
@@ -113,7 +116,6 @@ class Service:
         wanted = frozenset(steps)
         if not wanted or not wanted <= ALL_STEPS:
             raise Refused("steps are numbers from 1 to 10; leave them out for all")
-        meta = await asyncio.to_thread(self._review_meta, root, wanted, with_model)
         ended = 0
 
         def listen(event: Event) -> None:
@@ -122,21 +124,25 @@ class Service:
                 ended += 1
                 caller.progress(ended, NODES, str(event["node"]).replace("_", " "))
 
-        caller.progress(0, NODES, "reading the repository")
-        try:
-            done = await self.pool.review(meta, listen)
-        except JobError as error:
-            raise Refused(_failed(path, error)) from error
-        return await asyncio.to_thread(Report.model_validate_json, done.report)
-
-    def _review_meta(self, root: Path, steps: frozenset[int], with_model: bool) -> dict[str, Any]:
         if with_model and self._settings() is None:
             raise Refused(NO_MODEL.format(what="a review with use_model"))
-        choice = self.choice
+        with self.allowance.part(replace(self.choice, offline=not with_model)) as part:
+            meta = await asyncio.to_thread(self._review_meta, root, wanted, part.choice)
+            caller.progress(0, NODES, "reading the repository")
+            part.begins()
+            try:
+                done = await self.pool.review(meta, listen)
+            except JobError as error:
+                raise Refused(_failed(path, error)) from error
+            report = await asyncio.to_thread(Report.model_validate_json, done.report)
+            part.spent(report.usage)
+        return report
+
+    def _review_meta(self, root: Path, steps: frozenset[int], choice: ModelChoice) -> dict[str, Any]:
         try:
             return review_meta(
                 root,
-                offline=not with_model,
+                offline=choice.offline,
                 model=choice.model,
                 max_cost=choice.max_cost,
                 max_turns=choice.max_turns,
@@ -250,13 +256,20 @@ class Service:
         assert self.policy.mode in MODES, "read-only was refused above"
         home = asyncio.get_running_loop()
         async with self._heavy:
-            return await aside(lambda: self._implement(root, task, self._making_room(caller), home))
+            with self.allowance.part(self.choice) as part:
+                making = self._making_room(caller)
+                report = await aside(lambda: self._implement(root, task, part, making, home))
+                part.spent(report.usage)
+            return report
 
-    async def _implement(self, root: Path, task: str, caller: Caller, home: asyncio.AbstractEventLoop) -> Report:
+    async def _implement(
+        self, root: Path, task: str, part: Part, caller: Caller, home: asyncio.AbstractEventLoop
+    ) -> Report:
         try:
-            run = begin(root, task, self.policy.mode.value, self.choice)
+            run = begin(root, task, self.policy.mode.value, part.choice)
         except Refusal as error:
             raise Refused(error.message) from error
+        part.begins()
         mode = self.policy.mode
         person = Person(mode, caller.ask, home) if caller.ask is not None and mode is not Mode.FULL else None
         run.listeners.append(_Steps(caller, home))
@@ -279,13 +292,16 @@ class Service:
             raise Refused(NO_MODEL.format(what="ask"))
         home = asyncio.get_running_loop()
         async with self._heavy:
-            return await aside(lambda: self._ask(root, question, caller, home))
+            with self.allowance.part(self.choice) as part:
+                return await aside(lambda: self._ask(root, question, part, caller, home))
 
-    async def _ask(self, root: Path, question: str, caller: Caller, home: asyncio.AbstractEventLoop) -> Answer:
+    async def _ask(
+        self, root: Path, question: str, part: Part, caller: Caller, home: asyncio.AbstractEventLoop
+    ) -> Answer:
         from ml_engineer.agent.session import open_session
         from ml_engineer.agent.toolbox import nobody
 
-        choice = self.choice
+        choice = part.choice
         try:
             run = Run.create({"mode": "chat", "target": str(root), "ask_peers": not choice.offline, **choice.meta()})
         except OSError as error:
@@ -301,8 +317,12 @@ class Service:
                 caps=choice.caps(),
             ) as session:
                 session.permissions = replace(session.permissions, rules=(_NO_COMMANDS,))
-                ending = await session.say(question)
-                usage = session.budget.usage()
+                part.begins()
+                try:
+                    ending = await session.say(question)
+                finally:
+                    usage = session.budget.usage()
+                    part.spent(usage)
         finally:
             run.close()
         return Answer(run_id=run.id, text=ending.text, ended=ending.why.value, cost=spent(usage))
