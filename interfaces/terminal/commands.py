@@ -104,10 +104,10 @@ anything that the permission mode does not allow, and keeps every change in a ch
 - From a pipe each line is a message; the exit code is 2 where one was not answered.
 - The conversation is kept in a run outside the repository, as it happens. Kill the terminal and come back: `/resume`
   brings back what was said, the plan, the granted permissions and what can be undone.
-- When the conversation nears the end of the model's context it is compacted: what you said (in an eighth of the context;
-  older messages are shortened), the plan, records of steps and reviews, limits and hand-offs go over word for word, the
-  rest as a summary. The old text stays readable for the agent. For a server of your own, say how large the context is:
-  `window = 32768` in `[model]` of `config.toml`, or `ML_ENGINEER_WINDOW`.
+- When the conversation nears the end of the model's context it is compacted: what you said (in an eighth of the
+  context; older messages are shortened), the plan, records of steps and reviews, limits and hand-offs go over word for
+  word, the rest as a summary. The old text stays readable for the agent. For a server of your own, say how large the
+  context is: `window = 32768` in `[model]` of `config.toml`, or `ML_ENGINEER_WINDOW`.
 - Without a model the conversation opens too: reviews, findings, rules, reports, suppressions, peers that are reached in
   another way, runs and undo all work.
 
