@@ -11,7 +11,6 @@ import contextlib
 import functools
 import hashlib
 import os
-import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +21,8 @@ import platformdirs
 from ml_engineer.report.atomic import write_atomic
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from ml_engineer.assessment.facts import Facts
 
 MAX_ASSESSMENTS = 64
@@ -72,6 +73,8 @@ def store_assessment(key: str, data: bytes) -> None:
 
 def load_facts(wanted: Mapping[str, str]) -> dict[str, Facts]:
     """Known facts by path, for files given as path -> what their content is known by."""
+    import sqlite3
+
     found: dict[str, bytes] = {}
     keys = list({_fact_key(content) for content in wanted.values()})
     with _database() as database:
@@ -93,6 +96,8 @@ def load_facts(wanted: Mapping[str, str]) -> dict[str, Facts]:
 
 def store_facts(facts: Mapping[str, Facts]) -> None:
     """Keep facts by what the content of the file they were taken of is known by."""
+    import sqlite3
+
     with _database() as database:
         if database is None:
             return
@@ -114,6 +119,8 @@ def _fact_key(content: str) -> str:
 @contextlib.contextmanager
 def _database() -> Iterator[sqlite3.Connection | None]:
     """The facts' database, or None where it cannot be had."""
+    import sqlite3
+
     try:
         folder().mkdir(parents=True, exist_ok=True)
         database = sqlite3.connect(folder() / "facts.db", timeout=1)

@@ -20,6 +20,7 @@ from ml_engineer.assessment.source import ParseError, Source, parse
 from ml_engineer.report.decoding import decode
 
 PARALLEL_FROM_BYTES = 3_000_000  # below this a child process costs more than it saves
+CACHED_FROM = 20  # files: fewer are looked into sooner than the cache is open
 _CLASS = re.compile(rb"class (\w+)")
 PORTION = 100  # files
 
@@ -53,6 +54,8 @@ class Facts(NamedTuple):
 def of_files(files: Iterable[File]) -> dict[str, Facts]:
     """Facts of many files, by path: from the cache where their bytes are known."""
     wanted = {file.path: file for file in files}
+    if len(wanted) < CACHED_FROM:
+        return dict(_take_all([*wanted.values()]))
     keys = {path: _key(file) for path, file in wanted.items()}
     known = cache.load_facts(keys)
     fresh = dict(_take_all([file for path, file in wanted.items() if path not in known]))

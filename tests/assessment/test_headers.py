@@ -109,6 +109,7 @@ def test_an_answer_is_never_other_than_the_tree(pieces):
 
 def test_a_broken_file_is_known_as_broken_where_a_test_of_the_same_content_is_not_asked(tmp_path, monkeypatch):
     monkeypatch.setenv("ML_ENGINEER_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("ml_engineer.assessment.facts.CACHED_FROM", 0)
     root = tmp_path / "tree"
     for folder in ("src", "tests"):
         (root / folder).mkdir(parents=True)

@@ -32,13 +32,12 @@ def doubled(item: int) -> tuple[int, int]:
 
 
 def test_one_end_is_worked_on_in_a_child(two_cores: None) -> None:
-    begun, begins = os.pipe()
+    pipes = {1: os.pipe(), 4: os.pipe()}
 
     def work(item: int) -> tuple[int, int]:
-        if item == 1:
-            os.read(begun, 1)  # the child is at work
-        elif os.getpid() != parent:
-            os.write(begins, b".")
+        if item in pipes:  # wait until the other one is at work as well
+            os.write(pipes[item][1], b".")
+            os.read(pipes[5 - item][0], 1)
         return os.getpid(), 2 * item
 
     parent = os.getpid()
