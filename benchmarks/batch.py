@@ -197,7 +197,9 @@ class Counted:
 
 WINDOW, TURN = 1.0, 2.0  # seconds of `retry-after`, and of an answer
 LOOKS = 4  # turns of an agent before its last
-LEAST = 0.85  # of what the door lets through, until the last repositories are fewer than it has room for
+# Of what the door lets through, until three quarters are done: then the cap begins to hold calls back at their most, and
+# the last repositories are fewer than there is room for.
+LEAST = 0.85
 MODEL = "claude-sonnet-5-5"
 USAGE = {"input_tokens": 2_000, "output_tokens": 300}
 
@@ -268,7 +270,7 @@ def model(folder: Path, options: argparse.Namespace) -> int:
     print(f"{len(answered)} turns in {answered[-1]:.1f} s; refused {codes['429']},", end=" ")
     print(f"of them {server.early} while the door was shut")
     ratio = 0.0
-    for what, turns in (("all", len(answered)), ("nine tenths", len(answered) * 9 // 10)):
+    for what, turns in (("all", len(answered)), ("three quarters", len(answered) * 3 // 4)):
         ratio = allowed(turns) / answered[turns - 1]
         print(f"{what}: allowed are {allowed(turns):.1f} s, taken were {answered[turns - 1]:.1f} s: {ratio:.0%}")
     paid = price * len(answered)
