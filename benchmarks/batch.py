@@ -197,8 +197,8 @@ class Counted:
 
 WINDOW, TURN = 1.0, 2.0  # seconds of `retry-after`, and of an answer
 LOOKS = 4  # turns of an agent before its last
-# Of what the door lets through, until three quarters are done: then the cap begins to hold calls back at their most, and
-# the last repositories are fewer than there is room for.
+# Of what the door lets through, until three quarters are done: then the cap begins to hold calls back at their most,
+# and the last repositories are fewer than there is room for.
 LEAST = 0.85
 MODEL = "claude-sonnet-5-5"
 USAGE = {"input_tokens": 2_000, "output_tokens": 300}
