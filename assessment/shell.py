@@ -124,14 +124,24 @@ def join_lines(lines: Iterable[str]) -> list[tuple[int, str]]:
     return found
 
 
-def _split(line: str) -> Iterator[list[str]]:
+# Text without quotes, operators and escapes: most commands, of which the words stand between blanks.
+_PLAIN = re.compile(r"[ \t!#-%*-:=?-\[\]-{}~]*")
+
+
+def _tokens(line: str) -> list[str]:
+    if _PLAIN.fullmatch(line):
+        return line.split()
     lexer = shlex.shlex(line, posix=True, punctuation_chars="();<>|&")
     lexer.whitespace_split = True
     lexer.commenters = ""
     try:
-        tokens = list(lexer)
+        return list(lexer)
     except ValueError:
-        tokens = line.split()
+        return line.split()
+
+
+def _split(line: str) -> Iterator[list[str]]:
+    tokens = _tokens(line)
     words: list[str] = []
     skip = False
     for token in tokens:

@@ -1,9 +1,12 @@
+import random
+import shlex
+import string
 import textwrap
 
 import pytest
 
 from ml_engineer.assessment.repo import Repo
-from ml_engineer.assessment.shell import simple
+from ml_engineer.assessment.shell import _tokens, simple
 
 
 @pytest.fixture
@@ -169,3 +172,17 @@ def test_compose_and_kubernetes_commands(open_repo):
         ("compose", ("gunicorn", "app:app")),
         ("kubernetes", ("python", "app.py")),
     ]
+
+
+def test_plain_text_is_split_as_a_shell_lexer_splits_it() -> None:
+    letters = string.ascii_letters + string.digits + string.punctuation + " \t"
+    choose = random.Random(1)
+    for _ in range(2_000):
+        text = "".join(choose.choices(letters, k=choose.randint(0, 6)))
+        lexer = shlex.shlex(text, posix=True, punctuation_chars="();<>|&")
+        lexer.whitespace_split, lexer.commenters = True, ""
+        try:
+            wanted = list(lexer)
+        except ValueError:
+            wanted = text.split()
+        assert _tokens(text) == wanted, text
