@@ -144,7 +144,8 @@ def test_a_batch_of_whose_creation_nobody_has_heard_is_found(out: Path, monkeypa
         server.make([theirs, {**theirs, "custom_id": "another"}])
         reply, governor = work(server, out, lambda batches: batches.answer(call("r")))
         assert len(server.batches) == 4
-        assert [made.read for made in server.batches.values()] == [0, 2, 1, 0]
+        _, ours, _, larger = server.batches.values()  # which of the others is looked into is a matter of time
+        assert (ours.read, larger.read) == (2, 0)
         work(server, out, lambda batches: batches.answer(call("r")))
         assert len(server.batches) == 4
     assert whole(reply["message"]).stop is Stop.END_TURN
