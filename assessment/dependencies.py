@@ -152,6 +152,9 @@ class Dependencies:
         found = self._by_name.get(canonical(name), [])
         if near is None or not found:
             return found
+        own = [d for d in found if d.environment == near]  # a notebook that installs it itself
+        if own:
+            return own
         folder = posixpath.dirname(near)
         while True:
             closest = [d for d in found if _belongs(d, folder)]

@@ -170,13 +170,15 @@ def _plain_python(lines: list[str], first_line: int, magics: list[tuple[int, str
     if cell_magic:
         magics.append((first_line, lines[0].strip()))
         if cell_magic[1] not in _PYTHON_CELL_MAGICS:
-            magics.extend((first_line + n, line.strip()) for n, line in enumerate(lines[1:], 1))
+            for number, line in enumerate(lines[1:], 1):
+                _keep_magic(magics, first_line + number, line, lines[number - 1].rstrip().endswith("\\"))
             return [""] * len(lines)
         lines = ["", *lines[1:]]
     plain = []
     continued = False
     for number, line in enumerate(lines):
         if continued:
+            _keep_magic(magics, first_line + number, line, True)
             plain.append("")
             continued = line.rstrip().endswith("\\")
             continue
@@ -191,6 +193,15 @@ def _plain_python(lines: list[str], first_line: int, magics: list[tuple[int, str
             line = f"{assigned[1]}None"
         plain.append(line)
     return plain
+
+
+def _keep_magic(magics: list[tuple[int, str]], number: int, line: str, continued: bool) -> None:
+    """Note a line that is not Python; one that goes on from the line above is part of that."""
+    if continued and magics:
+        start, before = magics[-1]
+        magics[-1] = (start, f"{before.rstrip().removesuffix(chr(92))} {line.strip()}")
+    else:
+        magics.append((number, line.strip()))
 
 
 def _parse_cells(source: Source) -> ast.Module:

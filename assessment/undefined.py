@@ -36,6 +36,8 @@ _NOTEBOOK_NAMES = frozenset(
     "get_ipython display In Out exit quit _ __ ___ _i _ii _iii _ih _oh _dh spark sc sqlContext dbutils displayHTML "
     "sql table udf getArgument context sagemaker_session".split()
 )
+# Built in until Python 3.
+PYTHON2_NAMES = frozenset("xrange unicode raw_input basestring unichr execfile cmp long".split())
 _HISTORY = re.compile(r"^_i?\d+$")
 _BRINGS_NAMES = re.compile(r"^%pylab\b|^%run\b|^%load\b|^%store\s+-r\b|^%autoreload\b.*\bfrom\b|^%%(?:cython|px|spark)")
 _OTHER_PYTHON = re.compile(

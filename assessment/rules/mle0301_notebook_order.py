@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.rule import HIGH, INFO, MEDIUM, Hit, Site, rule
-from ml_engineer.assessment.undefined import undefined
+from ml_engineer.assessment.undefined import PYTHON2_NAMES, undefined
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Module
@@ -38,7 +38,7 @@ def check(repo: Repo) -> Iterator[Hit]:
         ran = [cell for cell in module.source.cells if cell.execution_count]  # Colab writes 0 where it did not run
         back = _first_step_back(ran)
         if back is not None:
-            hidden = any(not read.grown for read in undefined(repo, module))
+            hidden = any(not read.grown and read.name not in PYTHON2_NAMES for read in undefined(repo, module))
             yield Hit(
                 [_site(module, back[1], f"In [{back[1].execution_count}] below In [{back[0].execution_count}]")],
                 severity=HIGH if hidden else MEDIUM,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, rule
-from ml_engineer.assessment.undefined import Undefined, undefined
+from ml_engineer.assessment.undefined import PYTHON2_NAMES, Undefined, undefined
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
@@ -34,6 +34,16 @@ def check(repo: Repo) -> Iterator[Hit]:
         by_name: dict[str, list[Undefined]] = {}
         for missing in undefined(repo, module):
             by_name.setdefault(missing.name, []).append(missing)
+        old = [read for name in list(by_name) if name in PYTHON2_NAMES for read in by_name.pop(name)]
+        if old and not module.source.errors:  # MLE0307 says so
+            yield Hit(
+                [module.site(read.node) for read in old],
+                severity=MEDIUM if "docs" in module.file.roles else HIGH,
+                title=f"The notebook runs under Python 2 only: {', '.join(sorted({f'`{r.name}`' for r in old}))}",
+                why="Python 2 has had no fixes since 2020, and under Python 3 these cells raise NameError.",
+                remedy="Port the cells to Python 3 (range, str, input), and run them from the top.",
+                anchor=f"{module.path}\0python2",
+            )
         grown = [by_name.pop(name)[0] for name in list(by_name) if by_name[name][0].grown]
         if grown:
             shown = ", ".join(f"`{read.name}`" for read in grown)

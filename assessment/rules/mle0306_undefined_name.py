@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.reachable import SCHEDULERS, declared, reached, worked
 from ml_engineer.assessment.rule import CRITICAL, HIGH, MEDIUM, Hit, SeverityName, rule
-from ml_engineer.assessment.undefined import Undefined, undefined
+from ml_engineer.assessment.undefined import PYTHON2_NAMES, Undefined, undefined
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Function, Module
     from ml_engineer.assessment.repo import Repo
-
-# Built in until Python 3.
-_PYTHON2 = frozenset("xrange unicode raw_input basestring unichr execfile cmp long".split())
 
 
 @rule(
@@ -36,7 +33,7 @@ def check(repo: Repo) -> Iterator[Hit]:
         for missing in undefined(repo, module):
             by_name.setdefault(missing.name, []).append(missing)
         for name, reads in by_name.items():
-            if name in _PYTHON2:
+            if name in PYTHON2_NAMES:
                 old.extend(reads)
             else:
                 yield _hit(repo, module, name, reads)

@@ -37,3 +37,9 @@ def test_names_that_no_cell_makes_are_one_finding_and_lesser_in_documentation(ch
 def test_fragments_in_documentation_weigh_less(check):
     (finding,) = check("MLE0302", {"docs/n.ipynb": notebook("print(best)")})
     assert finding.severity == "medium"
+
+
+def test_what_python_2_had_is_told_as_that_and_once(check):
+    (finding,) = check("MLE0302", {"n.ipynb": notebook("for i in xrange(3):\n    print(i)")})
+    assert (finding.severity, finding.title) == ("high", "The notebook runs under Python 2 only: `xrange`")
+    assert check("MLE0302", {"n.ipynb": notebook("print xrange(3)", "for i in xrange(3):\n    pass")}) == []

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 
@@ -140,3 +142,16 @@ def test_what_the_previews_of_bentoml_had(check, place):
     assert (place(finding), finding.severity.value) == (("t.py", 2), "high")
     kept = "import bentoml\nbentoml.pytorch.save_model('m', model)\nr = bentoml.pytorch.get('m').to_runner()\n"
     assert check("MLE0308", {"t.py": kept}) == []
+
+
+def test_what_a_notebook_installs_itself_decides_there(check):
+    def notebook(*cells):
+        made = [{"cell_type": "code", "execution_count": None, "source": s, "outputs": []} for s in cells]
+        return json.dumps({"cells": made, "nbformat": 4, "metadata": {}})
+
+    code = "from transformers import TrainingArguments\nargs = TrainingArguments('out', evaluation_strategy='epoch')"
+    pinned = '!pip install --upgrade \\\n  "transformers[torch]==4.37.2" \\\n  "peft==0.8.2"'
+    newest = "!pip install -U transformers"
+    files = {"n/old.ipynb": notebook(pinned, code), "n/new.ipynb": notebook(newest, code)}
+    found = {f.evidence[0].path: f.severity for f in check("MLE0308", files)}
+    assert found == {"n/old.ipynb": "low", "n/new.ipynb": "high"}
