@@ -25,6 +25,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from ml_engineer import __version__
 from ml_engineer.assessment.rules_index import RuleInfo
 
 if TYPE_CHECKING:
@@ -165,6 +166,6 @@ def _modules() -> list[str]:
 
 
 def rules_version(rules: Sequence[RuleInfo]) -> str:
-    """Digest of the rules' metadata: equal where the rules are equal."""
-    text = "\n".join(f"{r.key}|{r.name}|{r.severity}|{r.title}|{r.why}|{r.remedy}|{r.source}|{r.peers}" for r in rules)
+    """Digest of the rules' metadata and of the release that has their code: equal where the rules are equal."""
+    text = "\n".join(f"{__version__}|{r.key}|{r.name}|{r.severity}|{r.title}|{r.why}|{r.remedy}|{r.source}|{r.peers}" for r in rules)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
