@@ -34,7 +34,10 @@ TURNS_LEFT = 2  # the model is told when so many turns are left
 _CUT = "The answer was cut off at its size limit, so this call was not run. Send it again, in smaller parts."
 _SHORTER = "The answer was cut off at its size limit. Go on where it stopped, in smaller parts."
 _EMPTY = "The answer was empty. Go on with the work."
-_FINISH = "The work is not over before {finisher} is called. Go on, or call {finisher} with what there is."
+_FINISH = (
+    "The work is not over before the tool {finisher} is called; a call that is written out as text is none. "
+    "Go on, or call {finisher} with what there is."
+)
 _CIRCLE = "[{name} has now given the same result to the same call {count} times. Do something else, or finish.]"
 _LAST = "[{left} turns are left. Finish now.]"
 

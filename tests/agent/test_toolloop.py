@@ -147,7 +147,7 @@ def test_a_model_that_must_finish_is_reminded(serve: Serve) -> None:
     server = serve([[text("I think I am done.")], [call("Finish")]])
     transcript = Transcript()
     assert work(server.url, transcript=transcript, finisher="Finish").why is Why.FINISHED
-    assert "not over before Finish is called" in transcript.messages[2]["content"]
+    assert "not over before the tool Finish is called" in transcript.messages[2]["content"]
 
 
 def test_a_model_that_will_not_finish_is_given_up(serve: Serve) -> None:
