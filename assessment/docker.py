@@ -260,6 +260,8 @@ def parse_dockerfile(file: File) -> Dockerfile:
         _add(docker, keyword, rest, first, last, lines, heredocs, onbuild)
     if not docker.stages and not docker.problems and docker.instructions:
         docker.problems.append((docker.instructions[0].line, "there is no FROM"))
+    if any(line.lstrip().startswith("{% extends") for line in file.lines[:20]):
+        docker.problems.clear()  # a block of a template: what comes before it stands in the one that it extends
     return docker
 
 

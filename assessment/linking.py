@@ -91,13 +91,14 @@ def misplaced(repo: Repo, module: Module, item: Import) -> Module | None:
     A script that was left behind when a file moved: no package is meant that is only not declared.
     """
     from ml_engineer.assessment.distributions import PLATFORM, canonical, is_standard, providers
+    from ml_engineer.assessment.releases import BRINGS
 
     if not isinstance(item.node, ast.ImportFrom) or item.node.level or item.star or not item.name[:1].isupper():
         return None
     top = item.top
     if top in _local_names(repo) or is_standard(top) or top in PLATFORM or providers(item.target) != (canonical(top),):
         return None
-    if _is_foreign(repo, top) or _may_be_ignored(repo, top):
+    if canonical(top) in BRINGS or _is_foreign(repo, top) or _may_be_ignored(repo, top):
         return None
     name = item.target.rpartition(".")[2]
     homes = [m for m in _named_classes(repo).get(name, ()) if name in m.classes]

@@ -89,7 +89,11 @@ def check(repo: Repo) -> Iterator[Hit]:
             return
     else:
         tests = [m for m in repo.modules if "test" in m.file.roles and _is_test(m)]
-        reached = closure_of(repo, [Entry("evaluate", module, None, module.site(1)) for module in tests]).modules
+        entries = [Entry("evaluate", module, None, module.site(1)) for module in tests]
+        for module in tests:  # a test may import what it tests itself
+            inside = {module.scope_of(i.node) for i in module.imports if repo.local(module, i.target) is not None}
+            entries += [Entry("evaluate", module, scope, module.site(1)) for scope in inside if scope is not None]
+        reached = closure_of(repo, entries).modules
         if subjects & reached or any("test" not in m.file.roles and _builds(repo, m) for m in reached):
             return
     if any(_runs(test, subjects) for test in tests[:_MAX_READ]):

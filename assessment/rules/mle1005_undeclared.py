@@ -62,6 +62,20 @@ _COMMON = frozenset(
 _BESIDE = re.compile(
     r"^(experiments?|examples?|scripts?|benchmarks?|tools?|demos?|tutorials?|research|projects)/", re.I
 )
+# What images of frameworks hold besides Python, by the last part of their names.
+_IMAGES_BRING = {
+    "pytorch": frozenset({"torch", "torchvision", "torchaudio"}),
+    "tensorflow": frozenset({"tensorflow", "keras"}),
+}
+# What SageMaker's own images hold, by the word that stands for them in the program that starts the job.
+_SAGEMAKER_BRINGS = {
+    "sklearn": frozenset({"scikit-learn"}),
+    "xgboost": frozenset({"xgboost", "scikit-learn"}),
+    "pytorch": frozenset({"torch", "torchvision"}),
+    "tensorflow": frozenset({"tensorflow"}),
+    "huggingface": frozenset({"transformers", "datasets", "torch"}),
+    "mxnet": frozenset({"mxnet"}),
+}
 MANY = 40  # a list this long was written by a tool: what it names is not asked for directly
 
 
@@ -114,6 +128,10 @@ def _undeclared(repo: Repo) -> Iterator[Hit]:
         if severity == HIGH and _may_bring(repo):
             severity = MEDIUM
         title = f"{names[0]} is imported but not declared"
+        image = _image_with(repo, names[0])
+        if image and not carrier:
+            severity = MEDIUM if severity == HIGH else severity
+            title = f"{names[0]} is imported but only comes along with the image {image}"
         if carrier:
             title = f"{names[0]} is imported but only comes along with {carrier}"
         yield Hit(_sites(repo, uses), severity=severity, title=title, anchor=f"undeclared {names[0]}")
@@ -171,6 +189,21 @@ def _may_bring(repo: Repo) -> bool:
     return bool(images) and all(image.known and image.base not in PLAIN_IMAGES for image in images)
 
 
+def _image_with(repo: Repo, name: str) -> str | None:
+    """The image of a framework, Docker's or SageMaker's, that programs are run in only and that holds a package."""
+    stages = [d.final for d in repo.dockerfiles if "test" not in d.file.roles and "pip" in d.file.text]
+    images = [stage.image for stage in stages if stage is not None]
+    if images and all(name in _IMAGES_BRING.get(image.base, ()) for image in images):
+        return images[0].text
+    words = [word for word, held in _SAGEMAKER_BRINGS.items() if name in held]
+    for module in repo.modules if words else ():
+        if any(item.top == "sagemaker" for item in repo.facts[module.path].imports):
+            named = rf"(sagemaker\.|framework\s*=\s*[\"'])({'|'.join(words)})\b"
+            if match := re.search(named, module.file.text):
+                return f"of SageMaker for {match[2]}"
+    return None
+
+
 def _aside(module: Module) -> bool:
     return module.file.name in ("setup.py", "noxfile.py", "tasks.py", "fabfile.py") or "docs" in module.file.roles
 
@@ -201,7 +234,8 @@ def _own_names(repo: Repo) -> set[str]:
 def _severity(repo: Repo, uses: list[tuple[Module, Import]], carrier: str | None) -> SeverityName:
     if carrier:
         return LOW
-    plain = [(m, i) for m, i in uses if not m.is_notebook]
+    # A folder like .github holds what serves the repository itself.
+    plain = [(m, i) for m, i in uses if not m.is_notebook and not m.path.startswith(".")]
     library = repo.dependencies.is_library
     plain = [(m, i) for m, i in plain if not library or not _is_beside(repo, m)]
     if not plain:

@@ -153,3 +153,9 @@ def test_no_text_makes_the_parser_fail(text):
     for stage in found.stages:
         assert isinstance(stage.start_words, tuple)
         assert isinstance(stage.copies, list)
+
+
+def test_a_block_of_a_template_needs_no_base_of_its_own(tmp_path):
+    (tmp_path / "Dockerfile.template").write_text("{% extends base %}\n{% block a %}\nLABEL x=y\n{% endblock %}\n")
+    (tmp_path / "Dockerfile").write_text("LABEL x=y\n")
+    assert [d.file.path for d in Repo.open(tmp_path).dockerfiles] == ["Dockerfile"]

@@ -114,3 +114,11 @@ def test_tests_of_a_large_tree_are_followed_by_their_imports(check, monkeypatch)
 def test_a_demonstration_has_no_model_of_its_own(check):
     code = "from transformers import CLIPModel\nm = CLIPModel.from_pretrained('a/b')\n"
     assert check("MLE0313", {"examples/clip/run.py": code, "tool.py": "print(1)\n"}) == []
+
+
+def test_a_test_may_import_what_it_tests_itself(check):
+    model = "import transformers\npipe = transformers.pipeline('summarization')\n"
+    files = {"service.py": "import load\nfrom flask import Flask\napp = Flask('a')\n", "load.py": model}
+    test = "import asyncio\nasync def test_answer(mocker):\n    import service\n    assert service.app\n"
+    assert check("MLE0313", files) != []
+    assert check("MLE0313", files | {"tests/unit_test.py": test}) == []

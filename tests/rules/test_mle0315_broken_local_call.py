@@ -176,3 +176,11 @@ def test_a_class_of_an_installed_module_may_have_a_namesake(check):
         "train.py": FIT + "from other.distributions import Logistic\nfrom shapes.Logistic import Logistic as M\n",
     }
     assert check("MLE0315", files) == []
+
+
+def test_a_class_of_a_known_package_is_not_looked_for_here(check):
+    files = {
+        "zoo/inception_v3.py": "class InceptionV3:\n    pass\n",
+        "train.py": "from keras.applications.inception_v3 import InceptionV3\nInceptionV3().fit([1], [0])\n",
+    }
+    assert check("MLE0315", files) == []

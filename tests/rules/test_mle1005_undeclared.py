@@ -157,3 +157,38 @@ def test_what_a_package_imports_only_when_asked_is_low(check):
     assert {(f.title.split()[0], f.severity.value) for f in found} == {("mlflow", "low"), ("mxnet", "medium")}
     found = check("MLE1005", files | {"pyproject.toml": project})
     assert {f.severity.value for f in found if f.title.startswith("mxnet")} == {"high"}
+
+
+@pytest.mark.parametrize(
+    ("files", "severity"),
+    [
+        ({"Dockerfile": "FROM nvcr.io/nvidia/pytorch:22.11-py3\nRUN pip install -r requirements.txt\n"}, "medium"),
+        ({"Dockerfile": "FROM tensorflow/tensorflow:2.16.1\nRUN pip install -r requirements.txt\n"}, "high"),
+        ({"pipeline.py": "import sagemaker\nfrom sagemaker.pytorch import PyTorch\n"}, "medium"),
+        ({"pipeline.py": "import sagemaker\nuri = sagemaker.image_uris.retrieve(framework='pytorch')\n"}, "medium"),
+        ({"pipeline.py": "import sagemaker\nuri = sagemaker.image_uris.retrieve(framework='mxnet')\n"}, "high"),
+    ],
+)
+def test_what_the_image_of_a_framework_holds_is_medium(check, files, severity):
+    found = check(
+        "MLE1005", files | {"train.py": "import torch\n", "requirements.txt": "numpy==2.0.0\nsagemaker==2.9\n"}
+    )
+    assert [f.severity for f in found if f.title.startswith("torch ")] == [severity]
+
+
+def test_programs_that_serve_the_repository_itself_weigh_less(check):
+    found = check("MLE1005", {".github/tools/make.py": "import tomli_w\n", "requirements.txt": "numpy==2.0.0\n"})
+    assert [f.severity for f in found if "tomli" in f.title] == ["medium"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "code"),
+    [
+        ("evaluate==0.4.0", "import datasets"),
+        ("neptune-cli", "from deepsense import neptune"),
+        ("lancedb", "import pyarrow"),
+    ],
+)
+def test_what_comes_along_or_under_another_name(check, declared, code):
+    found = check("MLE1005", {"app.py": f"{code}\n", "requirements.txt": f"{declared}\n"})
+    assert {f.severity for f in found} <= {"low"}
