@@ -1,9 +1,10 @@
 """Which functions and module bodies are reached from an entry point.
 
 A unit is a function, or a module (its body, run when it is imported). Edges: a resolved call, a function handed over
-as an argument or kept in a table (`{"a": A, "b": B}[name]()`); instantiating a class reaches all its methods, because
-frameworks call them (forward, __getitem__, training_step …); importing a local module reaches its body. A name that
-cannot be resolved makes no edge.
+as an argument or kept in a table (`{"a": A, "b": B}[name]()`); a module that is handed over reaches all that it
+defines, for something picks from it by name (`getattr(models, config["type"])`); instantiating a class reaches all its
+methods, because frameworks call them (forward, __getitem__, training_step …); importing a local module reaches its
+body. A name that cannot be resolved makes no edge.
 """
 
 from __future__ import annotations
@@ -120,7 +121,10 @@ def _edges(repo: Repo, unit: Unit, started: bool) -> Iterator[Unit]:
         yield from callees(repo, call.name)
         for argument in [*call.node.args, *(k.value for k in call.node.keywords)]:
             if isinstance(argument, ast.Name | ast.Attribute):
-                yield from callees(repo, module.resolve(argument))
+                name = module.resolve(argument)
+                yield from callees(repo, name)
+                if name in repo.by_dotted:
+                    yield from repo.by_dotted[name].functions.values()
     for value in _table_values(module).get(scope, ()):
         yield from callees(repo, module.resolve(value))
     for item in module.imports:

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.dataflow import Step, sources
+from ml_engineer.assessment.dataflow import Step, callers, sources
 from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.judging import read_paths
 from ml_engineer.assessment.learning import entry_closure, fit_data, train_entries, trainings
-from ml_engineer.assessment.module import Call, Module
+from ml_engineer.assessment.module import Call, Function, Module
 from ml_engineer.assessment.repo import matches
 
 if TYPE_CHECKING:
@@ -25,6 +25,19 @@ FRAME_READS = (
     "*.read.parquet", "*.read.json", "*.read.table", "pyspark.sql.*.sql", "geopandas.read_file",
 )  # fmt: skip
 _FILE_READS = ("json.load", "csv.reader", "csv.DictReader", "json.loads")
+# A picture, a recording or an array for each row: what a data set of one's own opens.
+_SAMPLE_READS = (
+    "cv2.imread", "PIL.Image.open", "Image.open", "skimage.io.imread", "imageio.*imread", "tifffile.imread",
+    "torchvision.io.read_image", "librosa.load", "librosa.core.load", "torchaudio.load", "soundfile.read",
+    "scipy.io.wavfile.read", "nibabel.load", "pydicom.dcmread", "pydicom.read_file", "SimpleITK.ReadImage",
+    "rasterio.open", "numpy.load", "h5py.File", "scipy.io.loadmat",
+)  # fmt: skip
+_WIDE_READS = ("numpy.load", "h5py.File", "scipy.io.loadmat")  # weights and tables of names are kept so, too
+_LOADS = re.compile(r"load|read|dataset|batch|generat|get_(data|image|img|sample)", re.I)
+_LOOKS = re.compile(r"plot|show|visuali|predict|infer|demo|eval|test", re.I)  # at some picture, when all is trained
+_CHECKS_SAMPLE = re.compile(
+    r"\bNone\b|exists|isfile|is_file|verify|\.shape|\.size|len\(|\.ndim|isfinite|isnan|suffix|ext"
+)
 _NO_DATA = re.compile(
     r"config|conf\b|param|setting|vocab|label_?map|class_?names|token|args|meta|checkpoint|model|state|log|mapping|"
     r"schema|secret|credential|auth|\bkey|metric|result|history|index|template|prompt|feature_?names|report|prediction|score|\bstats|_stats\b",
@@ -49,10 +62,12 @@ _CHAINED = re.compile(r"(pandas|polars|dask)\..*\(\)")  # a method of what was r
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A read of training data. `proven`: it was seen to flow into a fit; otherwise it is read by a training program."""
+    """A read of training data. `proven`: it was seen to flow into a fit; otherwise it is read by a training program.
+    `sample`: it opens one picture, recording or array of many, in a data set of the repository's own."""
 
     call: Call
     proven: bool
+    sample: bool = False
 
 
 def training_reads(repo: Repo) -> list[Read]:
@@ -64,9 +79,9 @@ def training_reads(repo: Repo) -> list[Read]:
     return found
 
 
-def _rank(read: Read) -> tuple[bool, bool, bool]:
+def _rank(read: Read) -> tuple[bool, bool, bool, bool]:
     module = read.call.module
-    return module.is_notebook, not read.proven, "train" not in module.file.name
+    return module.is_notebook, read.sample, not read.proven, "train" not in module.file.name
 
 
 def _training_reads(repo: Repo) -> Iterator[Read]:
@@ -84,6 +99,46 @@ def _training_reads(repo: Repo) -> Iterator[Read]:
             framed = call.name == "datasets.load_dataset" or matches(call.name, *FRAME_READS)
             if (framed and (proven or not _is_by_product(repo, call))) or _is_data_file(repo, call, proven):
                 yield Read(call, proven)
+        for call in closure.calls(*_SAMPLE_READS):
+            if call.node not in seen and _is_sample(repo, call):
+                seen.add(call.node)
+                yield Read(call, proven=False, sample=True)
+
+
+def _is_sample(repo: Repo, call: Call) -> bool:
+    """Whether a program's own data set opens a file for a row: in a class with `__getitem__`, in what such a one calls,
+    or, where it can only be a picture or a recording, in a function that loads."""
+    scope = call.scope
+    if scope is None or _NO_DATA.search(_target(call)) or _LOOKS.search(scope.qualname):
+        return False
+    if _is_dataset(call.module, scope):
+        return True
+    if matches(call.name, *_WIDE_READS):
+        return False
+    if _LOADS.search(scope.qualname):
+        return True
+    return any(above.scope is not None and _is_dataset(above.module, above.scope) for above in callers(repo, scope))
+
+
+def _is_dataset(module: Module, function: Function) -> bool:
+    """Whether a function is a method of a class that gives rows by their number, or one after the other."""
+    named = {f"{function.class_name}.{name}" for name in ("__getitem__", "__iter__")}
+    return function.class_name is not None and not named.isdisjoint(module.functions)
+
+
+def checks_samples(call: Call) -> bool:
+    """Whether the module that opens a sample looks at what it got: a test that leads on, or a read that may fail."""
+    module = call.module
+    if any(isinstance(above, ast.Try) for above in module.ancestors(call.node)):
+        return True
+    for node in module.nodes(ast.Assert, ast.If):
+        match node:
+            case ast.Assert(test=test) if _CHECKS_SAMPLE.search(ast.unparse(test)):
+                return True
+            case ast.If(test=test, body=body) if any(isinstance(n, ast.Raise | ast.Continue) for n in body):
+                if _CHECKS_SAMPLE.search(ast.unparse(test)):
+                    return True
+    return False
 
 
 def _behind_fit(repo: Repo, call: Call) -> Iterator[Step]:

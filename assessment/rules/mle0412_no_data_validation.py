@@ -29,14 +29,14 @@ def _applies(repo: Repo) -> bool:
     applies=_applies,
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    from ml_engineer.assessment.ingestion import VALIDATORS, checks_data, training_reads
+    from ml_engineer.assessment.ingestion import VALIDATORS, checks_data, checks_samples, training_reads
     from ml_engineer.assessment.learning import entry_closure, train_entries
 
     # A suite of data tests counts, wherever it stands.
     suites = set(VALIDATORS) - {"pydantic", "marshmallow", "jsonschema"}
     if any(item.target.split(".")[0] in suites for module in repo.modules for item in module.imports):
         return
-    reads = training_reads(repo)
+    reads = [read for read in training_reads(repo) if not (read.sample and checks_samples(read.call))]
     checked = {
         call.node
         for entry in train_entries(repo)

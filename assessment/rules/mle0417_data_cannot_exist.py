@@ -71,7 +71,12 @@ def _literal_reads(repo: Repo) -> Iterator[tuple[Call, str]]:
     for read in training_reads(repo):
         first = read.call.node.args[0] if read.call.node.args else None
         path = read.call.module.literal(first)
-        if isinstance(path, str) and re.fullmatch(r"[\w./ -]+\.\w{2,8}", path) and not path.startswith("/"):
+        if (
+            not read.sample
+            and isinstance(path, str)
+            and re.fullmatch(r"[\w./ -]+\.\w{2,8}", path)
+            and not path.startswith("/")
+        ):
             yield read.call, path
 
 

@@ -29,13 +29,21 @@ _REFERENCE = re.compile(
     r"means|distribution)|min_max|expectation|\branges\b|infer_signature|\bbins\b",
     re.I,
 )
+_LOSSES = re.compile(r"loss|accuracy|epoch", re.I)
+_CURVES = re.compile(r"\w*(statistics?|stats)\b", re.I)  # beside losses: how training went, not what it saw
 _SCALERS = re.compile(r".*(Scaler|PowerTransformer|QuantileTransformer|Pipeline|ColumnTransformer)\(\)")
 
 
 def _ships_a_model(repo: Repo) -> bool:
     from ml_engineer.assessment.artefacts import is_put_to_use, model_writes
 
-    return bool(model_writes(repo)) and is_put_to_use(repo)
+    return bool(model_writes(repo)) and (is_put_to_use(repo) or _fits_a_table(repo))
+
+
+def _fits_a_table(repo: Repo) -> bool:
+    """Whether training fits columns of a table: what it saves is for use elsewhere, where those columns drift."""
+    closure = repo.closure("train")
+    return closure.imports(*_TABULAR) and not closure.imports("torch", "tensorflow", "keras", "transformers")
 
 
 @rule(
@@ -63,21 +71,23 @@ def check(repo: Repo) -> Iterator[Hit]:
     writes = model_writes(repo)
     scaled = any(_writes_scaler(repo, call) for call in writes)
     patterns = ("describe, quantile, profile, schema or reference written by training", *_PROFILERS[:4])
-    tabular = closure.imports(*_TABULAR) and not closure.imports("torch", "tensorflow", "keras", "transformers")
     yield Hit(
         [repo.missing(writes[0].site(), patterns, closure.modules)],
         severity=LOW if scaled else MEDIUM,
-        confidence="high" if tabular else "medium",  # pictures and text have no table of feature ranges
+        confidence="high" if _fits_a_table(repo) else "medium",  # pictures and text have no table of feature ranges
         anchor="reference",
     )
 
 
 def _keeps_reference(call: Call) -> bool:
     """Whether a call writes something that its own text, or the value it writes, calls a reference."""
-    if _REFERENCE.search(ast.unparse(call.node)):
-        return True
+    text = ast.unparse(call.node)
     given = call.module.value(call.node.args[0]) if call.node.args else None
-    return given is not None and bool(_REFERENCE.search(ast.unparse(given)[:2000]))
+    if given is not None:
+        text += f" {ast.unparse(given)[:2000]}"
+    if isinstance(call.node.args[0] if call.node.args else None, ast.Name):  # `stats["train"]["loss"] = …`
+        text += "".join(line for line in call.module.file.text.splitlines() if "stats[" in line)
+    return bool(_REFERENCE.search(_CURVES.sub("", text) if _LOSSES.search(text) else text))
 
 
 def _writes_scaler(repo: Repo, call: Call) -> bool:

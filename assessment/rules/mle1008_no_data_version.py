@@ -24,6 +24,12 @@ _DATA_NAME = re.compile(
     r"datasets|input|inputs|images?|train|raw|corpus)(/|$)",
     re.I,
 )
+_DATA_FILE = re.compile(
+    r"\.(csv|tsv|jsonl|parquet|feather|np[yz]|mat|arff|xlsx?|h5|hdf5|tfrecord|tif|nii(\.gz)?|wav)(\.gz)?$", re.I
+)
+_WEIGHTS = (".ckpt", ".pt", ".pth", ".bin", ".safetensors", ".onnx", ".joblib", ".keras", ".pb", ".tflite")
+_RESULT = re.compile(r"(^|[/_])(output|result|log|metric|prediction|test|example|doc|demo)s?([/_.-]|$)", re.I)
+_MAKES_DATA = re.compile(r"generat|synth|simulat|(make|create|fake|dummy|mock)_?(data|sample)", re.I)
 _CHAINED = re.compile(r"(pandas|polars|dask)\..*\(\)")  # a method of what was read
 _VERSIONED = re.compile(
     r"\b(dvc|lakefs|deltalake|delta\.|pachyderm|quilt3|git-lfs|sha256|md5|checksum|hashlib)\b", re.I
@@ -59,6 +65,8 @@ def check(repo: Repo) -> Iterator[Hit]:
             and not _is_tracked(repo, call, path)
         ):
             sites.append((call.site(), path))
+    if not sites and (read := _read_of_unknown_path(repo)) is not None:
+        sites = [(read.site(), "its path is given from outside")]
     if sites:
         need, path = sites[0]
         patterns = ("*.dvc", "dvc.yaml", "git lfs", "lakeFS, Delta, Quilt", "checksums in code")
@@ -67,6 +75,30 @@ def check(repo: Repo) -> Iterator[Hit]:
             title=f"Training data has no version ({path})",
             anchor=f"data version {need.path}",
         )
+
+
+def _read_of_unknown_path(repo: Repo) -> Call | None:
+    """The first read of training data whose path a configuration, an option, a helper or a bucket gives, in a
+    repository that tracks no data, has no submodule to hold it, and makes none."""
+    from ml_engineer.assessment.ingestion import training_reads
+    from ml_engineer.assessment.judging import read_paths
+    from ml_engineer.assessment.values import constant
+
+    reads = [read.call for read in training_reads(repo) if not read.call.module.is_notebook]
+    tracked = (path for path in {*repo.files, *(repo.git.tracked or ())} if _DATA_FILE.search(path))
+    if not reads or any(not _RESULT.search(path) for path in tracked) or repo.glob(".gitmodules"):
+        return None
+    if any(_MAKES_DATA.search(module.path) for module in repo.modules):
+        return None
+    if next(repo.calls("sklearn.datasets.make_*", tests=False), None) is not None:
+        return None
+    for call in reads:
+        first = call.node.args[0] if call.node.args else None
+        if first is None or isinstance(constant(repo, call.module, first), str):
+            continue
+        if not read_paths(repo, call.module, first):
+            return call
+    return None
 
 
 def _written(repo: Repo) -> set[str]:
@@ -80,9 +112,12 @@ def _written(repo: Repo) -> set[str]:
 
 
 def _has_versions(repo: Repo) -> bool:
-    if repo.glob("*.dvc", "dvc.yaml", ".dvc/config") or any(
-        "filter=lfs" in f.text for f in repo.glob(".gitattributes")
-    ):
+    if repo.glob("*.dvc", "dvc.yaml", ".dvc/config"):
+        return True
+    kept = (
+        line.split()[0] for f in repo.glob(".gitattributes") for line in f.text.splitlines() if "filter=lfs" in line
+    )
+    if any(not pattern.endswith(_WEIGHTS) for pattern in kept):
         return True
     modules = repo.closure("train").modules
     return any(_VERSIONED.search(module.file.text) for module in modules if not module.is_notebook)

@@ -23,3 +23,14 @@ def test_what_a_table_holds_is_reached_where_the_table_is(tmp_path):
         "if __name__ == '__main__':\n    pick('a')\n"
     )
     assert _functions(tmp_path, code) == {"A.read", "b", "pick"}
+
+
+def test_a_module_that_is_handed_over_reaches_what_it_defines(tmp_path):
+    (tmp_path / "sets.py").write_text("class Rows:\n    def __getitem__(self, index): pass\n")
+    (tmp_path / "main.py").write_text(
+        "import sets\ndef pick(m, name):\n    return getattr(m, name)()\npick(sets, 'Rows')\n"
+    )
+    repo = Repo.open(tmp_path)
+    main = repo.by_dotted["main"]
+    closure = closure_of(repo, [Entry("train", main, None, main.site(1))])
+    assert {function.qualname for function in closure.functions} == {"pick", "Rows.__getitem__"}

@@ -64,3 +64,40 @@ def test_methods_of_a_table_are_no_further_reads(check):
     )
     (finding,) = check("MLE0412", {"t.py": code})
     assert len(finding.evidence) == 1
+
+
+LOOP = "for x in DataLoader(Slices('train')):\n    loss(x).backward()\n"
+SLICES = """\
+import torch
+from skimage.io import imread
+from torch.utils.data import Dataset
+class Slices(Dataset):
+    def __init__(self, folder, subset="train"):
+        assert subset in ("train", "test")
+        self.names = sorted(folder)
+    def __getitem__(self, index):
+        picture = {read}
+        return picture
+    def show(self):
+        return imread("one.png")
+"""
+
+
+def test_pictures_that_a_data_set_opens_unseen(check, place):
+    files = {"slices.py": SLICES.format(read="imread(self.names[index])"), "t.py": f"from slices import Slices\n{LOOP}"}
+    (finding,) = check("MLE0412", files)
+    assert place(finding) == ("slices.py", 9) and len(finding.evidence) == 1
+    assert finding.severity == "medium" and finding.confidence == "medium"
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        "imread(self.names[index])\n        assert picture.shape == (256, 256)",
+        "imread(self.names[index])\n        if picture is None:\n            raise ValueError(index)",
+        "torch.rand(3)",
+    ],
+)
+def test_pictures_that_are_looked_at_or_not_read(check, read):
+    files = {"slices.py": SLICES.format(read=read), "t.py": f"from slices import Slices\n{LOOP}"}
+    assert check("MLE0412", files) == []

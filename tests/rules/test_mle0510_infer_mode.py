@@ -148,3 +148,13 @@ def test_a_function_that_is_compiled_is_no_model(check):
         Step().run(weights)
     """
     assert check("MLE0510", {"step.py": code}) == []
+
+
+def test_a_network_that_is_imported_from_the_wrong_place(check, place):
+    script = (
+        "import torch\nfrom model import Net\nnet = Net()\nnet.load_state_dict(torch.load('n.pt'))\n"
+        "with torch.no_grad():\n    print(net(torch.ones(4)))\n"
+    )
+    (finding,) = check("MLE0510", {"models/net.py": NET, "predict.py": script})
+    assert place(finding) == ("predict.py", 6)
+    assert check("MLE0510", {"models/net.py": NET, "nets/old.py": NET, "predict.py": script}) == []

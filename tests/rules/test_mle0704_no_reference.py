@@ -33,8 +33,16 @@ def test_a_profile_a_schema_or_a_signature_is_a_reference(check):
         assert check("MLE0704", {"train.py": TRAIN + line, "score.py": SERVE}) == []
 
 
-def test_a_model_that_nobody_uses_needs_none(check):
-    assert check("MLE0704", {"train.py": TRAIN}) == []
+def test_a_model_of_a_table_is_for_use_elsewhere(check, place):
+    (finding,) = check("MLE0704", {"train.py": TRAIN})
+    assert (finding.severity.value, place(finding)) == ("medium", ("train.py", 10))
+    assert check("MLE0704", {"train.py": TRAIN.replace("joblib.dump", "print")}) == []
+
+
+def test_figures_of_the_training_are_no_reference(check, place):
+    curves = "stats = {'train_loss': losses, 'epochs': 3}\njson.dump(stats, open('stats.json', 'w'))\n"
+    (finding,) = check("MLE0704", {"train.py": TRAIN + curves})
+    assert place(finding) == ("train.py", 10)
 
 
 def test_a_wrapper_that_writes_is_seen_through(check, place):

@@ -46,3 +46,41 @@ def test_a_method_of_what_was_read_reads_nothing(check, place):
     code = TRAIN.replace("SVC()", "df.fillna('data/other.csv')\nSVC()")
     (finding,) = check("MLE1008", {"train.py": code})
     assert "data/train.csv" in finding.title
+
+
+GIVEN = """\
+import pandas as pd
+from sklearn.svm import SVC
+from config import load
+df = pd.read_csv(load()["data"]["train"])
+SVC().fit(df, df)
+"""
+LFS = "filter=lfs diff=lfs merge=lfs -text\n"
+
+
+@pytest.mark.parametrize("extra", [{}, {".gitattributes": f"*.ckpt {LFS}"}, {"output/rows.csv": "a\n"}])
+def test_data_that_a_configuration_names(check, place, extra):
+    (finding,) = check("MLE1008", {"train.py": GIVEN, **extra})
+    assert (place(finding), finding.severity) == (("train.py", 4), "medium")
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"data/rows.csv": "a\n"},
+        {".gitattributes": f"*.csv {LFS}"},
+        {".gitmodules": '[submodule "data"]\n'},
+        {"generate_data.py": "import numpy as np\n"},
+        {"make.py": "from sklearn.datasets import make_blobs\nmake_blobs()\n"},
+    ],
+)
+def test_data_that_a_configuration_names_may_be_tracked_or_made_here(check, extra):
+    assert check("MLE1008", {"train.py": GIVEN, **extra}) == []
+
+
+def test_a_file_that_is_opened_by_its_name_is_known(check):
+    code = (
+        "import json\nwith open('lines.json') as f:\n    lines = json.load(f)\n"
+        "for x in lines:\n    loss(x).backward()\n"
+    )
+    assert check("MLE1008", {"train.py": code, "lines.json": "[]"}) == []
