@@ -167,5 +167,7 @@ def _modules() -> list[str]:
 
 def rules_version(rules: Sequence[RuleInfo]) -> str:
     """Digest of the rules' metadata and of the release that has their code: equal where the rules are equal."""
-    text = "\n".join(f"{__version__}|{r.key}|{r.name}|{r.severity}|{r.title}|{r.why}|{r.remedy}|{r.source}|{r.peers}" for r in rules)
+    text = "\n".join(
+        f"{__version__}|{r.key}|{r.name}|{r.severity}|{r.title}|{r.why}|{r.remedy}|{r.source}|{r.peers}" for r in rules
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:12]
