@@ -42,6 +42,10 @@ _REQUIREMENTS = re.compile(
     r"(^|/)([\w.-]*(requirements?|reqs?|constraints)[\w.-]*|requirements/[^/]+)\.(txt|in|pip)$", re.I
 )
 _EPSILON = ".99999"
+# Beside a package that is published: what stands there is in no installation of it.
+_BESIDE = re.compile(
+    r"^(experiments?|examples?|scripts?|benchmarks?|tools?|demos?|tutorials?|research|projects)/", re.I
+)
 
 
 class Dependencies:
@@ -178,6 +182,17 @@ class Dependencies:
         return any(
             f.path.count("/") <= (2 if f.path.startswith(".github/") else 0) and marks.search(f.text) for f in files
         )
+
+    def is_beside(self, module: Module) -> bool:
+        """Whether a file is in no package of the repository: what is published does not hold it."""
+        if _BESIDE.match(module.path):
+            return True
+        return bool(self._packages) and module.path.split("/")[0] not in {*self._packages, "src"}
+
+    @cached_property
+    def _packages(self) -> set[str]:
+        files = self.repo.files
+        return {path.split("/")[0] for path in files if path.count("/") == 1 and path.endswith("/__init__.py")}
 
     @cached_property
     def third_party(self) -> dict[str, list[tuple[Module, int]]]:

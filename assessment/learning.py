@@ -61,7 +61,12 @@ def trainings(repo: Repo) -> list[Call]:
     found: list[Call] | None = repo.__dict__.get("_trainings")
     if found is None:
         modules = (m for m in repo.modules if "test" not in m.file.roles)
-        found = [c for m in modules for c in m.calls if is_training_call(c) and not is_unsupervised(c)]
+        found = [
+            c
+            for m in modules
+            for c in m.calls
+            if is_training_call(c) and not is_unsupervised(c) and not _is_own_fit(repo, c)
+        ]
         repo.__dict__["_trainings"] = found
     return found
 
@@ -95,6 +100,12 @@ def entry_closure(repo: Repo, entry: Entry) -> Closure:
     if key not in cache:
         cache[key] = closure_of(repo, [entry])
     return cache[key]
+
+
+def _is_own_fit(repo: Repo, call: Call) -> bool:
+    """Whether a class calls its own `fit`: what that does is judged where it does it."""
+    owner = call.node.func.value if isinstance(call.node.func, ast.Attribute) else None
+    return isinstance(owner, ast.Name) and owner.id == "self" and call.name in repo.functions
 
 
 def is_unsupervised(call: Call) -> bool:

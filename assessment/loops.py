@@ -24,6 +24,7 @@ _NO_OPTIMIZER = re.compile(
     r"sched|lr_|env|prof|progress|bar|writer|logger|engine|svi|game|sim|run\b|pbar|ema|tracker", re.I
 )
 _STATEFUL = re.compile(r"Dropout|BatchNorm|InstanceNorm|dropout\b|bn\d*\b|from_pretrained|torchvision\.models|\btimm\b")
+_MEASURES = re.compile(r"time(it)?\.|pynvml\.|nvidia_smi\.|torch\.cuda\.((max_)?memory|Event)")
 # Trainers that do these steps themselves.
 _DONE_FOR_YOU = ("deepspeed", "pyro")
 
@@ -146,3 +147,14 @@ def has_mode_layers(repo: Repo) -> bool:
 def called_from(repo: Repo, scope: Function | None) -> list[Call]:
     """Where the function of a loop is called."""
     return callers(repo, scope) if scope is not None else []
+
+
+def has_constant_data(backward: Call) -> bool:
+    """Whether a function takes the time or the memory of steps on tensors of ones: nothing is learned from them."""
+    if backward.scope is None:
+        return False
+    names = {call.name for call in backward.module.calls_by_scope.get(backward.scope, [])}
+    measured = any(_MEASURES.match(name) for name in names)
+    return (
+        measured and "torch.ones" in names and not any(re.search(r"loader|dataset|read|load", n, re.I) for n in names)
+    )

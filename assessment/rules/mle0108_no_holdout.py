@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.rule import HIGH, Hit, Site, rule
+from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.callgraph import Closure
@@ -73,7 +73,13 @@ def check(repo: Repo) -> Iterator[Hit]:
             "evaluate",
             "a test file",
         )
-        yield Hit([repo.missing(site, looked_for, modules) for site, modules in sites.items()])
+        # What stands beside a published package shows how it is called: of the model nobody makes use.
+        shown = {m.path for m in repo.modules if "docs" in m.file.roles or repo.dependencies.is_beside(m)}
+        only_shown = repo.dependencies.is_library and all(site.path in shown for site in sites)
+        yield Hit(
+            [repo.missing(site, looked_for, modules) for site, modules in sites.items()],
+            severity=MEDIUM if only_shown else HIGH,
+        )
 
 
 def _is_given_the_loss(call: Call) -> bool:
@@ -87,6 +93,7 @@ def _made_up_or_handed_over(repo: Repo, entry: Entry) -> bool:
     """A fit of points that the program draws itself is a demonstration; one of a parameter's model is a utility."""
     from ml_engineer.assessment.dataflow import sources
     from ml_engineer.assessment.learning import entry_closure, fit_data, trainings
+    from ml_engineer.assessment.loops import has_constant_data
 
     call = next((c for c in trainings(repo) if c.site() == entry.site), None)
     if call is None:
@@ -94,7 +101,7 @@ def _made_up_or_handed_over(repo: Repo, entry: Entry) -> bool:
     if call.name.endswith("backward"):
         if _is_given_the_loss(call):
             return True
-        return _draws_its_tensors(entry_closure(repo, entry))
+        return has_constant_data(call) or _draws_its_tensors(entry_closure(repo, entry))
     owner = call.name.rpartition(".")[0].removesuffix("()")
     if owner.split(".")[0] in repo.by_dotted and owner not in repo.classes and owner not in repo.functions:
         return True  # a local name that cannot be found: what its `fit` does is not known

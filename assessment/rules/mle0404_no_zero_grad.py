@@ -31,11 +31,11 @@ def _applies(repo: Repo) -> bool:
     applies=_applies,
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    from ml_engineer.assessment.loops import optimizer_steps, torch_loops
+    from ml_engineer.assessment.loops import has_constant_data, optimizer_steps, torch_loops
 
     for loop in torch_loops(repo):
         steps = [step for step in optimizer_steps(loop.module, loop.node) if not _same_owner(step, loop.backward.node)]
-        if steps and not _cleared(repo, loop):
+        if steps and not has_constant_data(loop.backward) and not _cleared(repo, loop):
             yield Hit([loop.backward.site(), loop.module.site(steps[0])])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,10 @@ from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
+    from ml_engineer.assessment.serving import Handler
+
+_PROTOCOL = re.compile(r"/v1/((chat/)?completions|embeddings|responses)$")
+_CLIENT = re.compile(r"(httpx|aiohttp|requests)\.")
 
 
 def _has_model_route(repo: Repo) -> bool:
@@ -35,7 +40,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     bare: dict[str, list[Site]] = {}
     partly: dict[str, list[Site]] = {}
     for handler in open_handlers(repo):
-        if not handler.reads or handler.schema is not None:
+        if not handler.reads or handler.schema is not None or _passes_on(repo, handler):
             continue
         first = handler.reads[0]
         group = partly if handler.rejects else bare
@@ -50,3 +55,14 @@ def check(repo: Repo) -> Iterator[Hit]:
                 confidence="medium",
                 title="Request content is checked by hand only, without a schema",
             )
+
+
+def _passes_on(repo: Repo, handler: Handler) -> bool:
+    """Whether a route of OpenAI's protocol only hands the body to another server, which knows its schema."""
+    from ml_engineer.assessment.callgraph import callees
+
+    if not any(_PROTOCOL.search(route.path or "") for route in handler.routes):
+        return False
+    called = [callees(repo, call.name) for call in handler.model_calls]
+    inner = [[c.name for f in found for c in f.module.calls_by_scope.get(f, [])] for found in called]
+    return bool(inner) and all(any(_CLIENT.match(name) for name in names) for names in inner)

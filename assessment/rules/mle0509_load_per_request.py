@@ -103,9 +103,20 @@ def _interfaces(repo: Repo) -> Iterator[tuple[Module, list[Function], list[Site]
             called = [f for call in body for f in callgraph.callees(repo, call.name) if f.module is module]
             yield module, [f for f in called if not is_cached(f)], [c.site() for c in body if _is_load(c)]
         elif "gradio" in used:
-            given = [call.keyword("fn") or call.argument(0, "fn") for call in module.calls if _GIVEN.match(call.name)]
+            given = [
+                call.keyword("fn") or call.argument(0, "fn")
+                for call in module.calls
+                if _GIVEN.match(call.name) and not _goes_into_state(call)
+            ]
             names = [module.resolve(node) for node in given if isinstance(node, ast.Name | ast.Attribute)]
             yield module, [f for name in names for f in callgraph.callees(repo, name) if not is_cached(f)], []
+
+
+def _goes_into_state(call: Call) -> bool:
+    """Whether all that the function gives is kept for the session: `outputs=[gr.State()]`."""
+    outputs = call.keyword("outputs")
+    items = outputs.elts if isinstance(outputs, ast.List | ast.Tuple) else [outputs] if outputs is not None else []
+    return bool(items) and all(call.module.resolve(item) == "gradio.State()" for item in items)
 
 
 def _is_kept(repo: Repo, call: Call) -> bool:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.rule import HIGH, Hit, rule
+from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, SeverityName, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.commands import Command
@@ -65,7 +65,10 @@ def _documented(repo: Repo) -> Iterator[Hit]:
         names = {posixpath.basename(path) for path in wanted}
         if not any(posixpath.basename(path) in names for path in (*repo.files, *(p for p, _ in repo.skipped))):
             if not _in_tree(repo, command, wanted):
-                yield Hit([command.site], title=f"The README starts {wanted[0]}, which does not exist")
+                # An installation by a file that is gone stops the reader, and nothing that runs.
+                severity: SeverityName = MEDIUM if names == {"setup.py"} else HIGH
+                title = f"The README starts {wanted[0]}, which does not exist"
+                yield Hit([command.site], severity=severity, title=title)
 
 
 def _clones_another(repo: Repo, text: str) -> bool:

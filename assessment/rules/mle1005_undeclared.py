@@ -58,10 +58,6 @@ _COMMON = frozenset(
     "numpy pandas scipy requests pyyaml tqdm six packaging click typing-extensions pydantic jinja2 protobuf psutil "
     "joblib pytz python-dateutil attrs urllib3 cloudpickle filelock fsspec rich nbformat markupsafe werkzeug".split()
 )
-# Beside a package that is published: what stands there is in no installation of it.
-_BESIDE = re.compile(
-    r"^(experiments?|examples?|scripts?|benchmarks?|tools?|demos?|tutorials?|research|projects)/", re.I
-)
 # What images of frameworks hold besides Python, by the last part of their names.
 _IMAGES_BRING = {
     "pytorch": frozenset({"torch", "torchvision", "torchaudio"}),
@@ -237,7 +233,7 @@ def _severity(repo: Repo, uses: list[tuple[Module, Import]], carrier: str | None
     # A folder like .github holds what serves the repository itself.
     plain = [(m, i) for m, i in uses if not m.is_notebook and not m.path.startswith(".")]
     library = repo.dependencies.is_library
-    plain = [(m, i) for m, i in plain if not library or not _is_beside(repo, m)]
+    plain = [(m, i) for m, i in plain if not library or not repo.dependencies.is_beside(m)]
     if not plain:
         return MEDIUM
     at_import = any(m.scope_of(i.node) is None and not _in_main(m, i) for m, i in plain)
@@ -245,14 +241,6 @@ def _severity(repo: Repo, uses: list[tuple[Module, Import]], carrier: str | None
         return LOW  # what a published package imports only when it is asked to need not be there
     reached = repo.closure("serve").modules | repo.closure("train").modules
     return HIGH if at_import or any(m in reached for m, _ in plain) else MEDIUM
-
-
-def _is_beside(repo: Repo, module: Module) -> bool:
-    """Whether a file of a published package's repository is in no package of it."""
-    if _BESIDE.match(module.path):
-        return True
-    packages = {path.split("/")[0] for path in repo.files if path.count("/") == 1 and path.endswith("/__init__.py")}
-    return bool(packages) and module.path.split("/")[0] not in {*packages, "src"}
 
 
 def _in_main(module: Module, item: Import) -> bool:

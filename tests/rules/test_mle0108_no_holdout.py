@@ -128,3 +128,27 @@ def test_a_helper_that_is_given_the_loss_is_not_the_training(check):
         "        value = loss(net(x), y)\n        value.backward()\n        optimizer.step()\n"
     )
     assert len(check("MLE0108", {"scaler.py": criterion})) == 1
+
+
+LIBRARY = '[project]\nname = "recs"\nclassifiers = ["Programming Language :: Python :: 3"]\n'
+
+
+def test_an_example_beside_a_published_package_is_medium(check):
+    code = "import pandas as pd\nfrom sklearn.svm import SVC\nx = pd.read_csv('a.csv')\nm = SVC()\nm.fit(x, x.y)\n"
+    files = {"recs/__init__.py": "", "pyproject.toml": LIBRARY}
+    assert [f.severity for f in check("MLE0108", files | {"examples/show.py": code})] == ["medium"]
+    assert [f.severity for f in check("MLE0108", files | {"recs/train.py": code})] == ["high"]
+
+
+def test_a_class_that_calls_its_own_fit_trains_nothing_by_that(check):
+    code = """\
+        import sklearn
+        class Drawn:
+            def fit(self, X):
+                self.columns = list(X)
+                return self
+            def transform(self, X):
+                self.fit(X)
+                return X
+        """
+    assert check("MLE0108", {"drawn.py": code}) == []

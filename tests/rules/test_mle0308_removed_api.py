@@ -155,3 +155,13 @@ def test_what_a_notebook_installs_itself_decides_there(check):
     files = {"n/old.ipynb": notebook(pinned, code), "n/new.ipynb": notebook(newest, code)}
     found = {f.evidence[0].path: f.severity for f in check("MLE0308", files)}
     assert found == {"n/old.ipynb": "low", "n/new.ipynb": "high"}
+
+
+def test_a_script_beside_a_published_package_is_medium(check):
+    project = (
+        '[project]\nname = "enc"\ndependencies = ["numpy"]\nclassifiers = ["Programming Language :: Python :: 3"]\n'
+    )
+    code = "import numpy as np\nx = np.zeros(3, dtype=np.float)\n"
+    files = {"pyproject.toml": project, "enc/__init__.py": code, "examples/a.py": code}
+    found = {f.evidence[0].path: f.severity for f in check("MLE0308", files)}
+    assert found == {"enc/__init__.py": "high", "examples/a.py": "medium"}

@@ -49,3 +49,21 @@ def test_cleared_once_an_epoch_but_stepped_every_batch(check):
 )
 def test_correct_loops(check, code):
     assert check("MLE0404", {"t.py": code}) == []
+
+
+def test_steps_on_ones_that_are_only_timed(check):
+    code = """\
+        import time
+        import torch
+        def run(layer, optimizer):
+            x = {data}
+            start = time.time()
+            for i in range(1000):
+                loss = layer(x).mean()
+                loss.backward()
+                optimizer.step()
+            print(time.time() - start)
+        run(torch.nn.Linear(8, 1), torch.optim.Adam([]))
+        """
+    assert check("MLE0404", {"a.py": code.format(data="torch.ones(4, 8)")}) == []
+    assert len(check("MLE0404", {"a.py": code.format(data="torch.randn(4, 8)")})) == 1

@@ -91,3 +91,20 @@ def test_a_web_application_that_ray_carries_checks_its_own_requests(check, place
         """
     (finding,) = check("MLE0507", {"s.py": code})
     assert place(finding) == ("s.py", 10)
+
+
+def test_a_router_of_openais_protocol_leaves_the_schema_to_the_server_behind(check):
+    code = """\
+        import httpx
+        from fastapi import FastAPI, Request
+        app = FastAPI()
+        async def predict_at(url, body):
+            async with httpx.AsyncClient() as client:
+                return (await client.post(url, json=body)).json()
+        @app.post("{path}")
+        async def handle(request: Request):
+            body = await request.json()
+            return await predict_at("http://vllm:8000", body)
+        """
+    assert check("MLE0507", {"router.py": code.format(path="/v1/chat/completions")}) == []
+    assert len(check("MLE0507", {"router.py": code.format(path="/predict")})) == 1

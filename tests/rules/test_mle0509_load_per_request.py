@@ -108,3 +108,21 @@ def test_gradio_keeps_what_the_script_loads_but_not_what_its_function_loads(chec
     assert check("MLE0509", {"app.py": text.format(top=load, inner="x = float(x)")}) == []
     (finding,) = check("MLE0509", {"app.py": text.format(top="", inner=load)})
     assert place(finding) == ("app.py", 5)
+
+
+def test_what_gradio_keeps_in_its_state_is_loaded_once_for_a_session(check):
+    code = """\
+        import pickle
+        import gradio as gr
+        def load(key):
+            with open("model.pkl", "rb") as file:
+                return pickle.load(file)
+        with gr.Blocks() as block:
+            key = gr.Textbox()
+            kept = gr.State()
+            shown = gr.Textbox()
+            key.change(load, inputs=[key], outputs=[{out}])
+        block.launch()
+        """
+    assert check("MLE0509", {"app.py": code.format(out="kept")}) == []
+    assert len(check("MLE0509", {"app.py": code.format(out="shown")})) == 1

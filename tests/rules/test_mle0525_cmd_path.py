@@ -91,3 +91,8 @@ def test_a_script_of_a_gist_is_not_looked_for_here(check):
     text = "Take https://gist.github.com/ann/cf7b and run it:\n```\n./mydocker.sh run me\n```\n"
     assert check("MLE0525", {"README.md": text, "a.py": ""}) == []
     assert len(check("MLE0525", {"README.md": text.replace("gist.github.com", "acme.org"), "a.py": ""})) == 1
+
+
+def test_a_readme_that_installs_by_a_file_which_is_gone_is_medium(check):
+    found = check("MLE0525", {"README.md": "```shell\n$ python setup.py install\n```\n", "a.py": "x = 1\n"})
+    assert [f.severity for f in found] == ["medium"]
