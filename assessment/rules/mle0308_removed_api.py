@@ -59,8 +59,8 @@ def _judge(repo: Repo, module: Module, key: str, found: list[tuple[Removed, ast.
     if entry.state == "deprecated":
         told = f"{shown} is deprecated since {library} {version}"
     elif _may_lack(repo, module, entry):
-        shown = repo.dependencies.is_library and repo.dependencies.is_beside(module)
-        severity = HIGH if entry.state == "removed" and not shown else MEDIUM
+        beside = repo.dependencies.is_library and repo.dependencies.is_beside(module)
+        severity = HIGH if entry.state == "removed" and not beside else MEDIUM
         newer = repo.dependencies.may_be_below(library, version, near=module.path) is False
         state = "a later one is asked for" if newer else "it may be installed"
         told = f"{shown} is gone since {library} {version}: {state}"
