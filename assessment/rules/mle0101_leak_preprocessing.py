@@ -51,7 +51,8 @@ def check(repo: Repo) -> Iterator[Hit]:
             continue
         features = split.inputs if split.kind == "hand" else split.inputs[:1]
         if split.kind in ("cross-validation", "folds", "split") and half(repo, split.module, features[0]) == "train":
-            continue
+            if not _is_all_there_is(repo, split, features[0]):
+                continue
         fitted = [found for value in features for found in _fitted_before(repo, split, value)]
         fresh = [found for found in fitted if found[0].node not in reported]
         reported.update(found[0].node for found in fresh)
@@ -75,16 +76,16 @@ def check(repo: Repo) -> Iterator[Hit]:
 
 def _fitted_before(repo: Repo, split: Split, value: ast.expr) -> Iterator[tuple[Call, bool]]:
     """Fits whose output goes into the split, and whether they learn more than names of categories."""
-    from ml_engineer.assessment.dataflow import sources
     from ml_engineer.assessment.splits import half
 
-    for step in sources(repo, split.module, value, lambda step: not step.name.endswith("train_test_split")):
+    for step in _behind(repo, split, value):
         fit = _fit_of(repo, step)
         if fit is None:
             continue
         data = fit.argument(0, "X")
         if data is not None and half(repo, fit.module, data) in ("train", "test"):
-            continue
+            if fit.module is not split.module or not _is_all_there_is(repo, split, data):
+                continue
         owner = fit.name.rpartition(".")[0]
         if _STATELESS.match(owner):
             continue
@@ -92,6 +93,30 @@ def _fitted_before(repo: Repo, split: Split, value: ast.expr) -> Iterator[tuple[
             yield fit, False
         elif _FITTED.match(owner):
             yield fit, True
+
+
+def _behind(repo: Repo, split: Split, value: ast.expr) -> Iterator[Step]:
+    """What goes into a split, also where a program that runs before wrote it to a file."""
+    from ml_engineer.assessment.dataflow import sources
+    from ml_engineer.assessment.handovers import handed_over
+
+    def through(step: Step) -> bool:
+        return not step.name.endswith("train_test_split")
+
+    for step in sources(repo, split.module, value, through):
+        yield step
+        for module, table in handed_over(repo, step):
+            yield from sources(repo, module, table, through)
+
+
+def _is_all_there_is(repo: Repo, split: Split, data: ast.expr) -> bool:
+    """Whether a table is only called `train`: it is read as it is from a file, and folds are the only splits."""
+    from ml_engineer.assessment.dataflow import sources
+    from ml_engineer.assessment.splits import find_splits
+
+    if any(other.kind not in ("cross-validation", "folds") for other in find_splits(repo)):
+        return False
+    return any(step.name.startswith("pandas.read_") for step in sources(repo, split.module, data))
 
 
 def _fit_of(repo: Repo, step: Step) -> Call | None:

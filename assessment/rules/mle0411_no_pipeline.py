@@ -78,14 +78,20 @@ def check(repo: Repo) -> Iterator[Hit]:
 
 def _documented(repo: Repo) -> dict[str, Site]:
     """Scripts of different steps that the README tells to run, by path, a trainer among them."""
+    from ml_engineer.assessment.learning import train_entries
+
+    trainers = {entry.module.path for entry in train_entries(repo)}
     found: dict[str, Site] = {}
     for words, site in _told(repo):
         for path in _scripts(words):
             file = next((f for p, f in repo.files.items() if p == path or p.endswith("/" + path)), None)
             known = {p.rpartition("/")[2] for p in found}  # the same step for another data set is no further step
-            if file is not None and file.name not in known and "test" not in file.roles and _STEP.search(file.name):
+            if file is None or file.name in known or "test" in file.roles:
+                continue
+            folder = file.folder.rpartition("/")[2]  # features/create.py
+            if _STEP.search(file.name) or file.path in trainers or _STEP.search(folder.replace("data", "")):
                 found[file.path] = site
-    return found if any(re.search(r"train|fit", path, re.I) for path in found) else {}
+    return found if any(path in trainers or re.search(r"train|fit", path, re.I) for path in found) else {}
 
 
 def _told(repo: Repo) -> Iterator[tuple[tuple[str, ...], Site]]:

@@ -126,3 +126,55 @@ def test_what_learns_nothing_of_the_test_rows_is_no_leak(check, body):
         "X, y = load()\n"
     )
     assert check("MLE0101", {"train.py": head + textwrap.dedent(body)}) == []
+
+
+FEATURES = """\
+import pandas as pd, yaml
+from sklearn.preprocessing import StandardScaler
+params = yaml.safe_load(open("params.yaml"))
+def scale(df):
+    scaler = StandardScaler()
+    scaler.fit(df[["a"]])
+    df[["a"]] = scaler.transform(df[["a"]])
+    return df
+path = {place}
+scale(pd.read_csv("raw.csv")).to_csv(path)
+"""
+SPLIT = """\
+import pandas as pd, yaml
+from sklearn.model_selection import train_test_split
+params = yaml.safe_load(open("params.yaml"))
+df = pd.read_csv({place})
+train, test = train_test_split(df, random_state=0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("wrote", "reads", "found"),
+    [
+        ('params["features"]["path"]', 'params["features"]["path"]', True),
+        ('"data/features.csv"', '"../data/features.csv"', True),
+        ('params["features"]["path"]', 'params["raw"]["path"]', False),
+        ('"data/features.csv"', '"data/raw.csv"', False),
+    ],
+)
+def test_a_step_before_fits_on_all_rows(check, place, wrote, reads, found):
+    files = {"features.py": FEATURES.format(place=wrote), "split.py": SPLIT.format(place=reads)}
+    findings = check("MLE0101", files)
+    assert [place(finding) for finding in findings] == ([("features.py", 6)] if found else [])
+
+
+FOLDS = """\
+import pandas as pd
+from sklearn.model_selection import cross_val_score
+from sklearn.preprocessing import StandardScaler
+train = pd.read_csv("train.csv")
+X = StandardScaler().fit_transform(train[["a"]])
+cross_val_score(model, X, train["y"])
+"""
+
+
+def test_a_table_that_is_only_called_train(check, place):
+    (finding,) = check("MLE0101", {"t.py": FOLDS})
+    assert place(finding) == ("t.py", 5)
+    assert check("MLE0101", {"t.py": FOLDS, "s.py": SPLIT.format(place='"all.csv"')}) == []

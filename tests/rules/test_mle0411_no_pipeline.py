@@ -39,3 +39,11 @@ def test_an_indented_block_of_the_readme_counts(check, place):
     readme = "Run\n\n    python prepare_data.py\n    python train.py\n    python evaluate.py\n"
     (finding,) = check("MLE0411", {**FILES, "README.md": readme})
     assert place(finding) == ("README.md", 3)
+
+
+def test_a_trainer_is_known_by_what_it_does_and_a_step_by_its_folder(check, place):
+    readme = README.replace("train.py", "run.py").replace("prepare_data.py", "features/create.py")
+    files = {"features/create.py": "x = 1\n", "run.py": TRAIN, "evaluate.py": "x = 1\n", "README.md": readme}
+    (finding,) = check("MLE0411", files)
+    assert place(finding) == ("README.md", 4)
+    assert check("MLE0411", {**files, "run.py": "x = 1\n", "fit.py": TRAIN}) == []

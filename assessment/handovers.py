@@ -1,0 +1,64 @@
+"""Tables that one program of the repository writes and another reads: the file between two steps of a pipeline.
+
+`handed_over` leads from a read to what was written there, so that a walk over a value can go on in the step before.
+Two places are the same where both are the same literal path, or the same entry of a configuration
+(`params["featurize"]["path"]`); anything less certain is no match.
+"""
+
+from __future__ import annotations
+
+import ast
+import posixpath
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment import values
+from ml_engineer.assessment.repo import matches
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.dataflow import Step
+    from ml_engineer.assessment.module import Module
+    from ml_engineer.assessment.repo import Repo
+
+_READS = ("pandas.read_csv", "pandas.read_parquet", "pandas.read_feather", "pandas.read_pickle", "polars.read_*")
+_WRITES = ("*.to_csv", "*.to_parquet", "*.to_feather", "*.to_pickle", "*.write_csv", "*.write_parquet")
+
+
+def handed_over(repo: Repo, step: Step) -> Iterator[tuple[Module, ast.expr]]:
+    """The tables that other modules write to the place that a step reads from; none where it is no read."""
+    if not isinstance(step.node, ast.Call) or not step.node.args or not matches(step.name, *_READS):
+        return
+    place = _place(repo, step.module, step.node.args[0])
+    for module, table in _written(repo).get(place, ()) if place else ():
+        if module is not step.module:
+            yield module, table
+
+
+def _written(repo: Repo) -> dict[str, list[tuple[Module, ast.expr]]]:
+    """Place -> tables that are written there. Gathered once."""
+    found: dict[str, list[tuple[Module, ast.expr]]] | None = repo.__dict__.get("_written_tables")
+    if found is None:
+        found = {}
+        for call in repo.calls(*_WRITES, tests=False):
+            if call.node.args and isinstance(call.node.func, ast.Attribute):
+                place = _place(repo, call.module, call.node.args[0])
+                if place:
+                    found.setdefault(place, []).append((call.module, call.node.func.value))
+        repo.__dict__["_written_tables"] = found
+    return found
+
+
+def _place(repo: Repo, module: Module, node: ast.expr) -> str:
+    """A name for the file behind an expression, the same in each module; empty where there is no sure one."""
+    known = values.constant(repo, module, node)
+    if isinstance(known, str):
+        path = posixpath.normpath(known.replace("\\", "/"))
+        while path.startswith("../"):
+            path = path.removeprefix("../")
+        return path
+    entry = module.value(node)
+    keys, inner = 0, entry
+    while isinstance(inner, ast.Subscript) and isinstance(inner.slice, ast.Constant):
+        keys += isinstance(inner.slice.value, str)
+        inner = inner.value
+    return ast.unparse(entry) if keys >= 2 and isinstance(inner, ast.Name) and entry is not None else ""
