@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.rule import HIGH, Hit, rule
+from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
@@ -59,9 +59,29 @@ def check(repo: Repo) -> Iterator[Hit]:
     module, item = first
     names = sorted(dependencies.third_party)
     shown = ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
+    script = _installer(repo, names)
     patterns = ("requirements*.txt", "pyproject.toml", "setup.py", "environment.yml", "Pipfile")
     yield Hit(
         [repo.missing(module.site(item.node), patterns)],
-        title=f"No file declares the packages that the code imports ({shown})",
+        severity=MEDIUM if script else HIGH,
+        title=f"No file declares the packages that the code imports ({shown})"
+        + (f": {script} installs most of them" if script else ""),
         anchor="no dependency file",
     )
+
+
+def _installer(repo: Repo, targets: list[str]) -> str | None:
+    """The shell script or the notebooks that install most of what is imported: to be read, and not to be relied on."""
+    from ml_engineer.assessment.declarations import installed
+    from ml_engineer.assessment.distributions import providers
+
+    def most(names: set[str]) -> bool:
+        return 2 * sum(not names.isdisjoint(providers(target)) for target in targets) > len(targets)
+
+    if most({d.name for d in repo.dependencies.declared if d.kind == "notebook"}):
+        return "a cell"
+    for file in repo.glob("*.sh"):
+        lines = enumerate(file.lines, 1)
+        if most({d.name for n, line in lines for d in installed(line, file.site(n), file.path, "script")}):
+            return file.path
+    return None

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 
@@ -25,3 +27,20 @@ def test_any_file_that_declares(check, extra):
 def test_only_python_itself_local_modules_and_platforms(check):
     files = {"a.py": "import os, json, helper, dbutils\n", "helper.py": "", "tests/test_a.py": "import numpy\n"}
     assert check("MLE1001", files) == []
+
+
+@pytest.mark.parametrize(
+    ("script", "severity"),
+    [("pip install --upgrade keras\npip install imgaug lightgbm\n", "medium"), ("pip install keras\n", "high")],
+)
+def test_a_script_that_installs_most_of_them_is_medium(check, script, severity):
+    files = {"train.py": "import keras, imgaug, lightgbm\n", "setup_env.sh": f"#!/bin/sh\n{script}"}
+    assert [f.severity for f in check("MLE1001", files)] == [severity]
+
+
+def test_notebooks_that_install_most_of_them_are_medium(check):
+    cells = ["!pip install keras \\\n  imgaug", "import keras, imgaug, lightgbm"]
+    made = [{"cell_type": "code", "execution_count": 1, "source": s, "outputs": []} for s in cells]
+    book = json.dumps({"cells": made, "nbformat": 4, "metadata": {}})
+    assert [f.severity for f in check("MLE1001", {"a.ipynb": book})] == ["medium"]
+    assert [f.severity for f in check("MLE1001", {"a.ipynb": book.replace('imgaug"', 'tqdm"')})] == ["high"]
