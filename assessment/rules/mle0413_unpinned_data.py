@@ -26,6 +26,11 @@ _PINNED = re.compile(r"[0-9a-f]{40}|/v?\d+\.\d+(\.\d+)?/|[?&](versionId|generati
 _MODEL = re.compile(
     r"\.(pt|pth|ckpt|bin|onnx|safetensors|h5|hdf5|pb|tflite|joblib)\b|weights|checkpoint|pretrained", re.I
 )
+_KAGGLE = re.compile(r"\bkaggle\s+(datasets|competitions)\s+download\b")
+_DOWNLOAD = re.compile(
+    r"\b(wget|curl|gdown|aria2c)\b[^|;&]*://\S*\.(zip|tar|tgz|tar\.\w+|rar|7z|csv|tsv|jsonl?|parquet|npz|mat)\b", re.I
+)
+_SUMS = re.compile(r"sha\d+sum|md5sum|shasum|md5\b", re.I)
 _DIGEST = re.compile(r"hashlib|sha256|sha1|md5|file_hash|known_hash|checksum|digest", re.I)
 
 
@@ -38,7 +43,7 @@ _DIGEST = re.compile(r"hashlib|sha256|sha1|md5|file_hash|known_hash|checksum|dig
     why="The file behind the address can change or vanish: the same code then trains another model, or none.",
     remedy="Keep the file under DVC or in versioned storage, or compare its hash after the download.",
     source="ML Test Score, Infrastructure 1; bandit B615",
-    applies=lambda repo: any(True for _ in _fetches(repo)),
+    applies=lambda repo: any(True for _ in _fetches(repo)) or any(True for _ in _commands(repo)),
 )
 def check(repo: Repo) -> Iterator[Hit]:
     sites: dict[str, list[Site]] = {}
@@ -46,6 +51,8 @@ def check(repo: Repo) -> Iterator[Hit]:
         if _PINNED.search(address) or _verifies(call):
             continue
         sites.setdefault(call.module.path, []).append(call.site())
+    for site in _commands(repo):
+        sites.setdefault(site.path, []).append(site)
     for found in sites.values():
         yield Hit(found)
 
@@ -74,6 +81,29 @@ def _fetches(repo: Repo) -> Iterator[tuple[Call, str]]:
             continue
         if trained or _names_data(call.module, address):
             yield call, address
+
+
+def _commands(repo: Repo) -> Iterator[Site]:
+    """Lines of scripts and of training notebooks that fetch data from Kaggle or from an address."""
+    from ml_engineer.assessment.learning import train_entries
+
+    entries = train_entries(repo)
+    for module in dict.fromkeys(entry.module for entry in entries if entry.module.is_notebook):
+        if not _DIGEST.search(module.file.text):
+            yield from (module.site(line) for line, text in module.source.magics if _fetches_data(text))
+    scripts = [command for command in repo.commands.of("shell-script", "make", "just") if entries]
+    for command in scripts:
+        file = repo.files.get(command.site.path)
+        if file is not None and "test" not in file.roles and _fetches_data(command.text):
+            if not _SUMS.search(file.text):
+                yield command.site
+
+
+def _fetches_data(text: str) -> bool:
+    if _KAGGLE.search(text):
+        return True
+    found = _DOWNLOAD.search(text)
+    return found is not None and not _MODEL.search(text) and not _PINNED.search(text)
 
 
 def _address(call: Call) -> str | None:

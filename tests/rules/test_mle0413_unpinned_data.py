@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 CODE = """\
@@ -53,3 +55,36 @@ def test_a_training_that_a_service_starts_fetches_its_data_too(check, place):
         """
     (finding,) = check("MLE0413", {"api.py": code})
     assert place(finding) == ("api.py", 8)
+
+
+TRAINER = {"t.py": "from sklearn.svm import SVC\nSVC().fit(X, y)\n"}
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("wget -nc http://example.org/Flowers.zip", True),
+        ("kaggle competitions download -c titanic", True),
+        ("wget http://example.org/Flowers.zip && sha256sum -c sums", False),
+        ("wget http://example.org/net_weights.zip", False),
+        ("curl -O http://example.org/setup.py", False),
+    ],
+)
+def test_a_script_that_fetches_the_data(check, place, line, found):
+    findings = check("MLE0413", {**TRAINER, "get_data.sh": f"#!/bin/bash\nmkdir -p data\n{line}\n"})
+    assert [place(finding) for finding in findings] == ([("get_data.sh", 3)] if found else [])
+    assert check("MLE0413", {"get_data.sh": f"#!/bin/bash\n{line}\n", "t.py": "x = 1\n"}) == []
+
+
+def test_a_notebook_that_fetches_the_data(check, place):
+    cells = ["!kaggle datasets download -d someone/flowers", "from sklearn.svm import SVC\nSVC().fit(X, y)"]
+    notebook = {
+        "cells": [
+            {"cell_type": "code", "execution_count": 1, "metadata": {}, "outputs": [], "source": cell} for cell in cells
+        ],
+        "metadata": {"language_info": {"name": "python"}},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    (finding,) = check("MLE0413", {"t.ipynb": json.dumps(notebook)})
+    assert finding.evidence[0].path == "t.ipynb" and finding.evidence[0].cell == 0
