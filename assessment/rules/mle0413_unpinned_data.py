@@ -89,7 +89,7 @@ def _commands(repo: Repo) -> Iterator[Site]:
 
     entries = train_entries(repo)
     for module in dict.fromkeys(entry.module for entry in entries if entry.module.is_notebook):
-        if not _DIGEST.search(module.file.text):
+        if not _DIGEST.search("\n".join(module.source.lines)):
             yield from (module.site(line) for line, text in module.source.magics if _fetches_data(text))
     scripts = [command for command in repo.commands.of("shell-script", "make", "just") if entries]
     for command in scripts:

@@ -76,11 +76,15 @@ def test_a_script_that_fetches_the_data(check, place, line, found):
     assert check("MLE0413", {"get_data.sh": f"#!/bin/bash\n{line}\n", "t.py": "x = 1\n"}) == []
 
 
+PLOT = [{"output_type": "display_data", "metadata": {}, "data": {"image/png": "iVBORmd5K=="}}]  # no digest
+
+
 def test_a_notebook_that_fetches_the_data(check, place):
     cells = ["!kaggle datasets download -d someone/flowers", "from sklearn.svm import SVC\nSVC().fit(X, y)"]
     notebook = {
         "cells": [
-            {"cell_type": "code", "execution_count": 1, "metadata": {}, "outputs": [], "source": cell} for cell in cells
+            {"cell_type": "code", "execution_count": 1, "metadata": {}, "outputs": PLOT, "source": cell}
+            for cell in cells
         ],
         "metadata": {"language_info": {"name": "python"}},
         "nbformat": 4,
