@@ -112,6 +112,8 @@ def _requirements(repo: Repo, docker: Dockerfile, context: str) -> Iterator[tupl
     for stage in docker.stages:
         if stage.image.text.partition("/")[0].count(".") and not _public(stage.image.text):
             continue  # a private base image may hold the file
+        if _is_built_here(repo, docker, stage.image.text):
+            continue
         for run in stage.of("RUN"):
             if "mount" in run.flags or "-r" not in run.script:
                 continue
@@ -122,6 +124,18 @@ def _requirements(repo: Repo, docker: Dockerfile, context: str) -> Iterator[tupl
                 if any(posixpath.basename(path) == base for path in held) or _made(docker, run, base):
                     continue
                 yield name, run.file.site(number)
+
+
+def _is_built_here(repo: Repo, docker: Dockerfile, image: str) -> bool:
+    """Whether another Dockerfile of the repository makes the base image: what that one copies is in this one, too."""
+    name = re.sub(r":[^/:]*$", "", image.partition("@")[0])
+    if not name or all(other is docker for other in repo.dockerfiles):
+        return False
+    tagged = re.compile(rf"(-t|--tag)[\s=]+[\"']?{re.escape(name)}(:|[\s\"']|$)")
+    if any(tagged.search(command.text) for command in repo.commands):
+        return True
+    images = (service.image for service in repo.compose if service.build_context is not None)
+    return any(re.sub(r":[^/:]*$", "", node.scalar or "") == name for node in images if node is not None)
 
 
 def _upto(docker: Dockerfile) -> Iterator[Dockerfile]:

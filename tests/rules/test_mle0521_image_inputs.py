@@ -83,3 +83,16 @@ def test_a_script_that_is_run_from_the_folder_above_builds_from_there(check):
     lacking = {**files, "qa/docker/project.Dockerfile": PYTHON + "COPY gone.py .\n"}
     (finding,) = check("MLE0521", lacking)
     assert finding.confidence.value == "high"
+
+
+def test_an_image_that_is_built_upon_another_of_the_repository(check):
+    files = {
+        "base/Dockerfile": "FROM python:3.12\nCOPY requirements.txt /app/\n",
+        "base/requirements.txt": "numpy\n",
+        "app/Dockerfile": "FROM churn-base:1\nRUN pip install -r /app/requirements.txt\n",
+    }
+    build = "#!/bin/sh\ndocker build -t churn-base:1 base\n"
+    compose = "services:\n  base:\n    image: churn-base:1\n    build: base\n"
+    assert len(check("MLE0521", files)) == 1
+    assert check("MLE0521", {**files, "docker-compose.yml": compose}) == []
+    assert check("MLE0521", {**files, "docker-compose.yml": "services: {}\n", "build.sh": build}) == []
