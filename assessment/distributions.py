@@ -33,7 +33,7 @@ _PROVIDERS = {
     "azure.keyvault.secrets": "azure-keyvault-secrets", "azure.storage.blob": "azure-storage-blob",
     "azureml": "azureml-core azureml-sdk azureml-mlflow", "azureml.core": "azureml-core azureml-sdk",
     "bayes_opt": "bayesian-optimization", "Bio": "biopython", "botocore": "botocore boto3", "box": "python-box",
-    "autogluon": "autogluon autogluon-tabular",
+    "aviary": "fhaviary aviary", "autogluon": "autogluon autogluon-tabular",
     "bs4": "beautifulsoup4", "bson": "pymongo bson", "builtins": "future", "cairo": "pycairo",
     "cassandra": "cassandra-driver", "clip": "openai-clip clip clip-anytorch", "community": "python-louvain",
     "constraint": "python-constraint", "Crypto": "pycryptodome pycrypto", "Cryptodome": "pycryptodomex",

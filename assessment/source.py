@@ -174,6 +174,8 @@ def _plain_python(lines: list[str], first_line: int, magics: list[tuple[int, str
                 _keep_magic(magics, first_line + number, line, lines[number - 1].rstrip().endswith("\\"))
             return [""] * len(lines)
         lines = ["", *lines[1:]]
+    if any(_MAGIC.match(line) for line in lines) and _parse_text("\n".join(lines))[1] is None:
+        return lines  # Python after all: `% (a, b)` below a text in brackets is no magic
     plain = []
     continued = False
     for number, line in enumerate(lines):

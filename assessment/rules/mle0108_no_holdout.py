@@ -74,7 +74,11 @@ def check(repo: Repo) -> Iterator[Hit]:
             "a test file",
         )
         # What stands beside a published package shows how it is called: of the model nobody makes use.
-        shown = {m.path for m in repo.modules if "docs" in m.file.roles or repo.dependencies.is_beside(m)}
+        shown = {
+            m.path
+            for m in repo.modules
+            if "docs" in m.file.roles or m.file.name == "testing.py" or repo.dependencies.is_beside(m)
+        }
         only_shown = repo.dependencies.is_library and all(site.path in shown for site in sites)
         yield Hit(
             [repo.missing(site, looked_for, modules) for site, modules in sites.items()],

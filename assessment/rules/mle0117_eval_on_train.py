@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.index import walk
-from ml_engineer.assessment.rule import HIGH, Hit, rule
+from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.callgraph import Closure
@@ -48,11 +48,24 @@ def check(repo: Repo) -> Iterator[Hit]:
             continue
         if module not in divided or _leaves_test_half(repo, module):
             scores = training_scores(repo, module)
+            scores = [s for s in scores if not _in_own_fit(s.score)]
             if scores:
-                yield Hit([*(s.score.site() for s in scores), scores[0].fit.site("fitted on the same rows")])
+                shown = repo.dependencies.is_library and (
+                    "docs" in module.file.roles or repo.dependencies.is_beside(module)
+                )
+                yield Hit(
+                    [*(s.score.site() for s in scores), scores[0].fit.site("fitted on the same rows")],
+                    severity=MEDIUM if shown else HIGH,
+                )
         yield from _same_loader(module)
         yield from _watched_on_train(module)
     yield from _same_files(repo)
+
+
+def _in_own_fit(score: Call) -> bool:
+    """Whether the figure is part of what an estimator learns: it is worked out in a class's own `fit`."""
+    scope = score.scope
+    return scope is not None and scope.class_name is not None and scope.node.name == "fit"
 
 
 def _leaves_test_half(repo: Repo, module: Module) -> bool:

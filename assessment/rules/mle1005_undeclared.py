@@ -239,8 +239,10 @@ def _severity(repo: Repo, uses: list[tuple[Module, Import]], carrier: str | None
     at_import = any(m.scope_of(i.node) is None and not _in_main(m, i) for m, i in plain)
     if library and not at_import:
         return LOW  # what a published package imports only when it is asked to need not be there
-    reached = repo.closure("serve").modules | repo.closure("train").modules
-    return HIGH if at_import or any(m in reached for m, _ in plain) else MEDIUM
+    closures = repo.closure("serve"), repo.closure("train")
+    always = [(m, i) for m, i in plain if len(i.tests) <= _in_main(m, i)]  # any other test is that of an option
+    needed = any(closure.covers(m, i.node) for m, i in always for closure in closures)
+    return HIGH if at_import or needed else MEDIUM
 
 
 def _in_main(module: Module, item: Import) -> bool:

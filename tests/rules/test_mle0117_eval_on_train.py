@@ -103,3 +103,25 @@ def test_a_test_half_that_is_made_and_never_judged(check, place):
 
 def test_a_test_half_that_goes_elsewhere_may_be_judged_there(check):
     assert check("MLE0117", {"t.py": LEFT + "judge(lm, X_test, y_test)\n"}) == []
+
+
+def test_what_an_estimator_works_out_in_its_own_fit_is_no_judgement(check):
+    code = """\
+        from sklearn.base import clone
+        from sklearn.metrics import confusion_matrix
+        class Balancer:
+            def {name}(self, X, y):
+                self.model = clone(self.inner).fit(X, y)
+                self.cfm = confusion_matrix(y, self.model.predict(X))
+                return self
+        """
+    assert check("MLE0117", {"a.py": code.format(name="fit")}) == []
+    assert len(check("MLE0117", {"a.py": code.format(name="report")})) == 1
+
+
+def test_a_page_of_a_library_weighs_less(check):
+    code = "from sklearn.svm import SVC\nm = SVC()\nm.fit(X, y)\nprint(m.score(X, y))\n"
+    project = '[project]\nname = "lib"\nclassifiers = ["Programming Language :: Python :: 3"]\n'
+    files = {"pyproject.toml": project, "lib/__init__.py": "", "docs/a.py": code, "lib/a.py": code}
+    found = {f.evidence[0].path: f.severity for f in check("MLE0117", files)}
+    assert found == {"docs/a.py": "medium", "lib/a.py": "high"}

@@ -59,3 +59,13 @@ def test_a_broken_notebook_and_broken_yaml_are_high(check):
     findings = check("MLE0307", {"n.ipynb": "{not json", "k8s/a.yaml": "a: [1, 2\nb: }\n"})
     assert {f.evidence[0].path for f in findings} == {"n.ipynb", "k8s/a.yaml"}
     assert {f.severity.value for f in findings} == {"high"}
+
+
+def test_a_percent_sign_below_a_text_in_brackets_is_no_magic(check):
+    def notebook(source):
+        cell = {"cell_type": "code", "execution_count": 1, "source": source, "outputs": []}
+        return json.dumps({"cells": [cell], "nbformat": 4, "metadata": {}})
+
+    assert check("MLE0307", {"a.ipynb": notebook("print('%s of %s'\n      % (1, 2))\n")}) == []
+    assert check("MLE0307", {"a.ipynb": notebook("% matplotlib inline\nx = 1\n")}) == []
+    assert len(check("MLE0307", {"a.ipynb": notebook("%matplotlib inline\nx = (1\n")})) == 1

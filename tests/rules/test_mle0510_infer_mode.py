@@ -158,3 +158,16 @@ def test_a_network_that_is_imported_from_the_wrong_place(check, place):
     (finding,) = check("MLE0510", {"models/net.py": NET, "predict.py": script})
     assert place(finding) == ("predict.py", 6)
     assert check("MLE0510", {"models/net.py": NET, "nets/old.py": NET, "predict.py": script}) == []
+
+
+def test_what_is_done_with_the_result_of_dropout_is_no_dropout(check):
+    code = """\
+        import torch
+        from torch.nn import functional as F
+        class Net(torch.nn.Module):
+            def forward(self, x):
+                x = F.dropout(x, 0.5, self.training)
+                x = x.transpose(1, 2)
+                return x
+        """
+    assert [f for f in check("MLE0510", {"net.py": code}) if f.severity == "high"] == []

@@ -192,3 +192,22 @@ def test_programs_that_serve_the_repository_itself_weigh_less(check):
 def test_what_comes_along_or_under_another_name(check, declared, code):
     found = check("MLE1005", {"app.py": f"{code}\n", "requirements.txt": f"{declared}\n"})
     assert {f.severity for f in found} <= {"low"}
+
+
+@pytest.mark.parametrize(
+    ("inside", "severity"),
+    [("    import rare\n", "high"), ("    if fp16:\n        import rare\n", "medium")],
+)
+def test_what_only_an_option_imports_weighs_less(check, inside, severity):
+    code = f"from sklearn.svm import SVC\ndef train(fp16):\n{inside}    SVC().fit([[1]], [1])\ntrain(False)\n"
+    found = check("MLE1005", {"train.py": code, "requirements.txt": "scikit-learn==1.5.0\n"})
+    assert [f.severity for f in found if f.title.startswith("rare")] == [severity]
+
+
+def test_the_example_at_the_end_of_a_module_weighs_less(check):
+    files = {
+        "train.py": "import scaler\nfrom sklearn.svm import SVC\nSVC().fit([[1]], [1])\n",
+        "scaler.py": "def f():\n    return 1\nif __name__ == '__main__':\n    import rare\n",
+        "requirements.txt": "scikit-learn==1.5.0\n",
+    }
+    assert [f.severity for f in check("MLE1005", files) if f.title.startswith("rare")] == ["medium"]
