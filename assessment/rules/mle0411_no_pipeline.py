@@ -89,7 +89,8 @@ def _documented(repo: Repo) -> dict[str, Site]:
             if file is None or file.name in known or "test" in file.roles:
                 continue
             folder = file.folder.rpartition("/")[2]  # features/create.py
-            if _STEP.search(file.name) or file.path in trainers or _STEP.search(folder.replace("data", "")):
+            trains = file.path in trainers and found.keys().isdisjoint(trainers)  # other trainers are for other models
+            if _STEP.search(file.name) or trains or _STEP.search(folder.replace("data", "")):
                 found[file.path] = site
     return found if any(path in trainers or re.search(r"train|fit", path, re.I) for path in found) else {}
 

@@ -30,6 +30,8 @@ _KAGGLE = re.compile(r"\bkaggle\s+(datasets|competitions)\s+download\b")
 _DOWNLOAD = re.compile(
     r"\b(wget|curl|gdown|aria2c)\b[^|;&]*://\S*\.(zip|tar|tgz|tar\.\w+|rar|7z|csv|tsv|jsonl?|parquet|npz|mat)\b", re.I
 )
+_INSTALLS = re.compile(r"install|deploy|docker|setup_env|weights|model", re.I)
+_OF_DATA = re.compile(r"data|corpus|corpora|competitions|\.(csv|tsv|jsonl|parquet|npz|mat)\b", re.I)
 _SUMS = re.compile(r"sha\d+sum|md5sum|shasum|md5\b", re.I)
 _DIGEST = re.compile(r"hashlib|sha256|sha1|md5|file_hash|known_hash|checksum|digest", re.I)
 
@@ -94,7 +96,9 @@ def _commands(repo: Repo) -> Iterator[Site]:
     scripts = [command for command in repo.commands.of("shell-script", "make", "just") if entries]
     for command in scripts:
         file = repo.files.get(command.site.path)
-        if file is not None and "test" not in file.roles and _fetches_data(command.text):
+        if file is None or "test" in file.roles or _INSTALLS.search(file.name):
+            continue
+        if _fetches_data(command.text) and _OF_DATA.search(f"{file.path} {command.text}"):
             if not _SUMS.search(file.text):
                 yield command.site
 

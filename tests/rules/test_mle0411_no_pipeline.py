@@ -47,3 +47,8 @@ def test_a_trainer_is_known_by_what_it_does_and_a_step_by_its_folder(check, plac
     (finding,) = check("MLE0411", files)
     assert place(finding) == ("README.md", 4)
     assert check("MLE0411", {**files, "run.py": "x = 1\n", "fit.py": TRAIN}) == []
+
+
+def test_trainers_of_several_models_are_no_steps(check):
+    readme = README.replace("prepare_data", "gmf").replace("train", "mlp").replace("evaluate", "neumf")
+    assert check("MLE0411", {"gmf.py": TRAIN, "mlp.py": TRAIN, "neumf.py": TRAIN, "README.md": readme}) == []

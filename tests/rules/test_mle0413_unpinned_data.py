@@ -73,6 +73,9 @@ TRAINER = {"t.py": "from sklearn.svm import SVC\nSVC().fit(X, y)\n"}
 def test_a_script_that_fetches_the_data(check, place, line, found):
     findings = check("MLE0413", {**TRAINER, "get_data.sh": f"#!/bin/bash\nmkdir -p data\n{line}\n"})
     assert [place(finding) for finding in findings] == ([("get_data.sh", 3)] if found else [])
+    other = {**TRAINER, "get_data.sh": "echo\n"}
+    assert check("MLE0413", {**other, "guide.sh": "#!/bin/bash\nwget http://example.org/cudnn.zip\n"}) == []
+    assert check("MLE0413", {**other, "install.sh": f"#!/bin/bash\n{line}\n"}) == []
     assert check("MLE0413", {"get_data.sh": f"#!/bin/bash\n{line}\n", "t.py": "x = 1\n"}) == []
 
 
