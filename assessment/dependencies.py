@@ -183,6 +183,11 @@ class Dependencies:
             f.path.count("/") <= (2 if f.path.startswith(".github/") else 0) and marks.search(f.text) for f in files
         )
 
+    def only_shows(self, module: Module) -> bool:
+        """Whether a file shows how a published package is called, or helps to test it, and is no part of its use."""
+        beside = "docs" in module.file.roles or module.file.name == "testing.py" or _BESIDE.match(module.path)
+        return self.is_library and bool(beside)
+
     def is_beside(self, module: Module) -> bool:
         """Whether a file is in no package of the repository: what is published does not hold it."""
         if _BESIDE.match(module.path):

@@ -73,16 +73,10 @@ def check(repo: Repo) -> Iterator[Hit]:
             "evaluate",
             "a test file",
         )
-        # What stands beside a published package shows how it is called: of the model nobody makes use.
-        shown = {
-            m.path
-            for m in repo.modules
-            if "docs" in m.file.roles or m.file.name == "testing.py" or repo.dependencies.is_beside(m)
-        }
-        only_shown = repo.dependencies.is_library and all(site.path in shown for site in sites)
+        shown = {module.path for module in repo.modules if repo.dependencies.only_shows(module)}
         yield Hit(
             [repo.missing(site, looked_for, modules) for site, modules in sites.items()],
-            severity=MEDIUM if only_shown else HIGH,
+            severity=MEDIUM if all(site.path in shown for site in sites) else HIGH,
         )
 
 

@@ -50,12 +50,9 @@ def check(repo: Repo) -> Iterator[Hit]:
             scores = training_scores(repo, module)
             scores = [s for s in scores if not _in_own_fit(s.score)]
             if scores:
-                shown = repo.dependencies.is_library and (
-                    "docs" in module.file.roles or repo.dependencies.is_beside(module)
-                )
                 yield Hit(
                     [*(s.score.site() for s in scores), scores[0].fit.site("fitted on the same rows")],
-                    severity=MEDIUM if shown else HIGH,
+                    severity=MEDIUM if repo.dependencies.only_shows(module) else HIGH,
                 )
         yield from _same_loader(module)
         yield from _watched_on_train(module)

@@ -59,8 +59,7 @@ def _judge(repo: Repo, module: Module, key: str, found: list[tuple[Removed, ast.
     if entry.state == "deprecated":
         told = f"{shown} is deprecated since {library} {version}"
     elif _may_lack(repo, module, entry):
-        beside = repo.dependencies.is_library and repo.dependencies.is_beside(module)
-        severity = HIGH if entry.state == "removed" and not beside else MEDIUM
+        severity = HIGH if entry.state == "removed" and not repo.dependencies.only_shows(module) else MEDIUM
         newer = repo.dependencies.may_be_below(library, version, near=module.path) is False
         state = "a later one is asked for" if newer else "it may be installed"
         told = f"{shown} is gone since {library} {version}: {state}"
@@ -90,7 +89,20 @@ def _may_lack(repo: Repo, module: Module, entry: Removed) -> bool:
         for name in (library, *_SAME_PACKAGE.get(library, "").split()):
             if repo.dependencies.may_be_at_least(name, version, near=module.path) is False:
                 return False
+        if not repo.dependencies.of(library) and _images_are_below(repo, library, version):
+            return False
     return True
+
+
+def _images_are_below(repo: Repo, library: str, version: str) -> bool:
+    """Whether nothing but images of the framework brings it, and their tags all name a version below this one."""
+    from packaging.version import Version
+
+    base = {"torch": "pytorch"}.get(library, library)
+    stages = [docker.final for docker in repo.dockerfiles]
+    images = [stage.image for stage in stages if stage is not None and stage.image.base == base]
+    tags = [re.match(r"\d+(\.\d+)+", image.tag) for image in images]
+    return bool(tags) and all(tag is not None and Version(tag[0]) < Version(version) for tag in tags)
 
 
 def _uses(repo: Repo, module: Module) -> Iterator[tuple[Removed, ast.AST]]:

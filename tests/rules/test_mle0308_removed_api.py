@@ -166,3 +166,11 @@ def test_a_script_beside_a_published_package_is_medium(check):
     found = check("MLE0308", files)
     assert {f.evidence[0].path: f.severity for f in found} == {"enc/__init__.py": "high", "examples/a.py": "medium"}
     assert {f.title for f in found} == {"numpy.float is gone since numpy 1.24: it may be installed"}
+
+
+@pytest.mark.parametrize(("tag", "severity"), [("1.12.0-py3", "low"), ("2.16.1", "high"), ("latest", "high")])
+def test_the_image_of_the_framework_says_its_version_where_nothing_else_does(check, tag, severity):
+    docker = f"FROM tensorflow/tensorflow:{tag}\nRUN pip install -r requirements.txt\nCOPY . .\n"
+    files = {"a.py": "import tensorflow as tf\ns = tf.Session()\n", "Dockerfile.gpu": docker}
+    found = check("MLE0308", files | {"requirements.txt": "tqdm==4.31.1\n"})
+    assert [f.severity for f in found] == [severity]
