@@ -193,6 +193,7 @@ BRINGS = {
     "chromadb": "numpy pydantic requests uvicorn fastapi tqdm pyyaml httpx tokenizers onnxruntime rich",
     "evaluate": "datasets numpy pandas dill tqdm requests fsspec huggingface-hub packaging",
     "fastai": "torch torchvision pandas matplotlib pillow scikit-learn scipy pyyaml requests spacy packaging fastcore",
+    "hivemind": "torch numpy scipy msgpack sortedcontainers uvloop grpcio-tools protobuf configargparse pydantic",
     "lancedb": "pyarrow numpy pydantic tqdm packaging",
     "trl": "transformers datasets accelerate",
     "vllm": "torch torchvision transformers fastapi pydantic numpy pillow openai requests tqdm psutil pyyaml",

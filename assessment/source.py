@@ -19,7 +19,8 @@ from ml_engineer.assessment.rule import Site
 from ml_engineer.report.decoding import cell_source, split_lines
 
 MAX_DEPTH = 200  # brackets that may be open at once; deeper source is not written by hand
-_MAGIC = re.compile(r"^(\s*)(%|!|\?)|^(\s*)[\w.]+\?{1,2}\s*$")
+# `pip install x` at the start of a line runs without a sign before it.
+_MAGIC = re.compile(r"^(\s*)(%|!|\?|(?:pip|conda|mamba) install\b)|^(\s*)[\w.]+\?{1,2}\s*$")
 _CELL_MAGIC = re.compile(r"^\s*%%(\w+)")
 _PYTHON_CELL_MAGICS = frozenset({"time", "timeit", "capture", "prun", "memit", "python", "python3"})
 _ASSIGNED_MAGIC = re.compile(r"^(\s*[\w, ]+=\s*)[!%].*$")

@@ -89,7 +89,9 @@ def _may_lack(repo: Repo, module: Module, entry: Removed) -> bool:
         for name in (library, *_SAME_PACKAGE.get(library, "").split()):
             if repo.dependencies.may_be_at_least(name, version, near=module.path) is False:
                 return False
-        if not repo.dependencies.of(library) and _images_are_below(repo, library, version):
+        if not repo.dependencies.of(library) and (
+            _images_are_below(repo, library, version) or _readme_is_below(repo, library, version)
+        ):
             return False
     return True
 
@@ -103,6 +105,15 @@ def _images_are_below(repo: Repo, library: str, version: str) -> bool:
     images = [stage.image for stage in stages if stage is not None and stage.image.base == base]
     tags = [re.match(r"\d+(\.\d+)+", image.tag) for image in images]
     return bool(tags) and all(tag is not None and Version(tag[0]) < Version(version) for tag in tags)
+
+
+def _readme_is_below(repo: Repo, library: str, version: str) -> bool:
+    """Whether the README asks for one version of it, and that is below this one."""
+    from packaging.version import Version
+
+    asked = re.compile(rf"\b{re.escape(library)}(?:\[?-gpu\]?)?\s?==\s?(\d+(?:\.\d+)+)")
+    found = [m[1] for file in repo.glob("README*") if "/" not in file.path for m in asked.finditer(file.text)]
+    return bool(found) and all(Version(number) < Version(version) for number in found)
 
 
 def _uses(repo: Repo, module: Module) -> Iterator[tuple[Removed, ast.AST]]:

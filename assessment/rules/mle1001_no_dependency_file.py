@@ -71,7 +71,7 @@ def check(repo: Repo) -> Iterator[Hit]:
 
 
 def _installer(repo: Repo, targets: list[str]) -> str | None:
-    """The shell script or the notebooks that install most of what is imported: to be read, and not to be relied on."""
+    """The script, the Dockerfile or the notebooks that install most of what is imported."""
     from ml_engineer.assessment.declarations import installed
     from ml_engineer.assessment.distributions import providers
 
@@ -80,6 +80,9 @@ def _installer(repo: Repo, targets: list[str]) -> str | None:
 
     if most({d.name for d in repo.dependencies.declared if d.kind == "notebook"}):
         return "a cell"
+    for docker in repo.dockerfiles:
+        if most({d.name for d in repo.dependencies.declared if d.environment == docker.file.path}):
+            return docker.file.path
     for file in repo.glob("*.sh"):
         lines = enumerate(file.lines, 1)
         if most({d.name for n, line in lines for d in installed(line, file.site(n), file.path, "script")}):

@@ -69,3 +69,12 @@ def test_a_percent_sign_below_a_text_in_brackets_is_no_magic(check):
     assert check("MLE0307", {"a.ipynb": notebook("print('%s of %s'\n      % (1, 2))\n")}) == []
     assert check("MLE0307", {"a.ipynb": notebook("% matplotlib inline\nx = 1\n")}) == []
     assert len(check("MLE0307", {"a.ipynb": notebook("%matplotlib inline\nx = (1\n")})) == 1
+
+
+def test_pip_runs_in_a_cell_without_a_sign_before_it(check):
+    def notebook(source):
+        cell = {"cell_type": "code", "execution_count": 1, "source": source, "outputs": []}
+        return json.dumps({"cells": [cell], "nbformat": 4, "metadata": {}})
+
+    assert check("MLE0307", {"a.ipynb": notebook("pip install scikit-uplift lightgbm -U")}) == []
+    assert len(check("MLE0307", {"a.ipynb": notebook("pip scikit-uplift lightgbm")})) == 1

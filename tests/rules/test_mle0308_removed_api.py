@@ -174,3 +174,12 @@ def test_the_image_of_the_framework_says_its_version_where_nothing_else_does(che
     files = {"a.py": "import tensorflow as tf\ns = tf.Session()\n", "Dockerfile.gpu": docker}
     found = check("MLE0308", files | {"requirements.txt": "tqdm==4.31.1\n"})
     assert [f.severity for f in found] == [severity]
+
+
+@pytest.mark.parametrize(("asked", "severity"), [("tensorflow[-gpu]==1.14", "low"), ("tensorflow==2.16.1", "high")])
+def test_the_readme_says_the_version_where_nothing_else_does(check, asked, severity):
+    files = {
+        "a.py": "import tensorflow as tf\ns = tf.Session()\n",
+        "README.md": f"Install it by `pip install {asked}`.\n",
+    }
+    assert [f.severity for f in check("MLE0308", files)] == [severity]

@@ -44,3 +44,9 @@ def test_notebooks_that_install_most_of_them_are_medium(check):
     book = json.dumps({"cells": made, "nbformat": 4, "metadata": {}})
     assert [f.severity for f in check("MLE1001", {"a.ipynb": book})] == ["medium"]
     assert [f.severity for f in check("MLE1001", {"a.ipynb": book.replace('imgaug"', 'tqdm"')})] == ["high"]
+
+
+def test_a_dockerfile_that_installs_most_of_them_is_medium(check):
+    files = {"train.py": "import keras, imgaug, lightgbm\n"}
+    docker = "FROM python:3.12\nRUN pip install keras==3.0.0 imgaug==0.4.0\n"
+    assert [f.severity for f in check("MLE1001", files | {"docker/Dockerfile": docker})] == ["medium"]
