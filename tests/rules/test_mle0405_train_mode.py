@@ -1,3 +1,5 @@
+import pytest
+
 HEAD = "import torch\nnet = torch.nn.Sequential(torch.nn.Dropout(0.5))\n"
 TRAIN = "def train():\n    {mode}\n    for x in loader:\n        f(net(x)).backward()\n"
 VALIDATE = "def validate():\n    net.eval()\n    for x in val_loader:\n        net(x)\n"
@@ -33,8 +35,9 @@ def test_evaluation_after_all_epochs_is_right(check):
     assert check("MLE0405", {"t.py": code}) == []
 
 
-def test_a_frozen_teacher_in_evaluation_mode_is_right(check):
-    code = HEAD + TRAIN.format(mode="teacher.eval()") + "for epoch in range(9):\n    train()\n"
+@pytest.mark.parametrize("name", ["teacher", "self.sampler"])
+def test_a_frozen_teacher_in_evaluation_mode_is_right(check, name):
+    code = HEAD + TRAIN.format(mode=f"{name}.eval()") + "for epoch in range(9):\n    train()\n"
     assert check("MLE0405", {"t.py": code}) == []
 
 
