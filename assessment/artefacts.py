@@ -17,6 +17,7 @@ _WRITES = (
     "skops.io.dump", "torch.save", "torch.jit.save", "torch.onnx.export", "*.save_model", "*.save_weights",
     "*.save_pretrained", "*keras.models.save_model", "tensorflow.saved_model.save", "*.log_model", "*Sequential().save",
     "*keras.Model().save", "*.models.Model().save", "?.save", "safetensors.*.save_file", "*Saver().save",
+    "*keras.callbacks.ModelCheckpoint",
 )  # fmt: skip
 
 
@@ -25,7 +26,9 @@ def model_writes(repo: Repo) -> list[Call]:
     found: list[Call] | None = repo.__dict__.get("_model_writes")
     if found is None:
         written = [call for call in repo.closure("train").calls(*_WRITES) if "test" not in call.module.file.roles]
-        found = [outer for call in written for outer in deciding_calls(repo, call)]
+        called_back = [call for call in written if call.name.endswith(".ModelCheckpoint")]  # is given no model
+        found = [outer for call in written if call not in called_back for outer in deciding_calls(repo, call)]
+        found += called_back
         found.sort(key=lambda call: (call.module.is_notebook, not any(map(is_training_call, call.module.calls))))
         repo.__dict__["_model_writes"] = found
     return found

@@ -86,7 +86,8 @@ def _called(call: Call) -> Split | None:
         return None
     if _FOLDS.match(name):
         random = "Shuffle" in name or _fold_shuffles(call)
-        return Split("folds", call.module, node, positional[:2], random)
+        data = tuple(a for a in (call.argument(0, "X"), call.argument(1, "y")) if a is not None)
+        return Split("folds", call.module, node, data, random)
     if _CROSS.match(name):
         data = tuple(a for a in (call.argument(1, "X"), call.argument(2, "y")) if a is not None)
         return Split("cross-validation", call.module, node, data, False)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _STOPPING = re.compile(r"EarlyStopping|early_stopping|ReduceLROnPlateau")
 _BEST = re.compile(r"best|max_acc|min_loss|highest|lowest", re.I)
 _VALIDATION = re.compile(r"(^|_)(val|valid|validation|dev)(_|$|set|loader)", re.I)
+_TEST_FOLDER = re.compile(r"(^|[/\\])test[/\\]", re.I)
 _NO_ROWS = re.compile(r"acc|loss|score|metric|auc|f1|err|best|transform|step|epoch|every|interval", re.I)
 _JUDGES = ("score", "evaluate", "predict", "predict_proba", "predict_classes")
 _FINAL = ("evaluate", "score", "predict", "predict_proba", "predict_classes", "predict_generator", "evaluate_generator")
@@ -45,7 +46,7 @@ def check(repo: Repo) -> Iterator[Hit]:
             continue
         yield from _watched(repo, module)
         yield from _searched(repo, module)
-        yield from _best_on_test(module)
+        yield from _best_on_test(repo, module)
 
 
 # --- eval_set and validation_data -------------------------------------------------------------------------------------
@@ -165,14 +166,16 @@ def _picks_after(module: Module, scope: Function | None, line: int) -> bool:
 # --- torch ------------------------------------------------------------------------------------------------------------
 
 
-def _best_on_test(module: Module) -> Iterator[Hit]:
+def _best_on_test(repo: Repo, module: Module) -> Iterator[Hit]:
     """`if acc > best: torch.save(…)` where acc comes from the test loader and there is no validation part."""
     from ml_engineer.assessment.learning import words
     from ml_engineer.assessment.repo import matches
 
     saves = [c for c in module.calls if matches(c.name, "torch.save", "*.save_weights", "*.save_checkpoint", "?.save")]
     if not saves or any(_VALIDATION.search(word) and not _NO_ROWS.search(word) for word in words(module)):
-        return  # a third part, not only a figure or a setting that is called so
+        # A third part, not only a figure or a setting that is called so; but it may be read from the test folder.
+        yield from _best_on_test_folder(repo, module, saves)
+        return
     for call in saves:
         choices = (node for node in module.ancestors(call.node) if isinstance(node, ast.If))
         choice = next((node for node in choices if _BEST.search(ast.unparse(node.test))), None)
@@ -182,6 +185,27 @@ def _best_on_test(module: Module) -> Iterator[Hit]:
                 severity=HIGH,
                 title="The best checkpoint is chosen on the test set",
             )
+
+
+def _best_on_test_folder(repo: Repo, module: Module, saves: list[Call]) -> Iterator[Hit]:
+    """The part that is called validation is read from the folder that another program reports its figures on."""
+    from ml_engineer.assessment.dataflow import texts
+
+    for node in module.nodes(ast.Assign):
+        names = " ".join(n.id for target in node.targets for n in walk(target) if isinstance(n, ast.Name))
+        paths = [p for p in texts(node.value) if _TEST_FOLDER.search(p) and "val" not in p.lower()]
+        if not paths or not _VALIDATION.search(names):
+            continue
+        other = (m for m in repo.all_modules if m is not module and paths[0].encode() in m.file.data)
+        if next(other, None) is None:
+            continue
+        for call in saves:
+            choices = (above for above in module.ancestors(call.node) if isinstance(above, ast.If))
+            choice = next((c for c in choices if _BEST.search(ast.unparse(c.test))), None)
+            if choice is not None:
+                title = "The best checkpoint is chosen on the test set"
+                yield Hit([module.site(node), call.site()], severity=HIGH, title=title)
+                return
 
 
 def _judged_on_test(module: Module, choice: ast.If) -> bool:

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.module import Module
     from ml_engineer.assessment.repo import Repo
 
-_PERSONAL = re.compile(r"(?:file://)?(/(?:home|Users|root|content|mnt)/[\w.~@+ -]+)|([A-Za-z]:[\\/]{1,2}[\w. -]+)")
-_FOLDERS = ("/home/", "/Users/", "/root/", "/content/", "/mnt/")
+_PERSONAL = re.compile(
+    r"(?:file://)?(/(?:home|Users|root|content|mnt|run/media)/[\w.~@+ -]+|/media/[\w-]+/[\w.~@+ -]+/)"
+    r"|([A-Za-z]:[\\/]{1,2}[\w. -]+)"
+)
+_FOLDERS = ("/home/", "/Users/", "/root/", "/content/", "/mnt/", "/media/")
 _DRIVE = re.compile(r":[\\/](?<=\b[A-Za-z]:[\\/])")
 # Calls for which such a text is a message, a pattern, a URL path, or the default of a setting.
 _NO_FILES = (
@@ -105,6 +108,10 @@ def _is_given_on(repo: Repo, module: Module, targets: list[ast.expr]) -> bool:
     """Whether a name that the literal is bound to stands in the arguments of a call, here or where it is imported."""
     names = {t.id if isinstance(t, ast.Name) else t.attr for t in targets if isinstance(t, ast.Name | ast.Attribute)}
     names |= {t.value.id for t in targets if isinstance(t, ast.Subscript) and isinstance(t.value, ast.Name)}
+    for statement in module.tree.body:  # paths that further settings make of it
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.BinOp | ast.JoinedStr):
+            if any(isinstance(n, ast.Name) and n.id in names for n in walk(statement.value)):
+                names |= {t.id for t in statement.targets if isinstance(t, ast.Name)}
     if names & _given_to_calls(module):
         return True
     return any(names & _given_to_calls(other) for other in _importers(repo, module))

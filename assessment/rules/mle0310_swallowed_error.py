@@ -36,6 +36,7 @@ _TRACKING = re.compile(
 _MADE_UP = re.compile(r"(synthetic|dummy|fake|mock|random|sample|demo|generate|make_|default|fallback)", re.I)
 _LOADED = re.compile(r"load|read|open|fetch", re.I)
 _BLANK = re.compile(r"(numpy|torch|tensorflow)\.(zeros|ones|full|empty|randn?|random\.\w+)(_like)?$")
+_FIGURE = re.compile(r"(^|_)(auc|acc|accuracy|f1|precision|recall|iou|dice|score|r2|rmse|mae)(_|$)", re.I)
 _STAND_IN = re.compile(r"(^|\.)_?(dummy|fake|mock|stub)\w*$", re.I)
 _READS = re.compile(r"(^|\.)(read_\w+|load\w*|fetch\w*|get_data\w*|open|download\w*|query\w*)$")
 
@@ -119,6 +120,8 @@ def _judge(module: Module, node: ast.Try, handler: ast.ExceptHandler, on_request
         return _Case(handler, HIGH, "When reading fails, other data is used in silence")
     if _stands_in(module, node, handler):
         return _Case(handler, MEDIUM, "What cannot be read is replaced by something made up")
+    if _invents_figure(node, handler):
+        return _Case(handler, MEDIUM, "A figure of quality that cannot be computed is made up")
     statements = [s for s in handler.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
     if all(isinstance(s, ast.Pass | ast.Continue) for s in statements):
         if on_request and _is_needed(module, node):
@@ -257,6 +260,16 @@ def _stands_in(module: Module, node: ast.Try, handler: ast.ExceptHandler) -> boo
             if any(_STAND_IN.search(ast.unparse(n.func)) for n in calls):
                 return True
     return False
+
+
+def _invents_figure(node: ast.Try, handler: ast.ExceptHandler) -> bool:
+    """`try: auc = roc_auc_score(…)` with `except: auc = 0.5`: the curve shows a number that nothing measured."""
+    wanted = {name for s in node.body for name, value in _assigned(s) if isinstance(value, ast.Call)}
+    made = [pair for s in handler.body for pair in _assigned(s)]
+    return len(made) == len(handler.body) and any(
+        name in wanted and _FIGURE.search(name) and isinstance(value, ast.Constant) and isinstance(value.value, float)
+        for name, value in made
+    )
 
 
 def _is_blank(module: Module, value: ast.expr) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ml_engineer.assessment.rule import LOW, MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
-    from ml_engineer.assessment.module import Call
+    from ml_engineer.assessment.module import Call, Module
     from ml_engineer.assessment.repo import Repo
     from ml_engineer.assessment.splits import Split
 
@@ -80,9 +80,11 @@ def check(repo: Repo) -> Iterator[Hit]:
 
 def _unseeded_draw(split: Split) -> Call | None:
     """The call that mixes the rows of a division made by hand, where it takes no seed."""
+    module = split.module
+    if split.kind == "folds" and split.inputs:
+        return _unseeded_sample(module, split)
     if split.kind != "hand" or not split.shuffled:
         return None
-    module = split.module
     for call in module.calls:
         if call.scope is not split.scope or call.node.lineno > split.node.lineno:
             continue
@@ -90,6 +92,22 @@ def _unseeded_draw(split: Split) -> Call | None:
             return call
         if call.name.endswith(".sample") and call.keyword("frac") is not None and call.keyword("random_state") is None:
             return call
+    return None
+
+
+def _unseeded_sample(module: Module, split: Split) -> Call | None:
+    """`df = df.sample(frac=1)` without a seed, where folds are made of the rows of `df` after it."""
+    from ml_engineer.assessment.dataflow import root
+
+    start = root(split.inputs[0])
+    for bound in module.bindings_of(start.id, split.scope) if start is not None else ():
+        value = bound.value
+        while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
+            if value.func.attr == "sample" and bound.position < (split.node.lineno, 0):
+                call = module.call_of(value)
+                unseeded = call.keyword("frac") is not None and call.keyword("random_state") is None
+                return call if unseeded else None
+            value = value.func.value
     return None
 
 

@@ -18,7 +18,8 @@ _FETCHERS = (
     "pandas.read_*", "urllib.request.urlretrieve", "urllib.request.urlopen", "urllib.urlretrieve", "requests.get",
     "wget.download", "gdown.download*", "*keras.utils.get_file", "*keras.utils.data_utils.get_file", "polars.read_*",
     "torch.hub.download_url_to_file", "torchvision.datasets.utils.download_*", "opendatasets.download",
-    "kagglehub.dataset_download", "sklearn.datasets.fetch_openml", "*.download_file", "httpx.get",
+    "kagglehub.dataset_download", "kaggle.*competition_download_*", "kaggle.*dataset_download_*",
+    "sklearn.datasets.fetch_openml", "*.download_file", "httpx.get",
     "six.moves.urllib.request.urlretrieve", "numpy.genfromtxt", "numpy.loadtxt",
 )  # fmt: skip
 _ADDRESS = re.compile(r"^(https?|s3|gs|ftp|abfss?|wasbs?|hdfs)://", re.I)
@@ -75,7 +76,7 @@ def _fetches(repo: Repo) -> Iterator[tuple[Call, str]]:
             if call.keyword("version") is None and call.keyword("data_id") is None:
                 yield call, "openml"
             continue
-        if call.name in ("opendatasets.download", "kagglehub.dataset_download"):
+        if call.name.startswith("kaggle.") or call.name in ("opendatasets.download", "kagglehub.dataset_download"):
             yield call, "kaggle"
             continue
         address = _address(call)

@@ -27,6 +27,7 @@ _DATA_NAME = re.compile(
 _DATA_FILE = re.compile(
     r"\.(csv|tsv|jsonl|parquet|feather|np[yz]|mat|arff|xlsx?|h5|hdf5|tfrecord|tif|nii(\.gz)?|wav)(\.gz)?$", re.I
 )
+_FOLDER = re.compile(r"(\.{0,2}/)*([\w.-]+/)*(data|datasets?|inputs?|images?|raw|corpus)/([\w.-]+/)*", re.I)
 _WEIGHTS = (".ckpt", ".pt", ".pth", ".bin", ".safetensors", ".onnx", ".joblib", ".keras", ".pb", ".tflite")
 _RESULT = re.compile(r"(^|[/_])(output|result|log|metric|prediction|test|example|doc|demo)s?([/_.-]|$)", re.I)
 _MAKES_DATA = re.compile(r"generat|synth|simulat|(make|create|fake|dummy|mock)_?(data|sample)", re.I)
@@ -65,6 +66,8 @@ def check(repo: Repo) -> Iterator[Hit]:
             and not _is_tracked(repo, call, path)
         ):
             sites.append((call.site(), path))
+    if not sites:
+        sites = _named_in_parts(repo, written)
     if not sites and (read := _read_of_unknown_path(repo)) is not None:
         sites = [(read.site(), "its path is given from outside")]
     if sites:
@@ -75,6 +78,23 @@ def check(repo: Repo) -> Iterator[Hit]:
             title=f"Training data has no version ({path})",
             anchor=f"data version {need.path}",
         )
+
+
+def _named_in_parts(repo: Repo, written: set[str]) -> list[tuple[Site, str]]:
+    """Reads of training data whose path is put together of texts, one of them a folder of data that is not tracked."""
+    from ml_engineer.assessment.ingestion import training_reads
+    from ml_engineer.assessment.judging import read_paths
+    from ml_engineer.assessment.values import constant
+
+    for read in training_reads(repo):
+        call, first = read.call, read.call.node.args[0] if read.call.node.args else None
+        if first is None or call.module.is_notebook or isinstance(constant(repo, call.module, first), str):
+            continue
+        paths = read_paths(repo, call.module, first)
+        folders = sorted(path for path in paths if _FOLDER.fullmatch(path))
+        if folders and not any(path in written or _is_tracked(repo, call, path) for path in paths):
+            return [(call.site(), folders[0])]
+    return []
 
 
 def _read_of_unknown_path(repo: Repo) -> Call | None:

@@ -135,3 +135,24 @@ def test_a_figure_that_is_called_validation_is_still_of_the_test_set(check, plac
     (finding,) = check("MLE0104", {"t.py": TORCH_BEST.format(setting="transform_valid = compose()")})
     assert (place(finding), finding.severity.value) == (("t.py", 6), "high")
     assert check("MLE0104", {"t.py": TORCH_BEST.format(setting="valid_loader = make()")}) == []
+
+
+FOLDERS = """\
+import torch
+from glob import glob
+valid_x = sorted(glob("new_data/{folder}/image/*"))
+for epoch in range(3):
+    loss.backward()
+    valid_loss = evaluate(net, valid_x)
+    if valid_loss < best_valid_loss:
+        torch.save(net.state_dict(), "net.pt")
+        best_valid_loss = valid_loss
+"""
+
+
+def test_a_validation_that_is_read_from_the_folder_of_the_test(check, place):
+    report = {"report.py": "from glob import glob\ntest_x = glob('new_data/test/image/*')\n"}
+    (finding,) = check("MLE0104", {"t.py": FOLDERS.format(folder="test"), **report})
+    assert (place(finding), finding.severity.value) == (("t.py", 3), "high")
+    assert check("MLE0104", {"t.py": FOLDERS.format(folder="val"), **report}) == []
+    assert check("MLE0104", {"t.py": FOLDERS.format(folder="test"), "report.py": "x = 1\n"}) == []

@@ -9,6 +9,7 @@ import pytest
         "def load(path='C:\\\\data\\\\x.csv'):\n    pass\n    return open(path)\n".replace("def", "\n\ndef", 1),
         "import argparse\np = argparse.ArgumentParser()\np.add_argument('--w', default='/mnt/team/w.pt')\n",
         "import os\n\np = os.path.join('/content/drive', 'x')\n",
+        "import os\n\np = os.path.join('/media/anna/disk/pictures', 'x')\n",
     ],
 )
 def test_a_personal_path_that_reaches_a_call(check, place, text):
@@ -33,6 +34,7 @@ def test_a_constant_that_another_module_gives_to_a_call(check, place):
         "import argparse\np = argparse.ArgumentParser()\np.add_argument('--w', help='/home/you/w.pt')\n",
         "@app.route('/home/page')\ndef home():\n    pass\n",
         "f = open('data/x.csv')\n",
+        "f = fetch('/media/pictures/x.png')\n",
         "if x == '/home/anna/y':\n    pass\n",
     ],
 )
@@ -43,3 +45,11 @@ def test_texts_that_name_no_file_to_a_call_are_silent(check, text):
 def test_a_path_of_the_projects_own_container_is_silent(check):
     files = {"Dockerfile": "FROM python:3.12\nVOLUME /mnt/models\n", "a.py": "f = open('/mnt/models/m.pkl')\n"}
     assert check("MLE0305", files) == []
+
+
+def test_a_root_that_further_settings_are_made_of(check, place):
+    config = "ROOT = '/run/media/anna/disk'\nDATA = ROOT + '/data'\nTRAIN = DATA + '/train.csv'\n"
+    files = {"config.py": config, "train.py": "import config\nf = open(config.TRAIN)\n"}
+    (finding,) = check("MLE0305", files)
+    assert place(finding) == ("config.py", 1)
+    assert check("MLE0305", {**files, "train.py": "import config\nprint(config.TRAIN)\n"}) == []

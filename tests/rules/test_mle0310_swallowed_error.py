@@ -133,3 +133,22 @@ def test_any_error_that_is_answered_as_a_success(check, place):
     assert (place(finding), finding.severity.value) == (("app.py", 6), "high")
     for answer in ("(jsonify({'error': 'failed'}), 500)", "respond(500)"):
         assert check("MLE0310", {"app.py": FLASK_ERRORS.format(answer=answer)}) == []
+
+
+CURVE = """\
+from sklearn import metrics
+from sklearn.svm import SVC
+SVC().fit(X, y)
+try:
+    auc = metrics.roc_auc_score(t, p)
+except{which}:
+    auc = {value}
+print(auc)
+"""
+
+
+def test_a_figure_that_is_made_up(check, place):
+    (finding,) = check("MLE0310", {"t.py": CURVE.format(which="", value="0.5")})
+    assert (place(finding), finding.severity.value) == (("t.py", 6), "medium")
+    assert check("MLE0310", {"t.py": CURVE.format(which="", value="None")}) == []
+    assert check("MLE0310", {"t.py": CURVE.format(which=" ValueError", value="0.5")}) == []

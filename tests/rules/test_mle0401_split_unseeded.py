@@ -84,3 +84,20 @@ def test_a_program_that_makes_its_parts_by_their_names_may_seed_them(check):
     assert check("MLE0401", files) == []
     assert len(check("MLE0401", files | {"train.py": files["train.py"].replace("L.seed_everything(1)\n", "")})) == 1
     assert len(check("MLE0401", files | {"train.py": "L.seed_everything(1)\n", "data.py": BY_HAND})) == 1
+
+
+MIXED = """\
+import pandas as pd
+from sklearn.model_selection import StratifiedKFold
+df = pd.read_csv("d.csv")
+df = df.sample(frac=1{seed}).reset_index(drop=True)
+for a, b in StratifiedKFold(5).split(df, df["y"]):
+    pass
+"""
+
+
+def test_rows_that_are_mixed_before_the_folds(check, place):
+    (finding,) = check("MLE0401", {"folds.py": MIXED.format(seed="")})
+    assert place(finding) == ("folds.py", 4)
+    assert check("MLE0401", {"folds.py": MIXED.format(seed=", random_state=7")}) == []
+    assert len(check("MLE0401", {"folds.py": MIXED.format(seed="").replace("split(df,", "split(X=df, y=")})) == 1

@@ -95,3 +95,9 @@ def test_a_notebook_that_fetches_the_data(check, place):
     }
     (finding,) = check("MLE0413", {"t.ipynb": json.dumps(notebook)})
     assert finding.evidence[0].path == "t.ipynb" and finding.evidence[0].cell == 0
+
+
+def test_the_client_of_kaggle(check, place):
+    code = "from kaggle import api\ndef fetch(name):\n    api.competition_download_cli(name, path='d')\n"
+    (finding,) = check("MLE0413", {**TRAINER, "fetch.py": code})
+    assert place(finding) == ("fetch.py", 3)

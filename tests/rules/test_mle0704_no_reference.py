@@ -66,3 +66,13 @@ def test_a_script_that_asks_a_torch_model_puts_it_to_use(check, place):
     (finding,) = check("MLE0704", files)
     assert place(finding) == ("train.py", 5)
     assert check("MLE0704", files | {"infer.py": "x = 1\n"}) == []
+
+
+def test_a_callback_of_keras_saves_the_model(check, place):
+    files = {
+        "train.py": "from keras.callbacks import ModelCheckpoint\nfrom keras.models import Sequential\n"
+        "model = Sequential()\nmodel.fit(x, y, callbacks=[ModelCheckpoint('m.h5')])\n",
+        "demo.py": "from keras.models import load_model\nm = load_model('m.h5')\nprint(m.predict(x))\n",
+    }
+    (finding,) = check("MLE0704", files)
+    assert place(finding) == ("train.py", 4)

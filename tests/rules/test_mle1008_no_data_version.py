@@ -84,3 +84,16 @@ def test_a_file_that_is_opened_by_its_name_is_known(check):
         "for x in lines:\n    loss(x).backward()\n"
     )
     assert check("MLE1008", {"train.py": code, "lines.json": "[]"}) == []
+
+
+def test_a_folder_that_a_data_set_puts_before_its_files(check, place):
+    files = {
+        "rows.py": "import pandas as pd\nclass Rows:\n    def __init__(self, root, task):\n"
+        "        self.records = pd.read_csv(root + f'train-{task}.csv')\n"
+        "    def __getitem__(self, i):\n        return self.records[i]\n",
+        "train.py": "from rows import Rows\nfor x in Rows('./data/', 'acl'):\n    loss(x).backward()\n",
+        "app/shown.csv": "a\n",
+    }
+    (finding,) = check("MLE1008", files)
+    assert place(finding) == ("rows.py", 4) and "./data/" in finding.title
+    assert check("MLE1008", {**files, "data/train-acl.csv": "a\n"}) == []
