@@ -156,7 +156,7 @@ class Dependencies:
         found = self._by_name.get(canonical(name), [])
         if near is None or not found:
             return found
-        own = [d for d in found if d.environment == near]  # a notebook that installs it itself
+        own = [d for d in found if d.environment == near and d.kind == "notebook"]  # it installs it itself
         if own:
             return own
         folder = posixpath.dirname(near)
@@ -179,9 +179,18 @@ class Dependencies:
             r"Development Status ::|Programming Language :: Python|pypi-publish|twine upload|poetry publish"
         )
         files = self.repo.glob("setup.py", "setup.cfg", "pyproject.toml", *_CI)
-        return any(
+        return self._readme_installs_it or any(
             f.path.count("/") <= (2 if f.path.startswith(".github/") else 0) and marks.search(f.text) for f in files
         )
+
+    @cached_property
+    def _readme_installs_it(self) -> bool:
+        """Whether the README has the reader install the package of the repository by its name."""
+        settings = [f for f in self.repo.glob("setup.py", "setup.cfg", "pyproject.toml") if "/" not in f.path]
+        named = {canonical(m[1]) for f in settings for _, m in f.find(r"^\s*name\s*=\s*[\"']?([\w.-]+)")}
+        readmes = [f for f in self.repo.glob("README*") if "/" not in f.path] if named else []
+        asked = re.compile(r"\bpip3? install (?:-[\w-]+ )*([\w.-]+)")
+        return any(canonical(name) in named for f in readmes for name in asked.findall(f.text))
 
     def only_shows(self, module: Module) -> bool:
         """Whether a file shows how a published package is called, or helps to test it, and is no part of its use."""

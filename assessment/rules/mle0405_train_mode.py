@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
 
 # Networks that are not trained here.
-_FROZEN = re.compile(r"teacher|vgg|frozen|ema|target|ref(erence)?_|perceptual|lpips|loss|extractor|discriminator|sampler", re.I)
+_FROZEN = re.compile(
+    r"teacher|vgg|frozen|ema|target|ref(erence)?_|perceptual|lpips|loss|extractor|discriminator|sampler|inception_v3",
+    re.I,
+)
 
 
 def _applies(repo: Repo) -> bool:

@@ -35,7 +35,7 @@ def test_evaluation_after_all_epochs_is_right(check):
     assert check("MLE0405", {"t.py": code}) == []
 
 
-@pytest.mark.parametrize("name", ["teacher", "self.sampler"])
+@pytest.mark.parametrize("name", ["teacher", "self.sampler", "self.inception_v3"])
 def test_a_frozen_teacher_in_evaluation_mode_is_right(check, name):
     code = HEAD + TRAIN.format(mode=f"{name}.eval()") + "for epoch in range(9):\n    train()\n"
     assert check("MLE0405", {"t.py": code}) == []

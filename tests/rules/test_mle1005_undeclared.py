@@ -211,3 +211,14 @@ def test_the_example_at_the_end_of_a_module_weighs_less(check):
         "requirements.txt": "scikit-learn==1.5.0\n",
     }
     assert [f.severity for f in check("MLE1005", files) if f.title.startswith("rare")] == ["medium"]
+
+
+@pytest.mark.parametrize(("readme", "severity"), [("pip install keras-tcn", "medium"), ("pip install .", "high")])
+def test_a_package_that_the_readme_installs_by_its_name_is_published(check, readme, severity):
+    files = {
+        "setup.py": "from setuptools import setup\nsetup(\n    name='keras_tcn',\n    install_requires=['numpy'],\n)\n",
+        "README.md": f"Install: `{readme}`\n",
+        "tcn/__init__.py": "import numpy\n",
+        "tasks/show.py": "import keract\n",
+    }
+    assert [f.severity for f in check("MLE1005", files) if f.title.startswith("keract")] == [severity]
