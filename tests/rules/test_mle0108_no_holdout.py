@@ -71,6 +71,8 @@ def test_an_evaluation_program_of_its_own_is_enough(check):
 
 def test_clustering_and_agents_have_nothing_to_hold_out(check):
     assert check("MLE0108", {"c.py": "from sklearn.cluster import KMeans\nKMeans(3).fit(X)\n"}) == []
+    elbow = "from yellowbrick.cluster import KElbowVisualizer\nelbow = KElbowVisualizer(m)\nelbow.fit(X)\n"
+    assert check("MLE0108", {"c.py": elbow}) == []
     agent = (
         "import gym\nfrom keras.models import Sequential\nmodel = Sequential()\nenv = gym.make('CartPole-v0')\n"
         "state, reward, done, _ = env.step(1)\nmodel.fit(state, reward, epochs=1)\n"
