@@ -48,7 +48,7 @@ _RL = re.compile(
 )
 _UNSUPERVISED = re.compile(
     r"sklearn\.(cluster|mixture|manifold|decomposition|covariance|neighbors\.(KernelDensity|NearestNeighbors|"
-    r"LocalOutlierFactor))|yellowbrick\.cluster\.|.*\.(KMeans|DBSCAN|IsolationForest|OneClassSVM|Word2Vec|Doc2Vec|FastText|LdaModel|NMF|UMAP|"
+    r"LocalOutlierFactor))|.*\.(KMeans|DBSCAN|IsolationForest|OneClassSVM|Word2Vec|Doc2Vec|FastText|LdaModel|NMF|UMAP|"
     r"TSNE|AutoEncoder|NearestNeighbors|KernelDensity|AgglomerativeClustering|GaussianMixture|Apriori|BERTopic)\(",
     re.I,
 )
