@@ -56,7 +56,7 @@ _NO_TORCH = re.compile(
     r"transformers\.(\w*Tokenizer\w*|\w*Processor\w*|\w*Extractor\w*|\w*Config|TF\w+|Flax\w+)\."
     r"|segmentation_models_pytorch\.(encoders\.get_preproc|losses|metrics|utils)"
 )
-_MODEL_PLACE = re.compile(r"(\w+\.)*(models?|nets?|networks?|arch\w*|modules?)\.[A-Z]\w*")
+_MODEL_PLACE = re.compile(r"(src\.)?(models?|nets?|networks?|arch\w*|modules?)(\.\w+)*\.[A-Z]\w*")
 _CALLED_MODELS = (
     "transformers.pipeline()", "transformers.pipelines.pipeline()", "*keras.models.load_model()", "spacy.load()",
     "tensorflow.saved_model.load()*", "ultralytics.YOLO()", "tensorflow_hub.load()", "tensorflow_hub.KerasLayer()",
@@ -189,10 +189,13 @@ def _is_namesake(repo: Repo, name: str) -> bool:
     """Whether a class that an import looks for in the wrong place, `model.Net`, is a network that stands elsewhere."""
     if not _MODEL_PLACE.fullmatch(name):
         return False
-    last = name.rpartition(".")[2]
-    word = f"class {last}(".encode()
-    places = [module for module in repo.modules if word in module.file.data and "test" not in module.file.roles]
-    return len(places) == 1 and is_torch_class(repo, f"{places[0].dotted}.{last}")
+    known: dict[str, bool] = repo.__dict__.setdefault("_namesakes", {})
+    if name not in known:
+        last = name.rpartition(".")[2]
+        word = f"class {last}(".encode()
+        places = [module for module in repo.modules if word in module.file.data and "test" not in module.file.roles]
+        known[name] = len(places) == 1 and is_torch_class(repo, f"{places[0].dotted}.{last}")
+    return known[name]
 
 
 def model_behind(repo: Repo, call: Call) -> str:
