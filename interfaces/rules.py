@@ -50,7 +50,7 @@ def _near(found: list[RuleInfo], wanted: str) -> str:
     import difflib
 
     spelled = difflib.get_close_matches(
-        wanted, [text for rule in found for text in (rule.key, rule.name.upper())], n=4, cutoff=0.88
+        wanted, [text for rule in found for text in (rule.key, rule.name.upper())], n=4, cutoff=0.85
     )
     words = re.findall(r"[A-Z]{3,}", wanted)
     told = [rule for rule in found if words and all(word in f"{rule.name} {rule.title}".upper() for word in words)]

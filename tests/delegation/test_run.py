@@ -238,7 +238,7 @@ def test_why_explains_a_run_and_graph_draws_the_routes(
     [
         (["--why", "ffffffff"], "there is no run"),
         (["--why", "x", "--graph"], "give one of them"),
-        (["--from", "/nonexistent"], "does not exist"),
+        (["--from", "no-such-folder"], "does not exist"),
     ],
 )
 def test_mistakes_are_messages(
