@@ -107,7 +107,8 @@ def measure(peer: str, python: str, scenario: Scenario, folder: Path) -> Figures
         line = f"value_{number} = 'some text'  # of file {number}\n"
         (work / f"data_{number}.txt").write_text((line * (scenario.size // len(line) + 1))[: scenario.size - 1] + "\n")
     with server(script(scenario), folder, "--lean") as (url, record):
-        env = {**os.environ, "ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "scripted", "PYTHONPATH": str(ROOT)}
+        kept = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}  # compiled once
+        env = {**kept, "ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "scripted", "PYTHONPATH": str(ROOT)}
         env |= {"ML_ENGINEER_MODEL": "scripted", "ML_ENGINEER_PROFILE": "anthropic", "LANGSMITH_TRACING": "false"}
         command = [python, str(ROOT / "benchmarks" / "lean_peers.py"), peer, "--sessions", str(scenario.sessions)]
         spawned = time.monotonic()
