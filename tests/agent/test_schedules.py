@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import random
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,15 @@ def check(messages: list[dict[str, Any]]) -> None:
     assert [len(message["content"]) for message in messages[1::2]] == [3, 3, 2, 1]
 
 
-def a_loop(client: Client, tools: CountingTools, folder: Path) -> ToolLoop:
-    ledger = Ledger(folder / "effects.jsonl")
-    return ToolLoop(client, Transcript(folder / "step.jsonl"), tools, ledger=ledger, patience=AT_ONCE)
+async def a_run(client: Client, tools: CountingTools, folder: Path) -> Ending:
+    """A loop on the records in this folder, to its end."""
+    with closing(Ledger(folder / "effects.jsonl")) as ledger, closing(Transcript(folder / "step.jsonl")) as transcript:
+        return await ToolLoop(client, transcript, tools, ledger=ledger, patience=AT_ONCE).run("the brief")
+
+
+def kept(folder: Path) -> list[dict[str, Any]]:
+    with closing(Transcript(folder / "step.jsonl")) as transcript:
+        return transcript.messages
 
 
 def scripted(client: Client, transport: ScriptedTransport) -> Client:
@@ -72,7 +79,7 @@ async def run_one(client: Client, chance: random.Random, folder: Path) -> None:
     tools = CountingTools()
     stops = chance.choice((0, 0, 1, 2))
     for _ in range(stops + 1):
-        task = asyncio.create_task(a_loop(client, tools, folder).run("the brief"))
+        task = asyncio.create_task(a_run(client, tools, folder))
         if stops:
             stops -= 1
             for _ in range(chance.randrange(60)):
@@ -83,7 +90,7 @@ async def run_one(client: Client, chance: random.Random, folder: Path) -> None:
         except asyncio.CancelledError:
             ending = None
     assert ending == DONE
-    check(Transcript(folder / "step.jsonl").messages)
+    check(kept(folder))
     unknown = (folder / "step.jsonl").read_text().count("outcome is unknown")
     assert len(tools.done) == len(set(tools.done)) <= 4
     assert len(tools.done) >= 4 - unknown
@@ -121,10 +128,10 @@ def test_every_fault_at_every_turn_is_survived_or_ends_in_an_error_to_resume_fro
         folder, tools = tmp_path / f"{at}-{times}", CountingTools()
         faults: list[list[Any]] = [[kind] * times if number == at else [] for number in range(len(TURNS))]
         own = scripted(client, ScriptedTransport(with_faults(faults)))
-        endings = [await a_loop(own, tools, folder).run("the brief")]
+        endings = [await a_run(own, tools, folder)]
         if endings[-1] != DONE:
-            endings.append(await a_loop(own, tools, folder).run("the brief"))
-        check(Transcript(folder / "step.jsonl").messages)
+            endings.append(await a_run(own, tools, folder))
+        check(kept(folder))
         assert tools.done == ["first", "second", "third", "fourth"]
         return endings
 
