@@ -202,7 +202,7 @@ def context_files(repo: Repo, docker: Dockerfile, context: str) -> list[str]:
 
     Kept for the review: many Dockerfiles are built from one context, with one .dockerignore.
     """
-    kept: dict[tuple[str, str | None], list[str]] = repo.__dict__.setdefault("_context_files", {})
+    kept: dict[tuple[str, str | None], list[str]] = repo.kept("context_files")
     key = (context, _ignore_path(repo, docker, context))
     if key not in kept:
         kept[key] = _context_files(repo, docker, context)

@@ -105,7 +105,7 @@ def successors(repo: Repo, unit: Unit, *, started: bool) -> Collection[Unit]:
     `started`: the module is run as a script, so its main guard counts.
     """
     key = (unit, started)
-    cache: dict[tuple[Unit, bool], dict[Unit, None]] = repo.__dict__.setdefault("_successor_cache", {})
+    cache: dict[tuple[Unit, bool], dict[Unit, None]] = repo.kept("successor_cache")
     if key not in cache:
         cache[key] = dict.fromkeys(_edges(repo, unit, started))
     return cache[key]
@@ -151,7 +151,7 @@ def _table_values(module: Module) -> dict[Function | None, list[ast.expr]]:
 
 def callees(repo: Repo, name: str) -> Iterator[Function]:
     """The functions that calling (or instantiating) a resolved name may run. Looked up once for a name."""
-    known: dict[str, tuple[Function, ...]] = repo.__dict__.setdefault("_callees", {})
+    known: dict[str, tuple[Function, ...]] = repo.kept("callees")
     if name not in known:
         known[name] = tuple(_callees(repo, name))
     return iter(known[name])

@@ -141,7 +141,7 @@ def texts(node: ast.AST | None) -> set[str]:
 
 def _directly_behind(repo: Repo, step: Step) -> tuple[Step, ...]:
     """The steps directly behind one, kept: many rules walk over the same data."""
-    known: dict[Step, tuple[Step, ...]] = repo.__dict__.setdefault("_steps_behind", {})
+    known: dict[Step, tuple[Step, ...]] = repo.kept("steps_behind")
     found = known.get(step)
     if found is None:
         found = known[step] = tuple(_behind(repo, step))

@@ -447,7 +447,7 @@ def _callers(repo: Repo, call: Call) -> list[tuple[Module, Function | None]]:
 
 def _callers_of(repo: Repo, function: Function) -> set[callgraph.Unit]:
     """The units outside of tests that call a function, kept for the review."""
-    known: dict[Function, set[callgraph.Unit]] = repo.__dict__.setdefault("_callers_of", {})
+    known: dict[Function, set[callgraph.Unit]] = repo.kept("callers_of")
     if function not in known:
         found: set[callgraph.Unit] = set()
         words = _names_of(repo, function)

@@ -95,7 +95,7 @@ def train_entries(repo: Repo) -> list[Entry]:
 
 def entry_closure(repo: Repo, entry: Entry) -> Closure:
     """What is reached from one entry point. Computed once for each."""
-    cache: dict[tuple[Module, object], Closure] = repo.__dict__.setdefault("_entry_closures", {})
+    cache: dict[tuple[Module, object], Closure] = repo.kept("entry_closures")
     key = (entry.module, entry.unit)
     if key not in cache:
         cache[key] = closure_of(repo, [entry])

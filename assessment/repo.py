@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ml_engineer.assessment import files as listing
 from ml_engineer.assessment.facts import Facts, of_files, of_source
@@ -412,9 +412,17 @@ class Repo:
 
         return find_dockerfiles(self)
 
+    def kept(self, name: str) -> dict[Any, Any]:
+        """What a resolver has worked out for this repository, by its own keys: empty at first, gone with the review."""
+        return self._kept.setdefault(name, {})
+
+    @cached_property
+    def _kept(self) -> dict[str, dict[Any, Any]]:
+        return {}
+
     def yaml(self, file: File) -> Parsed:
         """The documents of a YAML file with line numbers, and what could not be parsed. Parsed once."""
-        parsed: dict[str, Parsed] = self.__dict__.setdefault("_yaml_cache", {})
+        parsed: dict[str, Parsed] = self.kept("yaml")
         if file.path not in parsed:
             from ml_engineer.assessment.manifests import read
 

@@ -100,7 +100,6 @@ def _info_of(rule: Rule) -> RuleInfo:
 PEERS = frozenset(
     ("data-scientist", "cloud-architect", "devops-engineer", "aiops-specialist", "ai-strategist", "data-engineer")
 )
-ALL_STEPS = tuple(range(1, 11))
 _PACKAGE = "ml_engineer.assessment.rules"
 _REGISTRY: dict[str, Rule] = {}
 
@@ -140,7 +139,7 @@ def rule(
 
 def all_rules() -> list[Rule]:
     """Every rule, by id and part."""
-    return rules_of(ALL_STEPS)
+    return rules_of(range(1, 11))
 
 
 def rules_of(steps: Collection[int]) -> list[Rule]:

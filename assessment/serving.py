@@ -315,7 +315,7 @@ def reached(
 
 def _following(repo: Repo, function: Function) -> list[tuple[Call, list[Function], list[Function]]]:
     """For each call of a function what it runs, and what it is handed; worked out once."""
-    cache: dict[Function, list[tuple[Call, list[Function], list[Function]]]] = repo.__dict__.setdefault("_runs", {})
+    cache: dict[Function, list[tuple[Call, list[Function], list[Function]]]] = repo.kept("runs")
     if function not in cache:
         cache[function] = []
         for call in values.calls_in(function):

@@ -124,7 +124,7 @@ def _configured(repo: Repo) -> set[str]:
 
 def prepared(repo: Repo, entry: Entry) -> Preparation:
     """What is done to the data before the entry's model is fitted (for a training) or asked. Computed once."""
-    known: dict[Entry, Preparation] = repo.__dict__.setdefault("_prepared", {})
+    known: dict[Entry, Preparation] = repo.kept("prepared")
     if entry not in known:
         known[entry] = _prepared(repo, entry)
     return known[entry]

@@ -72,7 +72,7 @@ _GENERATING = ("transformers.*().generate", "*.from_pretrained().generate", "?.g
 
 def origin(repo: Repo, name: str) -> str:
     """The name with local functions replaced by what they return, and kept attributes by what they hold."""
-    cache: dict[str, str] = repo.__dict__.setdefault("_origins", {})
+    cache: dict[str, str] = repo.kept("origins")
     if name not in cache:
         current, seen = name, {name}
         for _ in range(_MAX_HOPS):
@@ -189,7 +189,7 @@ def _is_namesake(repo: Repo, name: str) -> bool:
     """Whether a class that an import looks for in the wrong place, `model.Net`, is a network that stands elsewhere."""
     if not _MODEL_PLACE.fullmatch(name):
         return False
-    known: dict[str, bool] = repo.__dict__.setdefault("_namesakes", {})
+    known: dict[str, bool] = repo.kept("namesakes")
     if name not in known:
         last = name.rpartition(".")[2]
         word = f"class {last}(".encode()

@@ -31,6 +31,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     for module in repo.modules:
         if not module.is_notebook or "test" in module.file.roles:
             continue
+        severity = MEDIUM if "docs" in module.file.roles else HIGH
         by_name: dict[str, list[Undefined]] = {}
         for missing in undefined(repo, module):
             by_name.setdefault(missing.name, []).append(missing)
@@ -38,7 +39,7 @@ def check(repo: Repo) -> Iterator[Hit]:
         if old and not module.source.errors:  # MLE0307 says so
             yield Hit(
                 [module.site(read.node) for read in old],
-                severity=MEDIUM if "docs" in module.file.roles else HIGH,
+                severity=severity,
                 title=f"The notebook runs under Python 2 only: {', '.join(sorted({f'`{r.name}`' for r in old}))}",
                 why="Python 2 has had no fixes since 2020, and under Python 3 these cells raise NameError.",
                 remedy="Port the cells to Python 3 (range, str, input), and run them from the top.",
@@ -49,7 +50,7 @@ def check(repo: Repo) -> Iterator[Hit]:
             shown = ", ".join(f"`{read.name}`" for read in grown)
             yield Hit(
                 [module.site(read.node) for read in grown],
-                severity=MEDIUM if "docs" in module.file.roles else HIGH,
+                severity=severity,
                 title=f"A function adds to what it never gives a value: {shown}",
                 why="Inside the function the name is its own: Python raises UnboundLocalError at the first call.",
                 remedy="Set the name to its first value at the top of the function.",
@@ -61,7 +62,7 @@ def check(repo: Repo) -> Iterator[Hit]:
             many = f"{len(names)} names are made in no cell: {', '.join(f'`{name}`' for name in names[:4])}"
             yield Hit(
                 [module.site(read.node) for reads in nowhere.values() for read in reads],
-                severity=MEDIUM if "docs" in module.file.roles else HIGH,
+                severity=severity,
                 confidence="high" if any(reads[0].certain for reads in nowhere.values()) else "medium",
                 title=f"`{names[0]}` is made in no cell" if len(names) == 1 else many,
                 anchor=f"{module.path}\0nowhere",
@@ -71,7 +72,7 @@ def check(repo: Repo) -> Iterator[Hit]:
             if later is not None:
                 yield Hit(
                     [*(module.site(read.node) for read in reads), module.site(later, note="defined only here")],
-                    severity=MEDIUM if "docs" in module.file.roles else HIGH,
+                    severity=severity,
                     confidence="high" if reads[0].certain else "medium",
                     title=f"`{name}` is made only in a later cell",
                     anchor=f"{module.path}\0{name}",

@@ -20,12 +20,12 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 from itertools import count
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from ml_engineer.agent import prices
 from ml_engineer.agent.client import Client
@@ -41,6 +41,7 @@ MOST_CALLS, MOST_BYTES = 10_000, 100_000_000  # of one batch; the service takes 
 FIRST_LOOK, SLOWER, LAST_LOOK = 1.0, 1.3, 60.0  # seconds between two looks at a batch
 CLOCKS = 3_600.0  # seconds by which the server's clock may differ from ours
 _NO_BATCHES = frozenset({404, 405, 501})
+_T = TypeVar("_T")
 
 
 class NoBatches(Exception):
@@ -244,11 +245,7 @@ class Batches:
 
     async def _found(self, creation: str) -> str | None:
         """As `_search`, once for all calls of a creation."""
-        task = self._searches.get(creation)
-        if task is None:
-            task = self._searches[creation] = asyncio.create_task(self._search(creation))
-            task.add_done_callback(lambda _: self._searches.pop(creation))
-        return await asyncio.shield(task)
+        return await _together(self._searches, creation, self._search)
 
     async def _search(self, creation: str) -> str | None:
         """The batch at the server that came of it, or None. Raises ModelError. What is listed does not name its calls:
@@ -257,8 +254,7 @@ class Batches:
         assert known is not None, "it is looked for once"
         moment, keys = known
         others = self.index.batches()
-        pause = FIRST_LOOK
-        while True:
+        async for _ in _looks():
             unsure = False
             async for one in self.api.recent(moment - CLOCKS):
                 if one.calls != len(keys) or one.identifier in others:
@@ -272,22 +268,36 @@ class Batches:
             if not unsure:
                 self.index.end_creation(creation, None)
                 return None
-            await asyncio.sleep(pause)
-            pause = min(LAST_LOOK, pause * SLOWER)
+        raise AssertionError("_looks has no end")
 
     # --- results --------------------------------------------------------------------------------------------------
 
     async def _waited(self, batch: str) -> dict[str, Result]:
         """The results of a batch by key. All its calls wait for the same."""
-        task = self._results.get(batch)
-        if task is None:
-            task = self._results[batch] = asyncio.create_task(self._fetch(batch))
-            task.add_done_callback(lambda _: self._results.pop(batch))
-        return await asyncio.shield(task)
+        return await _together(self._results, batch, self._fetch)
 
     async def _fetch(self, batch: str) -> dict[str, Result]:
-        pause = FIRST_LOOK
-        while not await self.api.has_ended(batch):
-            await asyncio.sleep(pause)
-            pause = min(LAST_LOOK, pause * SLOWER)
-        return await self.api.results(batch)
+        async for _ in _looks():
+            if await self.api.has_ended(batch):
+                return await self.api.results(batch)
+        raise AssertionError("_looks has no end")
+
+
+async def _looks() -> AsyncIterator[None]:
+    """Now, and again after pauses that grow."""
+    pause = FIRST_LOOK
+    while True:
+        yield
+        await asyncio.sleep(pause)
+        pause = min(LAST_LOOK, pause * SLOWER)
+
+
+async def _together(
+    under_way: dict[str, asyncio.Task[_T]], name: str, work: Callable[[str], Coroutine[Any, Any, _T]]
+) -> _T:
+    """What `work(name)` gives, done once for all that ask while it is under way."""
+    task = under_way.get(name)
+    if task is None:
+        task = under_way[name] = asyncio.create_task(work(name))
+        task.add_done_callback(lambda _: under_way.pop(name))
+    return await asyncio.shield(task)

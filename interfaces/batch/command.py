@@ -224,12 +224,11 @@ async def _run(
 def _engine(options: dict[str, Any], plan: Plan) -> contextlib.AbstractAsyncContextManager[Engine]:
     patience = PATIENT_TIMEOUT if plan.batched else MODEL_TIMEOUT if plan.model is not None else TIMEOUT
     limits = {"memory": options["memory"], "seconds": options["timeout"] or patience}
+    warm, jobs = (WARM, JOBS) if plan.model is None else (WARM_MODEL, 1)
     if options["engine"] == "ray":
-        return ClusterEngine(options["address"], **limits, warm=WARM if plan.model is None else WARM_MODEL)
+        return ClusterEngine(options["address"], **limits, warm=warm)
     workers = options["workers"] or (in_flight() if plan.batched else len(os.sched_getaffinity(0)))
-    if plan.model is not None:
-        return Pool(workers, **limits, warm=WARM_MODEL)
-    return Pool(workers, **limits, warm=WARM, jobs=JOBS)
+    return Pool(workers, **limits, warm=warm, jobs=jobs)
 
 
 @contextlib.asynccontextmanager

@@ -57,61 +57,38 @@ def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--http", metavar="HOST:PORT", help="Streamable HTTP at /mcp; without it the protocol is on stdio.")
 @server_options
 @model_options
-def mcp(
-    http: str | None,
-    roots: tuple[Path, ...],
-    permission: str,
-    max_total_cost: str | None,
-    model: str | None,
-    max_cost: str | None,
-    max_turns: int | None,
-) -> None:
+def mcp(http: str | None, **options: Any) -> None:
     """Serve the Model Context Protocol, to Claude Code, Claude Desktop, Cursor, VS Code and others.
 
     Beyond loopback a bearer token is needed: set ML_ENGINEER_SERVE_TOKEN. docs/subagent.md has a block to paste for
     each client.
     """
-    _serve("mcp", roots, permission, ModelChoice(False, model, max_cost, max_turns), http, max_total_cost)
+    _serve("mcp", http, **options)
 
 
 @serve.command()
 @click.option("--http", default="127.0.0.1:8766", show_default=True, metavar="HOST:PORT", help="Where to listen.")
 @server_options
 @model_options
-def a2a(
-    http: str,
-    roots: tuple[Path, ...],
-    permission: str,
-    max_total_cost: str | None,
-    model: str | None,
-    max_cost: str | None,
-    max_turns: int | None,
-) -> None:
+def a2a(http: str, **options: Any) -> None:
     """Serve the Agent2Agent protocol, over JSON-RPC (/a2a) and HTTP+JSON (/rest).
 
     Beyond loopback a bearer token is needed: set ML_ENGINEER_SERVE_TOKEN. The agent card is readable without it.
     """
     _require("a2a", "a2a", "sse_starlette", "uvicorn")
-    _serve("a2a", roots, permission, ModelChoice(False, model, max_cost, max_turns), http, max_total_cost)
+    _serve("a2a", http, **options)
 
 
 @serve.command()
 @server_options
 @model_options
-def acp(
-    roots: tuple[Path, ...],
-    permission: str,
-    max_total_cost: str | None,
-    model: str | None,
-    max_cost: str | None,
-    max_turns: int | None,
-) -> None:
+def acp(**options: Any) -> None:
     """Serve the Agent Client Protocol on stdio, to Zed, JetBrains, Neovim and other editors.
 
     The editor starts this command itself: docs/subagent.md has a block to paste for each.
     """
     _require("acp", "acp")
-    _serve("acp", roots, permission, ModelChoice(False, model, max_cost, max_turns), None, max_total_cost)
+    _serve("acp", None, **options)
 
 
 def _require(extra: str, *modules: str) -> None:
@@ -121,16 +98,26 @@ def _require(extra: str, *modules: str) -> None:
 
 
 def _serve(
-    protocol: str, roots: tuple[Path, ...], permission: str, choice: ModelChoice, http: str | None, total: str | None
+    protocol: str,
+    http: str | None,
+    *,
+    roots: tuple[Path, ...],
+    permission: str,
+    max_total_cost: str | None,
+    model: str | None,
+    max_cost: str | None,
+    max_turns: int | None,
 ) -> None:
+    """Serve with what `server_options` and `model_options` give."""
     from ml_engineer.interfaces.serve.allowance import Allowance
     from ml_engineer.interfaces.serve.common import Address, Policy, Roots
     from ml_engineer.tools.permissions import Mode
 
+    choice = ModelChoice(False, model, max_cost, max_turns)
     allowed = Roots.open(roots)
     address = Address.parse(http) if http is not None else None
     policy = Policy(Mode(permission))
-    allowance = Allowance.of(total, choice)
+    allowance = Allowance.of(max_total_cost, choice)
     asyncio.run(_until_ended(protocol, address, roots=allowed, policy=policy, choice=choice, allowance=allowance))
 
 
