@@ -41,14 +41,19 @@ class Survey:
 
     @classmethod
     def start(cls, root: Path) -> Survey:
-        """Start assessing `root` now, in a child where that is safe."""
+        """Start assessing `root` now, in a child where that is safe and the system has room for one."""
         if sys.platform != "linux" or threading.active_count() > 1:
             return cls(root)
         import_models()  # what both processes need
         reader, writer = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:  # there are as many processes as there may be
+            os.close(reader)
+            os.close(writer)
+            return cls(root)
         if pid == 0:
             os.close(reader)
             _child(root, writer)

@@ -1,7 +1,7 @@
 """Work shared out to forked children, one pipe each, without threads.
 
-A child that is lost (killed, out of memory) costs nothing but time: its share is worked on in this process. A child
-whose parent is gone finds its pipe closed and leaves without a word.
+A child that is lost (killed, out of memory) or cannot be started costs nothing but time: its share is worked on in this
+process. A child whose parent is gone finds its pipe closed and leaves without a word.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def shared_out(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> 
     os.close(queue)
     found: dict[int, _Result] = {}
     for child in children:
-        for part in _received(*child):
+        for part in _received(child):
             found |= part
     return [found[number] if number in found else function(item) for number, item in enumerate(items)]
 
@@ -89,13 +89,16 @@ def beside(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list
     child = _start(work, items[::-1])
     done = work(items)
     os.close(left)
-    for part in _received(*child):
+    for part in _received(child):
         done += reversed(part)
     return done + [function(item) for item in items[len(done) :]]
 
 
-def _received(pid: int, pipe: int) -> list[Any]:
-    """What the child has made of its share; nothing where the child was lost."""
+def _received(child: tuple[int, int] | None) -> list[Any]:
+    """What the child has made of its share; nothing where there is none, or it was lost."""
+    if child is None:
+        return []
+    pid, pipe = child
     with os.fdopen(pipe, "rb") as stream:
         data = stream.read()
     os.waitpid(pid, 0)
@@ -103,10 +106,16 @@ def _received(pid: int, pipe: int) -> list[Any]:
     return [pickle.loads(data.removesuffix(_WHOLE))] if data.endswith(_WHOLE) else []
 
 
-def _start(function: Callable[[Sequence[_Item]], _Result], share: Sequence[_Item]) -> tuple[int, int]:
-    """Fork a child that works on a share. Process id, and the end of the pipe to read its result from."""
+def _start(function: Callable[[Sequence[_Item]], _Result], share: Sequence[_Item]) -> tuple[int, int] | None:
+    """Fork a child that works on a share. Process id, and the end of the pipe to read its result from; None where there
+    are as many processes as there may be."""
     reader, writer = os.pipe()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(reader)
+        os.close(writer)
+        return None
     if pid:
         os.close(writer)
         return pid, reader

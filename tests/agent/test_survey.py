@@ -51,6 +51,19 @@ print(json.dumps([child is not None, survey.pid, found == assess(root), len(foun
     assert findings
 
 
+def test_where_there_is_no_room_for_a_child_it_is_made_here(target: Path) -> None:
+    program = """
+def full():
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+os.fork = full
+with Survey.start(root) as survey:
+    print(json.dumps([survey.pid, len(asyncio.run(survey()).findings)]))
+"""
+    pid, findings = python(program, target)
+    assert pid is None
+    assert findings
+
+
 def test_beside_threads_it_is_made_in_one(target: Path) -> None:
     program = """
 wait = threading.Event()

@@ -57,6 +57,19 @@ def test_a_lost_child_costs_nothing_but_time(two_cores: None) -> None:
     assert parallel.beside(work, [1, 2, 3]) == [2, 4, 6]
 
 
+def test_a_child_that_cannot_be_started_costs_nothing_but_time(
+    two_cores: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", full)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    assert parallel.beside(doubled, [1, 2]) == [(os.getpid(), 2), (os.getpid(), 4)]
+    assert parallel.shared_out(doubled, [1, 2]) == [(os.getpid(), 2), (os.getpid(), 4)]
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 def test_items_are_shared_out_to_children_and_come_back_in_order(two_cores: None, tmp_path: Path) -> None:
     last = tmp_path / "last"
 
