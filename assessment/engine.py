@@ -60,19 +60,19 @@ def _run(repo: Repo, rule: Rule) -> Outcome:
     try:
         if not rule.applies(repo):
             return Outcome(rule.info, applies=False)
-        hits = [hit for hit in rule.check(repo) if hit.sites]
-        return Outcome(rule.info, applies=True, findings=_unique(finding_of(repo, rule, hit) for hit in hits))
+        hits = _by_cause(hit for hit in rule.check(repo) if hit.sites)
+        return Outcome(rule.info, applies=True, findings=[finding_of(repo, rule, hit) for hit in hits])
     except Exception as error:
         return Outcome(rule.info, applies=True, error=f"{type(error).__name__}: {error}")
 
 
-def _unique(findings: Iterable[Finding]) -> list[Finding]:
-    """One finding for one fingerprint; a repeated one adds its evidence to the first."""
-    kept: dict[str, Finding] = {}
-    for finding in findings:
-        known = kept.setdefault(finding.fingerprint, finding)
-        if known is not finding:
-            known.evidence.extend(e for e in finding.evidence if e not in known.evidence)
+def _by_cause(hits: Iterable[Hit]) -> list[Hit]:
+    """One hit for one anchor: a repeated one adds its sites to the first, whose words stand."""
+    kept: dict[str, Hit] = {}
+    for hit in hits:
+        known = kept.setdefault(_anchor_of(hit), hit)
+        if known is not hit:
+            known.sites = [*known.sites, *hit.sites]
     return list(kept.values())
 
 
@@ -93,7 +93,7 @@ def finding_of(repo: Repo, rule: Rule, hit: Hit) -> Finding:
         evidence=[evidence_of(repo, site) for site in sites[:MAX_SITES]],
         peers=list(rule.peers),
         source=rule.source,
-        fingerprint=fingerprint(rule.key, hit.anchor or _anchor(sites[0])),
+        fingerprint=fingerprint(rule.key, _anchor_of(hit)),
     )
 
 
@@ -119,11 +119,13 @@ def fingerprint(rule: str, anchor: str) -> str:
     return hashlib.sha256(f"{rule}\0{anchor}".encode()).hexdigest()[:16]
 
 
-def _anchor(site: Site | Missing) -> str:
-    place = site.need if isinstance(site, Missing) else site
+def _anchor_of(hit: Hit) -> str:
+    if hit.anchor:
+        return hit.anchor
+    site = hit.sites[0]
     if isinstance(site, Missing):
-        return f"{place.path}\0{place.anchor}"
-    return f"{place.path}\0{place.anchor}\0{' '.join(place.quote.split())}"
+        return f"{site.need.path}\0{site.need.anchor}"
+    return f"{site.path}\0{site.anchor}\0{' '.join(site.quote.split())}"
 
 
 def _sha256(repo: Repo, path: str) -> str:

@@ -44,13 +44,14 @@ def check(repo: Repo) -> Iterator[Hit]:
         groups: dict[str, list[tuple[Removed, ast.AST]]] = {}
         for entry, node in _uses(repo, module):
             groups.setdefault(entry.family or f"{entry.name}{entry.keyword}", []).append((entry, node))
-        for key, found in groups.items():
+        for found in groups.values():
             found.sort(key=lambda use: (getattr(use[1], "lineno", 0), getattr(use[1], "col_offset", 0)))
-            yield from _judge(repo, module, key, found)
+            yield _judged(repo, module, found)
 
 
-def _judge(repo: Repo, module: Module, key: str, found: list[tuple[Removed, ast.AST]]) -> Iterator[Hit]:
-    """One finding for one API in one file. Which version may be installed decides how bad it is."""
+def _judged(repo: Repo, module: Module, found: list[tuple[Removed, ast.AST]]) -> Hit:
+    """What one file does with one API. Which version may be installed decides how bad it is; files with the same end
+    are one finding."""
     entry = found[0][0]
     library, version = entry.since[0]
     sites: list[Site] = list({(s.cell, s.line): s for _, node in found for s in [module.site(node)]}.values())
@@ -65,12 +66,12 @@ def _judge(repo: Repo, module: Module, key: str, found: list[tuple[Removed, ast.
         told = f"{shown} is gone since {library} {version}: {state}"
     else:
         told = f"{shown} is gone since {library} {version}: the pinned version still has it"
-    yield Hit(
+    return Hit(
         sites,
         severity=severity,
         title=told,
         remedy=f"Use {entry.instead}." if entry.instead else None,
-        anchor=f"{module.path} {key}",
+        anchor=f"{severity} {told}",
     )
 
 

@@ -60,6 +60,7 @@ def _base_image(docker: Dockerfile) -> Iterator[Hit]:
             title=f"The base image is past its end: {past.what} got its last fixes on {past.since}",
             why="Known holes in it stay open, and its package archives and wheels disappear one by one.",
             remedy="Move to a release that still gets fixes, and rebuild and test the image on it.",
+            anchor=f"{past.what} {past.since}",  # several images upon one release are one decision
         )
     elif not image.digest and image.tag in ("", "latest"):
         how = "has no tag" if not image.tag else "is tagged latest"

@@ -30,6 +30,15 @@ def test_gone_from_the_newest_version(check, place, code, line):
     assert (place(finding), finding.severity) == (("a.py", line), "high")
 
 
+def test_files_with_the_same_use_are_one_finding_unless_their_versions_differ(check):
+    use = "import numpy as np\nx = np.float(1)\n"
+    (finding,) = check("MLE0308", {"a.py": use, "b.py": use})
+    assert [(e.path, e.line_start) for e in finding.evidence] == [("a.py", 2), ("b.py", 2)]
+    versions = {"a/requirements.txt": "numpy>=1.19\n", "b/requirements.txt": "numpy==1.19.4\n"}
+    apart = check("MLE0308", {"a/a.py": use, "b/b.py": use} | versions)
+    assert [f.severity.value for f in apart] == ["high", "low"]
+
+
 @pytest.mark.parametrize(
     ("requirement", "severity"),
     [("numpy==1.19.4", "low"), ("numpy<1.24", "low"), ("numpy>=1.19", "high"), ("numpy==1.26.4", "high")],

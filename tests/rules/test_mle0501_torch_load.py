@@ -36,6 +36,14 @@ def test_one_finding_for_a_file(check):
     assert len(finding.evidence) == 2
 
 
+def test_the_bound_of_torch_is_one_cause_and_each_wish_to_unpickle_its_own(check):
+    files = {"a.py": LOAD, "b.py": LOAD, "requirements.txt": "torch>=2.0\n"}
+    (finding,) = check("MLE0501", files)
+    assert [(e.path, e.line_start) for e in finding.evidence] == [("a.py", 2), ("b.py", 2)]
+    wish = LOAD.replace("'m.pt'", "'m.pt', weights_only=False")
+    assert len(check("MLE0501", files | {"a.py": wish, "b.py": wish})) == 2
+
+
 @pytest.mark.parametrize(
     "code",
     [

@@ -18,6 +18,16 @@ def test_an_image_past_its_end_is_high(check, image):
     assert finding.severity.value == "high"
 
 
+def test_images_upon_one_release_are_one_finding(check):
+    files = {
+        "a/Dockerfile": "FROM python:3.7\n",
+        "b/Dockerfile": "FROM python:3.7-slim\n",
+        "Dockerfile": "FROM python:3.8\n",
+    }
+    found = check("MLE0520", files)
+    assert sorted([e.path for e in f.evidence] for f in found) == [["Dockerfile"], ["a/Dockerfile", "b/Dockerfile"]]
+
+
 def test_a_release_that_has_just_ended_is_medium(check):
     (finding,) = check("MLE0520", {"Dockerfile": "FROM python:3.10-slim\n"})
     assert finding.severity.value == "medium"
