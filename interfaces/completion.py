@@ -10,7 +10,7 @@ from click.shell_completion import get_completion_class
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the completion script, for example: eval "$(ml-engineer completion bash)"."""
-    from ml_engineer.interfaces.main import cli
+    from ml_engineer.interfaces.cli import cli
 
     kind = get_completion_class(shell)
     assert kind is not None, "click knows the shells that the argument allows"

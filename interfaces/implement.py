@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from ml_engineer.interfaces.model import ModelChoice, model_options, settings_re
 from ml_engineer.interfaces.options import Refusal
 from ml_engineer.interfaces.progress import Progress
 from ml_engineer.interfaces.stream import StreamJson
+from ml_engineer.interfaces.termination import ends_politely
 from ml_engineer.report.visible import visible
 
 if TYPE_CHECKING:
@@ -79,21 +79,14 @@ def implement(
     """
     choice = ModelChoice(False, model, max_cost, max_turns)
     stream = StreamJson("", model or "") if stream_json else None
-    before = signal.signal(signal.SIGTERM, _like_an_interruption)
-    try:
-        path, task = _split(words)
-        report, run = _start(path, task, permission, choice, stream)
-    except (Exception, KeyboardInterrupt) as error:
-        _end(stream, error)
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with ends_politely():
+        try:
+            path, task = _split(words)
+            report, run = _start(path, task, permission, choice, stream)
+        except (Exception, KeyboardInterrupt) as error:
+            _end(stream, error)
+            raise
     _finish(report, run, stream)
-
-
-def _like_an_interruption(number: int, frame: object) -> None:
-    """Who is told to end ends as with Ctrl-C: the run says so, and the stream has its result."""
-    signal.raise_signal(signal.SIGINT)
 
 
 def _split(words: tuple[str, ...]) -> tuple[Path, str]:
@@ -157,7 +150,8 @@ def resume(run: Run, *, attended: bool) -> Report:
     """Go on with an implementation that was interrupted."""
     if not attended and run.meta["permission"] not in _UNATTENDED:
         raise Refusal(f"run {run.id} asks before it acts, and nobody can be asked here: resume it at a terminal")
-    report = conduct(run, None, attended=attended)
+    with ends_politely():
+        report = conduct(run, None, attended=attended)
     _say_where(report, run)
     return report
 

@@ -1,6 +1,6 @@
-"""The console script: a click group whose commands are imported only when they are called.
+"""The console script: how a run of the program begins and ends. The commands are in `interfaces.cli`.
 
-`--help` and `rules` must not pay for LangGraph or pydantic, so that a command's module is named here and loaded late.
+Nothing is imported here that Python has not loaded by itself: who presses Ctrl-C at once is to see no traceback.
 """
 
 from __future__ import annotations
@@ -8,104 +8,28 @@ from __future__ import annotations
 import atexit
 import errno
 import gc
-import importlib
 import io
 import os
 import sys
-import threading
-from typing import NoReturn
 
-import click
+TYPE_CHECKING = False  # the module `typing` would be the first import that takes time
+if TYPE_CHECKING:
+    from typing import NoReturn
 
-from ml_engineer import __version__
-
-# command -> (module, function, one line of help)
-COMMANDS: dict[str, tuple[str, str, str]] = {
-    "chat": ("chat", "chat", "Talk with the agent about a repository; also without any command at a terminal."),
-    "review": ("review", "review", "Review a repository and report how ready it is for production."),
-    "implement": ("implement", "implement", "Change a repository on a branch, each step proved by its checks."),
-    "serve": ("serve.command", "serve", "Serve other agent systems: MCP, A2A, ACP."),
-    "batch": ("batch.command", "batch", "Review many repositories, here or on a cluster."),
-    "runs": ("runs", "runs", "List, show, resume or report earlier runs."),
-    "measure": ("measure", "measure", "Measure a service, a model file or a training run."),
-    "rules": ("rules", "rules", "List the rules, or explain one."),
-    "peers": ("peers", "peers", "List the peers that questions are handed to, or say why a run did."),
-    "doctor": ("doctor", "doctor", "Say what this machine has and lacks."),
-    "export": ("export", "export", "Write this product as a plugin of another system."),
-    "completion": ("completion", "completion", "Print the shell completion script."),
-}
-
-
-class LazyGroup(click.Group):
-    """A group that imports a command's module when the command is looked up."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        module, function, _ = COMMANDS[name]
-        command = getattr(importlib.import_module(f"ml_engineer.interfaces.{module}"), function)
-        assert isinstance(command, click.Command)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            raise click.UsageError(error.format_message() + _meant(args[0]), ctx) from error
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands from the table, without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
-
-
-def _meant(word: str) -> str:
-    """What somebody may have wanted who gave a word that is no command."""
-    import difflib
-    from pathlib import Path
-
-    if Path(word).is_dir():
-        return f" To review that folder: ml-engineer review {word}"
-    near = difflib.get_close_matches(word, COMMANDS, n=1)
-    return f" Did you mean '{near[0]}'?" if near else ""
-
-
-@click.group(
-    cls=LazyGroup,
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-@click.version_option(__version__, "-V", "--version", prog_name="ml-engineer")
-@click.pass_context
-def cli(ctx: click.Context) -> None:
-    """Bring a prototype machine-learning repository to production.
-
-    Every claim of the report carries evidence that can be checked. No key and no network are needed for `review`.
-
-    Exit codes: 0 done, nothing at or above --fail-on; 1 findings at or above it; 2 usage, configuration or incomplete
-    coverage; 130 interrupted.
-    """
-    if ctx.invoked_subcommand is None:
-        if not (sys.stdin.isatty() and sys.stdout.isatty()):
-            raise click.exceptions.NoArgsIsHelpError(ctx)
-        from ml_engineer.interfaces.chat import chat
-
-        ctx.invoke(chat)
+INTERRUPTED = 130
 
 
 def main() -> NoReturn:
     """Entry point of the console script. No traceback reaches the user."""
     try:
-        _run()
-    except SystemExit as end:
-        if not isinstance(end.code, str):
-            _leave(int(end.code or 0))
-        raise
+        try:
+            _run()
+        except SystemExit as end:
+            if not isinstance(end.code, str):
+                _leave(int(end.code or 0))
+            raise
+    except KeyboardInterrupt:  # once more, while the first was answered
+        os._exit(INTERRUPTED)
 
 
 def _leave(status: int) -> None:
@@ -113,6 +37,8 @@ def _leave(status: int) -> None:
 
     Comes back, and leaves the end to Python, where a thread is to be waited for or what was written was not received.
     """
+    import threading
+
     gc.freeze()  # looking for garbage among all classes would take longer still
     if threading.active_count() > 1:
         return
@@ -131,33 +57,46 @@ def _run() -> NoReturn:
     if sys.stdout is None:  # closed by the caller, who does not want to see the result
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, it stays open until the process ends
     try:
+        from ml_engineer.interfaces.cli import cli
+
         sys.exit(cli.main(standalone_mode=False))
-    except click.ClickException as error:
-        shown = io.StringIO()
-        error.show(shown)
-        click.echo(_visible(shown.getvalue()), err=True, nl=False)
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
-        sys.exit(130)
+    except KeyboardInterrupt:
+        _say("Interrupted.\n")
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away; there is nobody left to tell
         sys.exit(141)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the end of the process would try to write the rest again
-            named = f" ({error.filename})" if error.filename else ""
-            click.echo(_visible(f"Error: {error.strerror}{named}; make room, then try again"), err=True)
-            sys.exit(2)
-        click.echo(_visible(f"ml-engineer failed: {type(error).__name__}: {error}\n{keep_traceback(error)}"), err=True)
-        sys.exit(2)
+        sys.exit(_told(error))
 
 
-def _visible(message: str) -> str:
-    """The message, in which a name from the target cannot drive the terminal."""
+def _told(error: Exception) -> int:
+    """Say what went wrong; the exit code."""
+    import click
+
+    if isinstance(error, click.ClickException):
+        shown = io.StringIO()
+        error.show(shown)
+        _say(shown.getvalue())
+        return error.exit_code
+    if isinstance(error, click.Abort):
+        _say("Interrupted.\n")
+        return INTERRUPTED
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the end of the process would try to write the rest again
+        named = f" ({error.filename})" if error.filename else ""
+        _say(f"Error: {error.strerror}{named}; make room, then try again\n")
+    else:
+        _say(f"ml-engineer failed: {type(error).__name__}: {error}\n{keep_traceback(error)}\n")
+    return 2
+
+
+def _say(message: str) -> None:
+    """The message on stderr, in which a name from the target cannot drive the terminal."""
     from ml_engineer.report.visible import visible
 
-    return visible(message)
+    if sys.stderr is not None:
+        sys.stderr.write(visible(message))
 
 
 def keep_traceback(error: BaseException) -> str:

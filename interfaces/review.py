@@ -15,6 +15,7 @@ from ml_engineer.interfaces.model import ModelChoice, model_options
 from ml_engineer.interfaces.options import ALL_STEPS, FORMATS, SEVERITIES, Format, Refusal, StepList
 from ml_engineer.interfaces.progress import Progress
 from ml_engineer.interfaces.render import emit
+from ml_engineer.interfaces.termination import ends_politely
 
 if TYPE_CHECKING:
     from ml_engineer.agent.runs import Run
@@ -93,7 +94,8 @@ def conduct(meta: dict[str, Any], *, resume: Run | None = None, survey: Survey |
 
     gc.disable()
     try:
-        asyncio.run(work())
+        with ends_politely():
+            asyncio.run(work())
         return done[0]
     finally:
         gc.freeze()  # the process is about to end: nothing in it is worth a first look now

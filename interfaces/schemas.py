@@ -204,7 +204,7 @@ def _index() -> str:
         "(`make docs`); do not edit. Real outputs are checked against them in the tests.",
         "",
         "Exit codes of every command: 0 done, and nothing at or above `--fail-on`; 1 findings at or above it; 2 usage,",
-        "configuration or incomplete coverage; 130 interrupted. Standard output carries the result and nothing else.",
+        "configuration or incomplete coverage; 130 interrupted (143 by SIGTERM). Standard output carries the result only.",
         "",
         "| schema | of |",
         "|---|---|",

@@ -4,15 +4,14 @@
 imported when the graph is asked for, not before.
 """
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # the module `typing` would be the first import that takes time
 if TYPE_CHECKING:
     from ml_engineer.interfaces.langgraph_export import ml_engineer_graph as ml_engineer_graph
 
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "ml_engineer_graph":
         from ml_engineer.interfaces import langgraph_export
 

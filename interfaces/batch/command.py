@@ -6,9 +6,8 @@ import asyncio
 import contextlib
 import datetime
 import os
-import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,7 @@ from ml_engineer.interfaces.batch.watch import watching
 from ml_engineer.interfaces.model import ModelChoice, model_options
 from ml_engineer.interfaces.options import SEVERITIES, Format, Refusal
 from ml_engineer.interfaces.pool import Pool
+from ml_engineer.interfaces.termination import ends_politely
 from ml_engineer.report.schema import Severity
 from ml_engineer.report.text import one_line, plural
 
@@ -111,7 +111,7 @@ def batch(sources: tuple[str, ...], out: Path, resume: bool, **options: Any) -> 
     file .txt, .csv (columns url, revision, scope, owner) or .jsonl.
 
     The same command goes on where it was cut off. Exit codes: 0 all were reviewed, nothing at or above --fail-on, the
-    policy is kept; 1 it is not; 2 some were not reviewed, or not wholly; 130 interrupted.
+    policy is kept; 1 it is not; 2 some were not reviewed, or not wholly; 130 interrupted (143 by SIGTERM).
 
     With a model, --max-cost and --max-turns hold for the whole batch, also over several runs of it.
     """
@@ -138,7 +138,7 @@ def batch(sources: tuple[str, ...], out: Path, resume: bool, **options: Any) -> 
         raise Refusal(f"--resume: no batch was begun in {out}; leave --resume out to begin one")
     against = _against(out, options)
     try:
-        with Index.open(out) as index, _ended_by_signal():
+        with Index.open(out) as index, ends_politely():
             outputs = Outputs(out)
             outputs.recover(index)
             if found:
@@ -261,20 +261,6 @@ def _formats(text: str) -> tuple[Format, ...]:
     if unknown:
         raise Refusal(f"--formats: {', '.join(sorted(unknown))} is not known; there are json, {', '.join(PROJECTIONS)}")
     return tuple(kind for kind in PROJECTIONS if kind in wanted)
-
-
-@contextlib.contextmanager
-def _ended_by_signal() -> Iterator[None]:
-    """A polite SIGTERM, as a scheduler sends it, is an interruption: what is under way is put back."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 # --- the result -------------------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def test_a_review_without_a_model_uses_nothing_of_it(tmp_path: Path) -> None:
     (tmp_path / "target").mkdir()
     (tmp_path / "target" / "train.py").write_text("import pickle\nmodel = pickle.load(open('model.pkl', 'rb'))\n")
     program = f"""
-from ml_engineer.interfaces.main import cli
+from ml_engineer.interfaces.cli import cli
 cli.main(["review", {str(tmp_path / "target")!r}, "--offline", "--format", "json", "-o", {str(tmp_path / "r.json")!r}],
          standalone_mode=False)
 print(json.dumps([loaded(), [name for name in ('pydantic.v1.main', 'anthropic', 'jinja2') if name in sys.modules]]))

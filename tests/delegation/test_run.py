@@ -264,7 +264,7 @@ def test_wrong_settings_are_said_with_file_and_setting(
 def test_the_list_starts_without_what_is_slow_to_import(environment: dict[str, str]) -> None:
     code = (
         "import sys; sys.argv = ['ml-engineer', 'peers']\n"
-        "from ml_engineer.interfaces.main import cli\ncli.main(['peers'], standalone_mode=False)\n"
+        "from ml_engineer.interfaces.cli import cli\ncli.main(['peers'], standalone_mode=False)\n"
         "slow = {'langgraph', 'anthropic', 'pydantic', 'jinja2', 'yaml', 'mcp', 'a2a'} & set(sys.modules)\n"
         "assert not slow, slow\n"
     )

@@ -221,6 +221,17 @@ def test_completion_scripts_come_for_three_shells(run):
         assert "_ML_ENGINEER_COMPLETE" in run("completion", shell).stdout
 
 
+def test_ctrl_c_while_the_program_is_being_loaded_is_no_traceback(environment):
+    loading = (
+        "import sys\nclass Interrupted:\n    def find_spec(self, name, *more):\n"
+        "        if name == 'click': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\nfrom ml_engineer.interfaces.main import main\nmain()\n"
+    )
+    python = SCRIPT.parent / "python"
+    ended = subprocess.run([python, "-c", loading], env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (130, "Interrupted.\n")
+
+
 def test_help_and_rules_import_neither_langgraph_nor_pydantic_nor_anthropic(run):
     for arguments in (("--help",), ("rules",)):
         result = run(*arguments, PYTHONPROFILEIMPORTTIME="1")

@@ -87,26 +87,35 @@ def test_a_run_killed_at_any_node_is_resumed_to_the_same_report(run, environment
         shutil.rmtree(home / "runs" / run_id)
 
 
-def test_ctrl_c_ends_with_130_and_the_run_can_be_resumed(environment, prototype, home, run):
-    # Large enough to be still at work when the interrupt comes.
-    for number in range(400):
-        (prototype / f"m{number}.py").write_text("import torch\n" + "x = [i for i in range(3)]\n" * 400)
-    process = subprocess.Popen(
-        [SCRIPT, "review", prototype], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_who_is_told_to_end_says_that_the_run_can_be_resumed(environment, prototype, home, run, number, code):
+    # The survey takes a minute, so that it is still at work when the signal comes.
+    slow = (
+        "import sys, time\nimport ml_engineer.agent.survey as survey\n"
+        "survey._child = lambda root, writer: (survey.os.setpgid(0, 0), time.sleep(60))\n"
+        "sys.argv = ['ml-engineer', 'review', sys.argv[1]]\n"
+        "from ml_engineer.interfaces.main import main\nmain()\n"
     )
+    python = Path(SCRIPT).parent / "python"
+    process = subprocess.Popen([python, "-c", slow, prototype], env=environment, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not list(home.glob("runs/*/run.json")) and time.monotonic() < deadline:
+    while "started" not in events(home) and time.monotonic() < deadline:
         time.sleep(0.01)
     while process.poll() is None and time.monotonic() < deadline:  # as a person does: again, until it stops
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.5)
+        process.send_signal(number)
+        time.sleep(0.3)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "Traceback" not in errors
     run_id = only_run(home).name
     assert f"runs resume {run_id}" in errors
     report = Report.model_validate_json(run("runs", "resume", run_id, "--format", "json").stdout)
     assert report.coverage.state == "complete"
+
+
+def events(home: Path) -> str:
+    """What the run has noted so far."""
+    return "".join(path.read_text() for path in home.glob("runs/*/events.jsonl"))
 
 
 def test_a_run_that_another_process_works_on_is_not_touched(run, prototype, home):

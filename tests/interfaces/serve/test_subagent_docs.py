@@ -11,7 +11,7 @@ from typing import Any
 import click
 import pytest
 
-from ml_engineer.interfaces.main import cli
+from ml_engineer.interfaces.cli import cli
 
 TEXT = (Path(__file__).resolve().parents[3] / "docs" / "subagent.md").read_text("utf-8")
 BLOCKS = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)]
