@@ -42,7 +42,7 @@ BINARY_SUFFIXES = frozenset(
 _VENDORED = re.compile(
     r"(^|/)(vendor|vendored|third_party|3rdparty|external|node_modules|site-packages|_vendor)/", re.I
 )
-_TEST = re.compile(r"(^|/)(tests?|testing|__tests__)/|(^|/)(test_[^/]*|[^/]*_test|conftest)\.py$", re.I)
+_TEST = re.compile(r"(^|/)(tests?|testing|__tests__)/|(^|/)(test_[^/]*|[^/]*_test|tests|conftest)\.py$", re.I)
 _TEMPLATE = re.compile(r"\{\{|\}\}|\.(j2|jinja2?|tmpl|tpl|mustache)$")
 _DOCS = re.compile(r"(^|/)(docs?|documentation)/|\.(md|rst|txt|adoc)$", re.I)
 

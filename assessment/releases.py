@@ -237,6 +237,13 @@ BRINGS = {
     "marshmallow-sqlalchemy": "marshmallow sqlalchemy",
     "connexion": "flask jsonschema pyyaml requests",
     "jinja2": "markupsafe",
+    "django": "sqlparse asgiref",
+    "djangorestframework": "django",
+    "google-api-python-client": "google-api-core google-auth google-auth-httplib2 httplib2 uritemplate",
+    "google-api-core": "google-auth googleapis-common-protos protobuf requests",
+    "google-cloud-storage": "google-api-core google-auth google-cloud-core requests",
+    "google-cloud-bigquery": "google-api-core google-auth google-cloud-core requests packaging python-dateutil",
+    "google-cloud-aiplatform": "google-api-core google-auth google-cloud-storage google-cloud-bigquery protobuf",
     "pytest": "packaging pluggy iniconfig",
     **dict.fromkeys(
         "numpy pillow pyyaml tqdm python-multipart psycopg2-binary redis joblib dill six regex sentencepiece protobuf "

@@ -54,6 +54,7 @@ _APP_CONSTRUCTORS = {
     "tornado.web.Application": "tornado", "apiflask.APIFlask": "flask", "flask_openapi3.OpenAPI": "flask",
     "connexion.App": "connexion", "connexion.FlaskApp": "connexion", "http.server.HTTPServer": "http.server",
     "maxfw.core.MAXApp": "flask", "grpc.server": "grpc", "grpc.aio.server": "grpc",
+    "django.core.wsgi.get_wsgi_application": "django", "django.core.asgi.get_asgi_application": "django",
 }  # fmt: skip
 
 _SCHEMA_CALLS = (

@@ -35,7 +35,7 @@ _START_FILES = ("Dockerfile*", "*.dockerfile", "Procfile", "docker-compose*.y*ml
     applies=lambda repo: bool(repo.closure("serve")) or repo.uses("flask", "fastapi", "django", "uvicorn", "dash"),
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    debugged, reloaded = [], []
+    debugged, assigned, reloaded = [], [], []
     for module in repo.modules:
         if "test" in module.file.roles or module.is_notebook:
             continue
@@ -44,11 +44,15 @@ def check(repo: Repo) -> Iterator[Hit]:
                 debugged.append(call.site())
             elif call.name == "uvicorn.run" and _is_on(call, "reload"):
                 reloaded.append((call, call.site()))
-        debugged += _assigned(module)
+        guarded = range(module.main_guard.lineno, (module.main_guard.end_lineno or 0) + 1) if module.main_guard else ()
+        for site in _assigned(module):
+            (debugged if site.line in guarded else assigned).append(site)
     served = [f for f in repo.glob(*_START_FILES) if _PRODUCTION.search(f.text)]
-    for sites in per_file(sorted(debugged, key=lambda site: (site.path, site.line))):
-        # A main block that production never runs is the lesser evil.
-        yield Hit(sites, severity=MEDIUM if served else HIGH, title="The service starts with its debugger on")
+    always = {site.path for site in assigned}
+    for sites in per_file(sorted([*debugged, *assigned], key=lambda site: (site.path, site.line))):
+        # A main block that production never runs is the lesser evil; a setting holds under any server.
+        lesser = served and sites[0].path not in always
+        yield Hit(sites, severity=MEDIUM if lesser else HIGH, title="The service starts with its debugger on")
     for call, site in reloaded:
         yield Hit(
             [site],

@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.callgraph import bases
 from ml_engineer.assessment.index import walk
+from ml_engineer.assessment.repo import matches
 from ml_engineer.assessment.rule import MEDIUM, Hit, rule
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.serving import answering_handlers
 
     handlers = answering_handlers(repo)
-    silent = [handler for handler in handlers if not any(_records(call) for call in handler.calls)]
+    silent = [handler for handler in handlers if not any(_records(repo, call) for call in handler.calls)]
     if len(silent) < len(handlers):  # some route shows how it is done here
         return
     files = {function.module for handler in handlers for function in handler.functions}
@@ -62,7 +64,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     yield Hit([repo.missing(silent[0].function.site(), patterns, files)])
 
 
-def _records(call: Call) -> bool:
+def _records(repo: Repo, call: Call) -> bool:
     """Whether a call writes something of the prediction, not only a fixed text or the error of a failed one."""
     module, name = call.module, call.name
     if module.enclosing(call.node, ast.ExceptHandler) is not None:
@@ -70,6 +72,8 @@ def _records(call: Call) -> bool:
     if _NAMED.search(ast.unparse(call.node.func).rpartition(".")[2]):
         return True
     if _STORES.match(name) and _STORE_OWNERS.match(name):
+        return True
+    if name.endswith((".save", ".objects.create", ".objects.bulk_create")) and _is_row(repo, name):
         return True
     receiver = ast.unparse(call.node.func.value) if isinstance(call.node.func, ast.Attribute) else ""
     if name.endswith((".add", ".add_all", ".insert_one", ".insert_many")) and _SESSION.search(receiver):
@@ -79,6 +83,12 @@ def _records(call: Call) -> bool:
         return False
     values = [*call.node.args, *(k.value for k in call.node.keywords if k.arg not in ("exc_info", "stack_info"))]
     return any(_varies(value) for value in values)
+
+
+def _is_row(repo: Repo, name: str) -> bool:
+    """Whether what is saved or made is a row of a database by Django's models or a serializer of theirs."""
+    owner = name.rpartition(".")[0].removesuffix(".objects").removesuffix("()")
+    return any(matches(base, "django.db.models.Model", "rest_framework.serializers.*") for base in bases(repo, owner))
 
 
 def _varies(value: ast.expr) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.files import BINARY_SUFFIXES
-from ml_engineer.assessment.rule import CRITICAL, HIGH, Hit, Site, rule
+from ml_engineer.assessment.rule import CRITICAL, HIGH, MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.files import File
@@ -48,7 +48,7 @@ _WORDS = (
     b"passw pwd secret apikey api_key accesskey access_key token privatekey private_key accountkey account_key "
     b"connectionstring connection_string _key_id credential"
 ).split()
-_ASSIGNED = rb"[\w.-]*[\"']?\s*(?::\s*str\s*)?[:=]\s*[\"']"
+_ASSIGNED = rb"[\w.-]*[\"']?\]?\s*(?::\s*str\s*)?[:=]\s*[\"']"
 _CUES = {
     **{word: re.compile(word + _ASSIGNED) for word in _WORDS},
     **{
@@ -63,8 +63,8 @@ _CUES = {
 }
 _ENV_CUES = {**_CUES, **{word: re.compile(word + rb"(?:" + _ASSIGNED + rb"|\w*[= ])") for word in _WORDS}}
 _NAMED = re.compile(
-    r"(?P<name>[\w.-]*(?:passw(?:or)?d|passwd|\bpwd|secret|api_?key|access_?key|auth_?token|access_?token|private_?key|"
-    r"client_?secret|account_?key|[_-]token|^token|_key_id|credentials?))[\"']?\s*(?::\s*str\s*)?[:=]\s*"
+    r"(?P<name>[\w.-]*(?:passw(?:or)?d|passwd|\bpwd|secret(?:_?key)?|api_?key|access_?key|auth_?token|access_?token|private_?key|"
+    r"client_?secret|account_?key|[_-]token|^token|_key_id|credentials?))[\"']?\]?\s*(?::\s*str\s*)?[:=]\s*"
     r"(?P<quote>[\"'])(?P<value>[^\"'\n]{6,200})(?P=quote)",
     re.I,
 )
@@ -85,6 +85,12 @@ _IGNORED_SUFFIXES = frozenset(
     ".po .mo .lock .svg .csv .tsv .ipynb_checkpoints .map .min.js .css .html .jsonl .txt".split()
 )
 _SHOWN = re.compile(r"[._-](example|sample|template|dist)\b", re.I)
+# The key by which a web framework signs its sessions: as text of a program it is known to all who read that.
+_SIGNS = re.compile(r"(^|[._-])(secret_?key|app\.secret)$", re.I)
+_SIGNING = re.compile(
+    r"^\s*(?:\w+\.secret_key|SECRET_KEY|\w+\.config\[[\"']SECRET_KEY[\"']\])\s*=\s*[\"']([^\"']+)[\"']"
+)
+_WEB = re.compile(rb"\bflask\b|INSTALLED_APPS", re.I)
 _ENV_FILE = re.compile(r"(^|/)\.env(\.(?!example|sample|template|dist|test)[\w.-]+)?$|(^|/)kaggle\.json$")
 
 
@@ -111,7 +117,20 @@ def check(repo: Repo) -> Iterator[Hit]:
             what = found[0][0]
             shown = what if len(found) == 1 else f"{what} and {len(found) - 1} more"
             sites = [s for _, s in found]
-            yield Hit(sites, title=f"A secret is in the repository ({shown})", anchor=f"secret {file.path}")
+            yield Hit(
+                sites,
+                severity=HIGH if all(_SIGNS.search(name) for name, _ in found) else CRITICAL,
+                title=f"A secret is in the repository ({shown})",
+                anchor=f"secret {file.path}",
+            )
+        elif weak := list(_weak_keys(file)):
+            yield Hit(
+                weak,
+                severity=MEDIUM,
+                title="The key that signs sessions is written in the code",
+                why="Whoever knows the key, or guesses it, can make sessions and tokens of any user.",
+                anchor=f"session key {file.path}",
+            )
         elif _ENV_FILE.search(file.path) and file.tracked and _assigns(file):
             yield Hit(
                 [Site(file.path, 1, 1, "", None, file.path)],
@@ -144,6 +163,13 @@ def _in_file(repo: Repo, file: File) -> Iterator[tuple[str, Site]]:
         plain = shown or _MADE_UP.search(line) is not None
         for what, start in _secrets(line, env, not plain, example) if len(line) <= MAX_LINE else ():
             yield what, _masked(file.site(number), start, line)
+
+
+def _weak_keys(file: File) -> Iterator[Site]:
+    """Lines that give Flask or Django a key too short or too plain to be told from any other text."""
+    if file.suffix == ".py" and b"secret_key" in file.data.lower() and _WEB.search(file.data) and not file.roles:
+        for number, match in file.find(_SIGNING):
+            yield _masked(file.site(number), match.start(1), match.string)
 
 
 def _suspects(data: bytes, cues: Mapping[bytes, re.Pattern[bytes]]) -> list[int]:

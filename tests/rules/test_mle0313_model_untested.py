@@ -122,3 +122,8 @@ def test_a_test_may_import_what_it_tests_itself(check):
     test = "import asyncio\nasync def test_answer(mocker):\n    import service\n    assert service.app\n"
     assert check("MLE0313", files) != []
     assert check("MLE0313", files | {"tests/unit_test.py": test}) == []
+
+
+def test_a_test_of_django_stands_in_tests_py(check):
+    test = "from train import train\nclass T:\n    def test_it(self):\n        assert train() is not None\n"
+    assert check("MLE0313", {"train.py": TRAIN, "web/tests.py": test}) == []

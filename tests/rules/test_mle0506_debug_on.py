@@ -50,3 +50,13 @@ def test_a_start_command_that_reloads(check, place):
     image = 'FROM python:3.12\nCMD ["uvicorn", "main:app", "--reload"]\n'
     (finding,) = check("MLE0506", {"main.py": app, "Dockerfile": image})
     assert (finding.severity.value, place(finding)) == ("high", ("Dockerfile", 2))
+
+
+def test_a_setting_holds_under_a_production_server_too(check, place):
+    files = {
+        "site/settings.py": "DEBUG = True\nINSTALLED_APPS = ['django.contrib.auth']\n",
+        "site/urls.py": "from django.urls import path\n",
+        "Dockerfile": 'FROM python:3.12\nCMD ["gunicorn", "site.wsgi"]\n',
+    }
+    (finding,) = check("MLE0506", files)
+    assert (finding.severity.value, place(finding)) == ("high", ("site/settings.py", 1))

@@ -49,3 +49,13 @@ def test_a_fixed_status_at_the_root_is_one(check):
     root = "@app.get('/')\ndef index():\n    return {'Status': 'alive'}\n"
     assert check("MLE0513", {"app.py": APP + root}) == []
     assert len(check("MLE0513", {"app.py": APP + root.replace("Status", "title").replace("alive", "My API")})) == 1
+
+
+def test_a_django_project_is_asked_for_one(check, place):
+    files = {
+        "web/wsgi.py": "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n",
+        "web/urls.py": "from django.urls import path\nfrom web.views import ask\nurlpatterns = [path('ask', ask)]\n",
+        "web/views.py": "import joblib\nmodel = joblib.load('m')\ndef ask(request):\n    return model.predict([[1]])\n",
+    }
+    (finding,) = check("MLE0513", files)
+    assert place(finding) == ("web/wsgi.py", 2)

@@ -62,3 +62,22 @@ def test_a_model_server_keeps_no_record_by_itself_unless_its_protocol_does(check
 def test_a_row_that_is_added_to_the_session_of_a_database_is_a_record(check):
     assert check("MLE0702", {"app.py": APP.format(line="db.add(Prediction(features=x, answer=y))")}) == []
     assert len(check("MLE0702", {"app.py": APP.format(line="seen.add(y)")})) == 1
+
+
+def test_a_row_saved_by_django_is_a_record(check):
+    models = "from django.db import models\nclass Asked(models.Model):\n    x = models.FloatField()\n"
+    views = """
+        import joblib
+        from django.http import JsonResponse
+        from .models import Asked
+        model = joblib.load("m")
+        def ask(request):
+            y = model.predict([[request.GET["x"]]])[0]
+            row = Asked(x=y)
+            SAVE
+            return JsonResponse({"y": y})
+        """
+    urls = "from django.urls import path\nfrom .views import ask\nurlpatterns = [path('ask', ask)]\n"
+    files = {"web/models.py": models, "web/urls.py": urls, "web/__init__.py": ""}
+    assert check("MLE0702", {**files, "web/views.py": views.replace("SAVE", "row.save()")}) == []
+    assert len(check("MLE0702", {**files, "web/views.py": views.replace("SAVE", "row.clean()")})) == 1

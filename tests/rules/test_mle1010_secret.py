@@ -89,3 +89,20 @@ def test_a_password_in_an_example_of_settings_is_made_up_and_a_key_is_a_key(chec
     assert len(check("MLE1010", {".env.example": oauth})) == 1
     found = check("MLE1010", {".env.example": f"KEY={AWS}\n", "settings.py": "DB_PASSWORD = 'prediction'\n"})
     assert [place(finding)[0] for finding in found] == [".env.example", "settings.py"]
+
+
+SIGNED = "from flask import Flask\napp = Flask(__name__)\n"
+
+
+@pytest.mark.parametrize("target", ["app.secret_key", "app.config['SECRET_KEY']", "SECRET_KEY"])
+def test_the_key_of_sessions_is_one(check, place, target):
+    (finding,) = check("MLE1010", {"app.py": f"{SIGNED}{target} = '{KEY}'\n"})
+    assert (finding.severity, place(finding)) == ("high", ("app.py", 3))
+    assert KEY not in finding.model_dump_json()
+
+
+def test_a_plain_word_that_signs_sessions_is_medium(check, place):
+    (finding,) = check("MLE1010", {"app.py": f"{SIGNED}app.secret_key = 'mouse'\n"})
+    assert (finding.severity, place(finding)) == ("medium", ("app.py", 3))
+    assert "mouse" not in finding.model_dump_json()
+    assert check("MLE1010", {"app.py": f"{SIGNED}import os\napp.secret_key = os.environ['KEY']\n"}) == []
