@@ -42,7 +42,13 @@ _DEPLOY = (
     (re.compile(r"\bhelm\b.*\b(upgrade|install)\b"), "helm"),
     (re.compile(r"\b(terraform|tofu|pulumi|terragrunt)\b.*\b(apply|up)\b"), "infrastructure"),
     (re.compile(r"\b(docker|podman|buildah)\b\s+(image\s+)?push\b|\bbuildx?\b.*\s--push\b"), "image push"),
-    (re.compile(r"\baws\b.*\b(update-service|update-function-code|deploy|create-deployment|update-stack)\b"), "AWS"),
+    (
+        re.compile(
+            r"\baws\b(\s+-\S+(\s+[^-\s]\S*)?)*?\s+[\w-]+\s+"
+            r"(update-service|update-function-code|deploy|create-deployment|update-stack)(\s|$)"
+        ),
+        "AWS",
+    ),
     (re.compile(r"\b(sam|cdk|serverless|sls|zappa|chalice)\b\s+deploy\b"), "serverless"),
     (re.compile(r"\bgcloud\b.*\bdeploy\b|\bgcloud\b.*\bservices\s+(update|replace)\b"), "Google Cloud"),
     (re.compile(r"\baz\b.*\b(deploy\w*|up|update|config\s+container\s+set)\b.*|\baz\s+ml\b.*\bdeploy\w*"), "Azure"),

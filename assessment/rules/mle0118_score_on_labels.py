@@ -21,6 +21,8 @@ _METRICS = {
     "sklearn.metrics.precision_recall_curve": "precision-recall curve",
     "sklearn.metrics.brier_score_loss": "Brier score",
 }
+# Spark's classifiers write the label to `prediction`, what ranks the rows to `rawPrediction` and `probability`.
+_SPARK = "pyspark.ml.evaluation.BinaryClassificationEvaluator"
 # Their predict gives a score, not a label.
 _SCORES = re.compile(
     r"lightgbm\.(train|Booster)|xgboost\.(train|Booster)|.*(keras|tensorflow|torch)|.*Regress(or|ion)?\(\)|.*(Ridge|Lasso|"
@@ -37,10 +39,14 @@ _SCORES = re.compile(
     why="With labels instead of probabilities the curve has one point: the figure is not the area it is called.",
     remedy="Pass predict_proba(X)[:, 1] or decision_function(X).",
     source="scikit-learn documentation of roc_auc_score and log_loss",
-    applies=lambda repo: any(True for _ in repo.calls(*_METRICS, tests=False)),
+    applies=lambda repo: any(True for _ in repo.calls(*_METRICS, _SPARK, tests=False)),
 )
 def check(repo: Repo) -> Iterator[Hit]:
     found: dict[str, list[tuple[str, Site]]] = {}
+    for call in repo.calls(_SPARK, tests=False):
+        column = call.keyword("rawPredictionCol")
+        if call.module.literal(column) == "prediction":
+            found.setdefault(call.module.path, []).append((_area(call), call.module.site(column or call.node)))
     for call in repo.calls(*_METRICS, tests=False):
         given = call.argument(1, "y_score") or call.keyword("y_pred") or call.keyword("y_prob")
         if given is not None and _is_hard(call.module, given):
@@ -48,6 +54,10 @@ def check(repo: Repo) -> Iterator[Hit]:
     for hits in found.values():
         names = " and ".join(sorted({name for name, _ in hits}))
         yield Hit([site for _, site in hits], title=f"{names} is computed on hard labels")
+
+
+def _area(call: Call) -> str:
+    return "PR AUC" if call.module.literal(call.keyword("metricName")) == "areaUnderPR" else "ROC AUC"
 
 
 def _is_hard(module: Module, node: ast.expr) -> bool:

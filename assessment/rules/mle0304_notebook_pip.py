@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
 
 _INSTALL = re.compile(
-    r"^(?:%%(?:bash|sh|capture)\b.*)?[!%]?\s*(?:sudo\s+)?(?:\S*python[\d.]*\s+-m\s+)?(?:uv\s+)?(pip[\d.]*|conda|mamba)"
+    r"^(?:%%(?:bash|sh|capture)\b.*)?[!%]?\s*(?:sudo\s+)?(?:(?:\S*python[\d.]*|[\"']?(?:\$|\{)sys\.executable\}?[\"']?)\s+-m\s+)?(?:uv\s+)?(pip[\d.]*|conda|mamba)"
     r"\s+(?:-{1,2}\w+\s+)*install\s+(.*)$"
 )
 _VALUED = frozenset(

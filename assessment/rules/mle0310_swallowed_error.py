@@ -39,6 +39,16 @@ _BLANK = re.compile(r"(numpy|torch|tensorflow)\.(zeros|ones|full|empty|randn?|ra
 _FIGURE = re.compile(r"(^|_)(auc|acc|accuracy|f1|precision|recall|iou|dice|score|r2|rmse|mae)(_|$)", re.I)
 _STAND_IN = re.compile(r"(^|\.)_?(dummy|fake|mock|stub)\w*$", re.I)
 _READS = re.compile(r"(^|\.)(read_\w+|load\w*|fetch\w*|get_data\w*|open|download\w*|query\w*)$")
+# A body of which the framework makes an answer with status 200.
+_BODIES = re.compile(
+    r"(flask|quart)\.jsonify$|(fastapi|starlette)\.responses\.\w*JSONResponse$|(builtins\.)?(str|dict|repr)$"
+)
+_SUCCESS = "Any error is answered with status 200"
+_MISTAKEN = (
+    "Clients, probes and dashboards take every failure for an answer.",
+    "Return the status with the body: 4xx for the client's input, 500 for the rest.",
+)
+_OF_AN_ERROR = re.compile(r"error|fail|exception|invalid|unable|could not|went wrong", re.I)
 
 
 def _has_paths(repo: Repo) -> bool:
@@ -50,6 +60,8 @@ class _Case:
     handler: ast.ExceptHandler
     severity: SeverityName
     title: str
+    why: str | None = None
+    remedy: str | None = None
 
 
 @rule(
@@ -65,7 +77,10 @@ class _Case:
 )
 def check(repo: Repo) -> Iterator[Hit]:
     closure = repo.closure("train", "serve", "predict", "evaluate")
-    requests = {function for handler in serving.handlers(repo) for function in handler.functions}
+    # What a serverless platform calls is a request only where a model answers: else it is a step of a pipeline.
+    asked = [h for h in serving.handlers(repo) if h.framework not in serving.SERVERLESS or h.model_calls]
+    requests = {function for handler in asked for function in handler.functions}
+    answers = {h.function for h in asked if h.framework in serving.WEB and h.framework != "grpc" and h.model_calls}
     for module in sorted(closure.modules, key=lambda m: m.path):
         if module.is_notebook or "test" in module.file.roles or "except" not in module.file.text:
             continue
@@ -75,6 +90,7 @@ def check(repo: Repo) -> Iterator[Hit]:
             if closure.covers(module, node)
             for handler in node.handlers
             if (case := _judge(module, node, handler, module.scope_of(node) in requests)) is not None
+            or (case := _success(module, handler, module.scope_of(node) in answers)) is not None
         ]
         if cases:
             cases.sort(key=lambda case: (case.severity != HIGH, case.handler.lineno))
@@ -82,6 +98,8 @@ def check(repo: Repo) -> Iterator[Hit]:
                 [module.site(case.handler.lineno) for case in cases],
                 severity=cases[0].severity,
                 title=cases[0].title,
+                why=cases[0].why,
+                remedy=cases[0].remedy,
                 anchor=module.path,
             )
     for module in sorted({route.module for route in repo.routes if route.framework == "flask"}, key=lambda m: m.path):
@@ -90,9 +108,9 @@ def check(repo: Repo) -> Iterator[Hit]:
                 yield Hit(
                     [function.site()],
                     severity=HIGH,
-                    title="Any error is answered with status 200",
-                    why="Clients, probes and dashboards take every failure for an answer.",
-                    remedy="Return the status with the body: 4xx for the client's input, 500 for the rest.",
+                    title=_SUCCESS,
+                    why=_MISTAKEN[0],
+                    remedy=_MISTAKEN[1],
                     anchor=f"{module.path}\0{function.qualname}",
                 )
 
@@ -110,6 +128,27 @@ def _answers_errors_with_success(module: Module, function: Function) -> bool:
         or (isinstance(a, ast.Call) and module.resolve(a.func) in ("flask.jsonify", "flask.render_template", "str"))
         for a in answers
     )
+
+
+def _success(module: Module, handler: ast.ExceptHandler, answers: bool) -> _Case | None:
+    """A route that asks the model and returns any error as the body of a success: `return {"error": str(e)}`."""
+    last = handler.body[-1]
+    if not answers or not isinstance(last, ast.Return) or last.value is None or not _is_broad(module, handler):
+        return None
+    sets_status = any(isinstance(n, ast.Attribute) and n.attr in ("status_code", "status") for n in walk(handler))
+    value = module.value(last.value) or last.value
+    body = value
+    if isinstance(value, ast.Call) and _BODIES.search(module.resolve(value.func)):
+        if any(k.arg in ("status_code", "status") for k in value.keywords) or len(value.args) > 1:
+            return None
+        body = value.args[0] if value.args else value
+    elif not isinstance(value, ast.Dict | ast.JoinedStr):
+        return None
+    text = ast.unparse(body)
+    named = handler.name is not None and any(isinstance(n, ast.Name) and n.id == handler.name for n in walk(value))
+    if sets_status or not (named or (isinstance(body, ast.Dict) and _OF_AN_ERROR.search(text))):
+        return None
+    return _Case(handler, HIGH, _SUCCESS, *_MISTAKEN)
 
 
 def _judge(module: Module, node: ast.Try, handler: ast.ExceptHandler, on_request: bool) -> _Case | None:

@@ -29,7 +29,8 @@ _MODEL = re.compile(
 )
 _KAGGLE = re.compile(r"\bkaggle\s+(datasets|competitions)\s+download\b")
 _DOWNLOAD = re.compile(
-    r"\b(wget|curl|gdown|aria2c)\b[^|;&]*://\S*\.(zip|tar|tgz|tar\.\w+|rar|7z|csv|tsv|jsonl?|parquet|npz|mat)\b", re.I
+    r"\b(wget|curl|gdown|aria2c|aws\s+s3\s+cp\s+[\"']?s3|(gsutil|gcloud\s+storage)\b.*\bcp\s+[\"']?gs)\b[^|;&]*://[^|;&]*?\.(zip|tar|tgz|tar\.\w+|rar|7z|csv|tsv|jsonl?|parquet|npz|mat)\b",
+    re.I,
 )
 _INSTALLS = re.compile(r"install|deploy|docker|setup_env|weights|model", re.I)
 _OF_DATA = re.compile(r"data|corpus|corpora|competitions|\.(csv|tsv|jsonl|parquet|npz|mat)\b", re.I)
@@ -128,7 +129,11 @@ def _address(call: Call) -> str | None:
 def _names_data(module: Module, address: str) -> bool:
     """A fetch outside training is one of its data where the file or the address says so."""
     file = re.search(r"\.(csv|tsv|zip|tar|tgz|gz|json|jsonl|parquet|txt|npz|npy|xlsx?|arff|data)\b", address, re.I)
-    return bool(file) and bool(re.search(r"fetch|download|ingest|get_data|prepar|etl|load", module.file.name, re.I))
+    return bool(file) and bool(
+        re.search(
+            r"fetch|download|ingest|extract|collect|scrape|acquire|get_data|prepar|etl|load", module.file.name, re.I
+        )
+    )
 
 
 def _verifies(call: Call) -> bool:

@@ -82,6 +82,8 @@ def _request_names(handler: Handler) -> set[str]:
             if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
                 value = statement.value.value if isinstance(statement.value, ast.Await) else statement.value
                 plain = value.func if isinstance(value, ast.Call) else value
+                if read.kind == "event" and "'body'" not in ast.unparse(value):
+                    continue  # one field of what a platform hands over
                 if plain is read.node:
                     names.add(statement.targets[0].id)
     return names

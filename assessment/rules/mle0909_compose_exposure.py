@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _STORES = re.compile(
     r"postgres|mysql|mariadb|mongo|redis|memcached|elasticsearch|opensearch|rabbitmq|kafka|zookeeper|minio|mlflow|"
     r"cassandra|clickhouse|influxdb|neo4j|qdrant|weaviate|milvus|chroma|etcd|jupyter|adminer|pgadmin|flower|timescale|"
-    r"label-?studio|pgvector",
+    r"label-?studio|pgvector|airflow|prometheus|alertmanager|kibana|spark|phpmyadmin|mongo-express|redis-?insight",
     re.I,
 )
 _STORE_PORTS = frozenset([5432, 3306, 27017, 6379, 11211, 9200, 5672, 9092, 2181, 9042, 8123, 8086, 7687, 6333, 19530])

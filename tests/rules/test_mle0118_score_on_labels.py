@@ -1,3 +1,5 @@
+import pytest
+
 HEAD = "from sklearn.metrics import roc_auc_score, log_loss\nfrom sklearn.svm import SVC, SVR\nm = SVC().fit(X, y)\n"
 
 
@@ -30,3 +32,12 @@ def test_a_booster_answers_with_probabilities(check):
         "X = xgboost.DMatrix(rows)\np = model.predict(X)\nroc_curve(y, p)\n"
     )
     assert check("MLE0118", {"e.py": code}) == []
+
+
+@pytest.mark.parametrize(("column", "found"), [('"prediction"', 1), ('"rawPrediction"', 0), ('"probability"', 0)])
+def test_the_column_that_spark_ranks_by(check, column, found):
+    code = (
+        "from pyspark.ml.evaluation import BinaryClassificationEvaluator\n"
+        f'e = BinaryClassificationEvaluator(labelCol="y", rawPredictionCol={column})\n'
+    )
+    assert len(check("MLE0118", {"t.py": code})) == found

@@ -14,6 +14,7 @@ def notebook(source):
         "!pip install shap", "%pip install -q shap", "!pip3 install --upgrade shap numpy==1.2",
         "!python -m pip install shap", "!pip -q install shap",
         "! pip install shap && echo ok", "!conda install -c conda-forge shap -y", "!pip install shap[plots]",
+        "!{sys.executable} -m pip install -qU shap", "!$sys.executable -m pip install shap",
     ],
 )  # fmt: skip
 def test_an_install_without_a_version(check, line):

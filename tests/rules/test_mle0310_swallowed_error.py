@@ -152,3 +152,49 @@ def test_a_figure_that_is_made_up(check, place):
     assert (place(finding), finding.severity.value) == (("t.py", 6), "medium")
     assert check("MLE0310", {"t.py": CURVE.format(which="", value="None")}) == []
     assert check("MLE0310", {"t.py": CURVE.format(which=" ValueError", value="0.5")}) == []
+
+
+ANSWERING = """\
+import joblib
+from fastapi import FastAPI, HTTPException
+from fastapi.responses import JSONResponse
+app = FastAPI()
+model = joblib.load("m.joblib")
+
+@app.post("/predict")
+def predict(row: list[float]):
+    try:
+        return {{"value": float(model.predict([row])[0])}}
+    except Exception as error:
+        log.error(error)
+        {answer}
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ("return {'error': str(error)}", [("app.py", 11)]),
+        ("return JSONResponse({'detail': 'prediction failed'})", [("app.py", 11)]),
+        ("return JSONResponse({'error': str(error)}, status_code=500)", []),
+        ("raise HTTPException(500)", []),
+        ("return {'value': None}", []),
+    ],
+)
+def test_an_error_in_the_body_of_a_success(check, place, answer, found):
+    findings = check("MLE0310", {"app.py": ANSWERING.format(answer=answer)})
+    assert [place(finding) for finding in findings] == found
+    assert all(finding.severity.value == "high" for finding in findings)
+
+
+def test_a_function_that_only_a_platform_calls_is_no_request(check):
+    code = """
+    def lambda_handler(event, context):
+        try:
+            drift = read_drift(event["job"])
+        except Exception as error:
+            print(error)
+        return {"drift": drift}
+    """
+    (finding,) = check("MLE0310", {"query.py": code})
+    assert finding.severity.value == "medium"

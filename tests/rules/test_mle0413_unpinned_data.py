@@ -101,3 +101,21 @@ def test_the_client_of_kaggle(check, place):
     code = "from kaggle import api\ndef fetch(name):\n    api.competition_download_cli(name, path='d')\n"
     (finding,) = check("MLE0413", {**TRAINER, "fetch.py": code})
     assert place(finding) == ("fetch.py", 3)
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("aws s3 cp 's3://open-data/trip data/green.csv' data/green.csv", 1),
+        ("gsutil -m cp gs://open-data/rides.parquet data/", 1),
+        ("aws s3 cp data/green.csv s3://my-bucket/green.csv", 0),
+    ],
+)
+def test_tables_from_a_bucket(check, line, found):
+    assert len(check("MLE0413", {**TRAINER, "get_data.sh": f"#!/bin/bash\n{line}\n"})) == found
+
+
+def test_a_service_that_a_program_extracts_from(check, place):
+    code = "import requests\ndef extract():\n    return requests.get('https://open.org/r/a.json?limit=9').json()\n"
+    (finding,) = check("MLE0413", {**TRAINER, "extract.py": code})
+    assert place(finding) == ("extract.py", 3)

@@ -1,3 +1,5 @@
+import pytest
+
 APP = """
 import logging
 from flask import Flask, request
@@ -50,3 +52,14 @@ def test_a_schema_as_a_whole(check):
 
 def test_scripts_may_print(check):
     assert check("MLE0705", {"app.py": APP.format(line="pass"), "train.py": "print('epoch', 1)\n"}) == []
+
+
+@pytest.mark.parametrize(("read", "found"), [('event["JobName"]', 0), ('event["body"]', 1)])
+def test_one_field_of_an_event_is_not_all_of_it(check, read, found):
+    code = f"""
+        import json, logging
+        def lambda_handler(event, context):
+            given = {read}
+            logging.info("for %s", given)
+        """
+    assert len([f for f in check("MLE0705", {"api.py": code}) if f.severity.value == "medium"]) == found

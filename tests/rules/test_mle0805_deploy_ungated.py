@@ -72,3 +72,19 @@ def test_containers_started_for_a_test_are_no_deployment(check):
     assert check("MLE0805", {WHERE: text % "ubuntu-latest"}) == []
     (finding,) = check("MLE0805", {WHERE: text % "self-hosted"})
     assert finding.severity.value == "high"
+
+
+def test_packaging_a_template_ships_nothing(check):
+    line = "aws cloudformation package --template-file deploy/app.yml --s3-bucket b"
+    text = f"on: push\njobs:\n  a:\n    steps:\n      - run: {line}\n"
+    assert check("MLE0805", {WHERE: text}) == []
+    (_,) = check("MLE0805", {WHERE: text.replace(line, "aws --region eu-west-1 cloudformation deploy --stack-name s")})
+
+
+def test_the_script_of_travis_comes_before_the_later_stages(check):
+    stage = "jobs:\n  include:\n  - stage: pypi\n    script: twine upload dist/*\n"
+    assert check("MLE0805", {".travis.yml": f"script: pytest\n{stage}"}) == []
+    (finding,) = check("MLE0805", {".travis.yml": f"script: make lint\n{stage}"})
+    assert finding.severity.value == "high"
+    (finding,) = check("MLE0805", {".travis.yml": f"script: make lint\n{stage}    if: tag IS present\n"})
+    assert finding.severity.value == "medium"

@@ -3,7 +3,9 @@ import pytest
 TEXT = "services:\n  db:\n    image: %s\n    ports:\n      - %s\n"
 
 
-@pytest.mark.parametrize("image", ["postgres:16", "redis", "ghcr.io/mlflow/mlflow:v2"])
+@pytest.mark.parametrize(
+    "image", ["postgres:16", "redis", "ghcr.io/mlflow/mlflow:v2", "${AIRFLOW_IMAGE:-apache/airflow:2.9.1}"]
+)
 def test_a_store_on_all_interfaces(check, place, image):
     (finding,) = check("MLE0909", {"docker-compose.yml": TEXT % (image, '"5432:5432"')})
     assert place(finding) == ("docker-compose.yml", 5)
