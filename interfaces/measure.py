@@ -21,6 +21,7 @@ import click
 
 from ml_engineer.agent.runs import home, new_id
 from ml_engineer.interfaces.options import Refusal
+from ml_engineer.report.visible import visible_json
 from ml_engineer.tools.base import Tool, ToolResult
 from ml_engineer.tools.benchmark import BENCHMARK
 from ml_engineer.tools.checkpoints import Caps
@@ -196,7 +197,7 @@ def _run(tool: Tool[Any], given: dict[str, Any], path: Path, network: bool, writ
         result, folder = asyncio.run(measure_in(sandbox, tool, raw, path.resolve(), network=network))
     if kind == "json":
         body = {"error": result.text} if result.is_error else result.data | {"folder": str(folder)}
-        click.echo(json.dumps(body, indent=2, ensure_ascii=False))
+        click.echo(visible_json(json.dumps(body, indent=2, ensure_ascii=False)))
     elif not result.is_error:
         click.echo(result.text)
     if result.is_error:

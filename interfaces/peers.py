@@ -13,6 +13,7 @@ from ml_engineer.delegation.peers import Directory, Peer, load_peers, user_folde
 from ml_engineer.delegation.routes import CUES, PEERS
 from ml_engineer.delegation.settings import DelegationError, PeerSettings, Settings, read_settings
 from ml_engineer.interfaces.options import Refusal
+from ml_engineer.report.visible import visible_json
 
 
 @click.command()
@@ -44,7 +45,7 @@ def peers(graph: bool, why: str | None, folders: tuple[Path, ...], as_json: bool
     except DelegationError as error:
         raise Refusal(str(error)) from error
     if as_json:
-        click.echo(json.dumps(records(directory, settings), indent=1, ensure_ascii=False))
+        click.echo(visible_json(json.dumps(records(directory, settings), indent=1, ensure_ascii=False)))
     else:
         click.echo(listed(directory, settings), nl=False)
 

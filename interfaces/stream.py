@@ -19,6 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
+from ml_engineer.report.visible import visible_json
+
 if TYPE_CHECKING:
     from ml_engineer.report.schema import Report, Usage
 
@@ -98,5 +100,5 @@ class StreamJson:
 
     def _line(self, kind: str, **data: Any) -> None:
         line = {"type": kind, **data, "session_id": self.session, "uuid": str(uuid.uuid4())}
-        self.out.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self.out.write(visible_json(json.dumps(line, ensure_ascii=False)) + "\n")
         self.out.flush()

@@ -27,6 +27,7 @@ from ml_engineer.report.schema import (
 )
 from ml_engineer.report.summary import rank, step_line
 from ml_engineer.report.text import describe, one_line, place, public_url, spans, visible, where
+from ml_engineer.report.visible import visible_json
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 ROOT = "%SRCROOT%"
@@ -71,7 +72,7 @@ def render(report: Report) -> str:
     if provenance:
         run["versionControlProvenance"] = [provenance]
     # The standard library writes an indent in Python, which takes longer than all the rest here.
-    return to_json({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2).decode() + "\n"
+    return visible_json(to_json({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2).decode()) + "\n"
 
 
 # --- the tool and its rules -------------------------------------------------------------------------------------------

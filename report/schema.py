@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml_engineer.report.visible import visible_json
+
 SCHEMA_VERSION = "1.0"
 
 
@@ -392,8 +394,8 @@ class Report(Model):
     digest: str = Field(default="", description="SHA-256 over the canonical JSON with this field empty")
 
     def to_json(self) -> str:
-        """The report as JSON, fields in declared order, two-space indent, newline at the end."""
-        return self.model_dump_json(indent=2) + "\n"
+        """The report as JSON, fields in declared order, two-space indent, newline at the end, fit for a terminal."""
+        return visible_json(self.model_dump_json(indent=2)) + "\n"
 
 
 STEP_NAMES: dict[int, str] = {

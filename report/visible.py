@@ -33,6 +33,19 @@ def _spell(match: re.Match[str]) -> str:
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
+def visible_json(text: str) -> str:
+    r"""JSON of the same data with each such character as an escape, `\u202e`: it may be looked at on a terminal."""
+    if text.isascii() and "\x7f" not in text:  # the other controls below it are escaped in any JSON
+        return text
+    return _INVISIBLE.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    """As JSON has it: by the units of UTF-16."""
+    units = match.group().encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
 def one_line(text: str) -> str:
     """Visible text on one line: every run of white space is one space."""
     if text.isprintable():

@@ -36,6 +36,7 @@ from ml_engineer.report.schema import (
     Usage,
 )
 from ml_engineer.report.text import visible
+from ml_engineer.report.visible import visible_json
 
 State = Literal["reviewed", "partial", "failed", "waiting"]
 SUMMARY_VERSION = "1.0"
@@ -244,7 +245,7 @@ class Summary(Model):
         )
 
     def to_json(self) -> str:
-        return self.model_dump_json(indent=2) + "\n"
+        return visible_json(self.model_dump_json(indent=2)) + "\n"
 
 
 def blank_row(source: Source) -> Row:

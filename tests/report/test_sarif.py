@@ -16,6 +16,7 @@ from jsonschema import Draft4Validator, FormatChecker
 from ml_engineer.report import sarif
 from ml_engineer.report.schema import Quote, Report, StepState
 from ml_engineer.report.summary import rank
+from ml_engineer.report.visible import visible
 
 
 @cache
@@ -201,3 +202,12 @@ def test_text_that_looks_like_a_link_is_none(report: Report) -> None:
 @given(text=st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("[]()\\{}%:/\n\0"), max_size=25))
 def test_any_text_validates(filled: Callable[[str], Report], text: str) -> None:
     rendered(filled(text))
+
+
+@pytest.mark.parametrize("render", [sarif.render, Report.to_json])
+def test_json_that_is_printed_steers_no_terminal(
+    filled: Callable[[str], Report], render: Callable[[Report], str]
+) -> None:
+    text = render(filled("a\x7f\x9b\u202e\U000e0041"))
+    assert visible(text) == text
+    json.loads(text)

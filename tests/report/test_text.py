@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +24,7 @@ from ml_engineer.report.text import (
     visible,
     where,
 )
+from ml_engineer.report.visible import visible_json
 
 
 @pytest.mark.parametrize(
@@ -37,6 +40,16 @@ from ml_engineer.report.text import (
 )
 def test_control_characters_are_spelt_out(raw: str, seen: str) -> None:
     assert visible(raw) == seen
+
+
+STEERING = "\x7f\x85\x9b\u200b\u2028\u202e\u2066\ufeff\U000e0041"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(STEERING)))
+def test_json_is_the_same_data_and_steers_no_terminal(text: str) -> None:
+    shown = visible_json(json.dumps({text: [text]}, ensure_ascii=False))
+    assert json.loads(shown) == {text: [text]}
+    assert visible(shown) == shown
 
 
 @given(st.text())
