@@ -44,8 +44,10 @@ _REQUIREMENTS = re.compile(
 _EPSILON = ".99999"
 # Beside a package that is published: what stands there is in no installation of it.
 _BESIDE = re.compile(
-    r"^(experiments?|examples?|scripts?|benchmarks?|tools?|demos?|tutorials?|research|projects)/", re.I
+    r"^(experiments?|examples?|samples?|scripts?|benchmarks?|tools?|demos?|tutorials?|notebooks?|research|projects)/",
+    re.I,
 )
+_SHOWS = re.compile(r"(^|/)(docs?|documentation)/|(^|/)testing\.py$", re.I)
 
 
 class Dependencies:
@@ -192,10 +194,9 @@ class Dependencies:
         asked = re.compile(r"\bpip3? install (?:-[\w-]+ )*([\w.-]+)")
         return any(canonical(name) in named for f in readmes for name in asked.findall(f.text))
 
-    def only_shows(self, module: Module) -> bool:
+    def only_shows(self, path: str) -> bool:
         """Whether a file shows how a published package is called, or helps to test it, and is no part of its use."""
-        beside = "docs" in module.file.roles or module.file.name == "testing.py" or _BESIDE.match(module.path)
-        return self.is_library and bool(beside)
+        return self.is_library and bool(_BESIDE.match(path) or _SHOWS.search(path))
 
     def is_beside(self, module: Module) -> bool:
         """Whether a file is in no package of the repository: what is published does not hold it."""

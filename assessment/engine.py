@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ml_engineer.assessment.parallel import beside, shared_out, workers
+from ml_engineer.assessment.published import weight
 from ml_engineer.assessment.repo import Repo
 from ml_engineer.assessment.rule import Hit, Missing, Rule, Site, all_rules, rules_of
 from ml_engineer.assessment.rules_index import RuleInfo
@@ -85,7 +86,7 @@ def finding_of(repo: Repo, rule: Rule, hit: Hit) -> Finding:
     return Finding(
         rule=rule.id,
         step=rule.step,
-        severity=Severity(hit.severity or rule.severity),
+        severity=Severity(weight(repo, rule.severity, hit)),
         confidence=Confidence(hit.confidence),
         title=hit.title or rule.title,
         why=why,

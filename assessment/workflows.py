@@ -347,6 +347,9 @@ def _travis(repo: Repo, workflow: Workflow, root: Node) -> None:
             name = _text(item.get("stage")) or (stages[-1] if stages else "test")
             stages += [name] if name not in stages else []
             own = Job(workflow, name, item.line, node=item, needs=tuple(stage for stage in stages if stage != name))
+            if name != "test" and job.steps:
+                own.needs += (job.name,)  # the script at the top is the stage called test, which comes first
+            own.condition = _text(item.get("if"))
             for key in ("before_install", "install", "before_script", "script", "after_success", "before_deploy"):
                 _script_steps(own, item.get(key))
             workflow.jobs.append(own)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, Site, rule
+from ml_engineer.assessment.rule import HIGH, Hit, Site, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.callgraph import Closure
@@ -73,11 +73,7 @@ def check(repo: Repo) -> Iterator[Hit]:
             "evaluate",
             "a test file",
         )
-        shown = {module.path for module in repo.modules if repo.dependencies.only_shows(module)}
-        yield Hit(
-            [repo.missing(site, looked_for, modules) for site, modules in sites.items()],
-            severity=MEDIUM if all(site.path in shown for site in sites) else HIGH,
-        )
+        yield Hit([repo.missing(site, looked_for, modules) for site, modules in sites.items()])
 
 
 def _is_given_the_loss(call: Call) -> bool:

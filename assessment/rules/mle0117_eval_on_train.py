@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.index import walk
-from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, rule
+from ml_engineer.assessment.rule import HIGH, Hit, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.callgraph import Closure
@@ -50,10 +50,7 @@ def check(repo: Repo) -> Iterator[Hit]:
             scores = training_scores(repo, module)
             scores = [s for s in scores if not _in_own_fit(s.score)]
             if scores:
-                yield Hit(
-                    [*(s.score.site() for s in scores), scores[0].fit.site("fitted on the same rows")],
-                    severity=MEDIUM if repo.dependencies.only_shows(module) else HIGH,
-                )
+                yield Hit([*(s.score.site() for s in scores), scores[0].fit.site("fitted on the same rows")])
         yield from _same_loader(module)
         yield from _watched_on_train(module)
     yield from _same_files(repo)

@@ -60,7 +60,7 @@ def _judged(repo: Repo, module: Module, found: list[tuple[Removed, ast.AST]]) ->
     if entry.state == "deprecated":
         told = f"{shown} is deprecated since {library} {version}"
     elif _may_lack(repo, module, entry):
-        severity = HIGH if entry.state == "removed" and not repo.dependencies.only_shows(module) else MEDIUM
+        severity = HIGH if entry.state == "removed" and not repo.dependencies.only_shows(module.path) else MEDIUM
         newer = repo.dependencies.may_be_below(library, version, near=module.path) is False
         state = "a later one is asked for" if newer else "it may be installed"
         told = f"{shown} is gone since {library} {version}: {state}"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
 
 _KERAS_MODELS = ("*keras.Model", "*keras.models.Model", "*keras.Sequential")
-_TEST_FILE = re.compile(r"^(test_.*|.*_test|tests?|conftest)\.(py|ipynb)$")
+_TEST_FILE = re.compile(r"^(test_.*|.*_tests?|tests?|conftest)\.(py|ipynb)$")
 _FRAMEWORKS = frozenset({"torch", "torchvision", "keras", "tensorflow", "lightning", "pytorch_lightning"})
 _NETWORK = re.compile(rb"class \w+\([^)]*\b(nn\.Module|LightningModule|keras\.Model|Sequential)\b")
 _MAX_FOLLOWED = 2_000  # files of a large tree

@@ -36,6 +36,8 @@ def check(repo: Repo) -> Iterator[Hit]:
         wanted = _wanted(command)
         if docker is None or (wanted and _is_mounted(repo, docker)):
             continue
+        if wanted and _installs_it(repo, docker, wanted):
+            continue
         if wanted and _all_known(docker) and not _in_image(repo, docker, command, wanted):
             yield Hit([command.site], title=f"The image starts {wanted[0]}, which is not in it", anchor=docker.path)
         elif (script := _not_executable(repo, docker, command)) is not None:
@@ -45,6 +47,15 @@ def check(repo: Repo) -> Iterator[Hit]:
         if command.origin == "procfile" and wanted and not _in_tree(repo, command, wanted):
             yield Hit([command.site], title=f"{command.name} starts {wanted[0]}, which does not exist")
     yield from _documented(repo)
+
+
+def _installs_it(repo: Repo, docker: Dockerfile, wanted: list[str]) -> bool:
+    """Whether the image installs a package of the name that the command starts: its code comes from an index."""
+    from ml_engineer.assessment.distributions import providers
+
+    top = wanted[0].removesuffix(".py").split("/")[0]
+    names = set(providers(top))
+    return any(d.environment == docker.path and d.name in names for d in repo.dependencies.declared)
 
 
 def _is_mounted(repo: Repo, docker: Dockerfile) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.workflows import Job, Step, Workflow
 
 _BY_HAND = frozenset(["release", "workflow_dispatch", "workflow_call", "repository_dispatch", "deployment", "create"])
+
+_OF_A_TAG = re.compile(r"refs/tags|ref_type\s*==\s*'tag'|\btag IS present\b", re.I)
 
 
 @rule(
@@ -92,4 +95,5 @@ def _severity(repo: Repo, workflow: Workflow, jobs: list[Job]) -> SeverityName:
         return MEDIUM
     push = workflow.triggers.get("push")
     only_tags = push is not None and push.get("tags") is not None and push.get("branches") is None
+    only_tags = only_tags or all(_OF_A_TAG.search(job.condition) for job in jobs)
     return MEDIUM if only_tags else HIGH

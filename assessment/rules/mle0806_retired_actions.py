@@ -1,4 +1,4 @@
-"""M8-06: actions, runners and commands that CI services have switched off or are about to."""
+"""M8-06: actions, runners and commands that CI services have switched off (high) or are about to (medium)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.rule import HIGH, Hit, Site, rule
+from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.manifests import Node
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _DEAD = {"actions/upload-artifact": 4, "actions/download-artifact": 4, "actions/cache": 3}
 # Majors below this one run on a Node.js that runners no longer have; they are forced onto another one, with warnings.
 _OLD = {
-    "actions/checkout": 3, "actions/setup-python": 4, "actions/setup-node": 3, "docker/build-push-action": 3,
+    "actions/checkout": 3, "actions/setup-python": 3, "actions/setup-node": 3, "docker/build-push-action": 3,
     "docker/login-action": 2, "docker/setup-buildx-action": 2, "aws-actions/configure-aws-credentials": 2,
     "aws-actions/amazon-ecr-login": 2, "codecov/codecov-action": 3, "actions/create-release": 2,
     "actions/upload-release-asset": 2, "actions/setup-java": 3, "azure/login": 2, "conda-incubator/setup-miniconda": 3,
@@ -26,6 +26,7 @@ _RUNNERS = re.compile(r"^(ubuntu-(16\.04|18\.04|20\.04)|macos-(10\.15|11|12|13)|
 _CURRENT = re.compile(r"^(ubuntu-(latest|24\.04|26\.04)|macos-(latest|14|15))$")
 _GONE_PYTHON = re.compile(r"^(2\.7|3\.[4-7])(\.\d+)?$")
 _COMMANDS = re.compile(r"::(set-output|save-state|set-env|add-path)\b")
+_PAGES = re.compile(r"(^|[_.-])(docs?|documentation|pages|sphinx|mkdocs|stale|labell?er)([_.-]|$)", re.I)
 _STOPPED = re.compile(r"::(set-env|add-path)\b")
 
 
@@ -41,9 +42,13 @@ _STOPPED = re.compile(r"::(set-env|add-path)\b")
     applies=lambda repo: any(workflow.system == "github" and workflow.jobs for workflow in repo.workflows),
 )
 def check(repo: Repo) -> Iterator[Hit]:
+    from ml_engineer.assessment.ci import tested_workflows
+
     dead: list[tuple[str, Site]] = []
     old: list[tuple[str, Site]] = []
+    can_wait = True  # what is dead makes pages of documentation only
     for workflow in repo.workflows:
+        before = len(dead)
         for job in workflow.jobs if workflow.system == "github" else ():
             dead.extend(_runtime(job))
             for step in job.steps:
@@ -54,13 +59,17 @@ def check(repo: Repo) -> Iterator[Hit]:
                         dead.append(("a switched-off workflow command", step.file.site(number)))
                     elif _COMMANDS.search(line):
                         old.append(("a deprecated workflow command", step.file.site(number)))
+        if len(dead) > before and (not _PAGES.search(workflow.file.name) or workflow in tested_workflows(repo)):
+            can_wait = False
     if dead:
         names = ", ".join(dict.fromkeys(name for name, _ in dead))
-        yield Hit(_sites(dead), title=f"The pipeline uses what is switched off: {names}", anchor="dead")
+        title = f"The pipeline uses what is switched off: {names}"
+        yield Hit(_sites(dead), severity=MEDIUM if can_wait else HIGH, title=title, anchor="dead")
     if old:
         names = ", ".join(dict.fromkeys(name for name, _ in old))
         yield Hit(
             _sites(old),
+            severity=MEDIUM,
             confidence="medium",
             title=f"The pipeline uses retired actions: {names}",
             why="They were written for a runtime that runners have dropped: they start with warnings as yet.",

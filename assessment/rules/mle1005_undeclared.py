@@ -119,6 +119,8 @@ def _undeclared(repo: Repo) -> Iterator[Hit]:
             continue
         carrier = next(filter(None, (brought_by(name, carriers) for name in names)), None)
         severity = _severity(repo, uses, carrier)
+        if severity == HIGH and _told_to_install(repo, target, names):
+            severity = MEDIUM
         if severity == HIGH and names[0] in _COMMON and not direct <= BRINGS.keys():
             severity = MEDIUM
         if severity == HIGH and _may_bring(repo):
@@ -200,6 +202,13 @@ def _image_with(repo: Repo, name: str) -> str | None:
     return None
 
 
+def _told_to_install(repo: Repo, target: str, names: tuple[str, ...]) -> bool:
+    """Whether the README at the top has the reader install it first: as torch often is, for each machine another."""
+    words = {target.split(".")[0], *names, *(("pytorch",) if "torch" in names else ())}
+    asked = re.compile(rf"\binstall\w*\b[^\n.]{{0,60}}(?<![\w-])({'|'.join(map(re.escape, words))})(?![\w-])", re.I)
+    return any(asked.search(file.text) for file in repo.glob("README*") if "/" not in file.path)
+
+
 def _aside(module: Module) -> bool:
     return module.file.name in ("setup.py", "noxfile.py", "tasks.py", "fabfile.py") or "docs" in module.file.roles
 
@@ -228,6 +237,8 @@ def _own_names(repo: Repo) -> set[str]:
 
 
 def _severity(repo: Repo, uses: list[tuple[Module, Import]], carrier: str | None) -> SeverityName:
+    from ml_engineer.assessment.published import is_optional, on_import
+
     if carrier:
         return LOW
     # A folder like .github holds what serves the repository itself.
@@ -236,12 +247,17 @@ def _severity(repo: Repo, uses: list[tuple[Module, Import]], carrier: str | None
     plain = [(m, i) for m, i in plain if not library or not repo.dependencies.is_beside(m)]
     if not plain:
         return MEDIUM
+    plain = [(m, i) for m, i in plain if not is_optional(repo, m)]
+    if not plain:
+        return LOW
     at_import = any(m.scope_of(i.node) is None and not _in_main(m, i) for m, i in plain)
     if library and not at_import:
         return LOW  # what a published package imports only when it is asked to need not be there
     closures = repo.closure("serve"), repo.closure("train")
     always = [(m, i) for m, i in plain if len(i.tests) <= _in_main(m, i)]  # any other test is that of an option
     needed = any(closure.covers(m, i.node) for m, i in always for closure in closures)
+    if library and not needed and (at_once := on_import(repo)) and not any(m in at_once for m, _ in plain):
+        return MEDIUM  # a part of the package that is imported by its own name only
     return HIGH if at_import or needed else MEDIUM
 
 

@@ -127,3 +127,7 @@ def test_a_test_may_import_what_it_tests_itself(check):
 def test_a_test_of_django_stands_in_tests_py(check):
     test = "from train import train\nclass T:\n    def test_it(self):\n        assert train() is not None\n"
     assert check("MLE0313", {"train.py": TRAIN, "web/tests.py": test}) == []
+
+def test_a_file_of_tests_may_be_called_so(check):
+    text = "from train import train\ndef test_it():\n    assert train()\n"
+    assert check("MLE0313", {"train.py": TRAIN, "tests/model_tests.py": text}) == []

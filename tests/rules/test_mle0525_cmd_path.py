@@ -96,3 +96,10 @@ def test_a_script_of_a_gist_is_not_looked_for_here(check):
 def test_a_readme_that_installs_by_a_file_which_is_gone_is_medium(check):
     found = check("MLE0525", {"README.md": "```shell\n$ python setup.py install\n```\n", "a.py": "x = 1\n"})
     assert [f.severity for f in found] == ["medium"]
+
+
+def test_a_package_that_the_image_installs_is_started(check):
+    docker = 'FROM python:3.12\nWORKDIR /app\nCOPY . .\nRUN pip install %s\nCMD ["gunicorn", "served:app"]\n'
+    assert check("MLE0525", {"Dockerfile": docker % "served[redis]", "a.py": ""}) == []
+    (finding,) = check("MLE0525", {"Dockerfile": docker % "gunicorn", "a.py": ""})
+    assert "served" in finding.title

@@ -36,13 +36,19 @@ def test_a_python_that_current_runners_do_not_offer(check, place):
 
 def test_an_old_action_that_still_starts_is_medium(check):
     (finding,) = check("MLE0806", text("actions/checkout@v2"))
-    assert finding.severity.value == "high"
+    assert finding.severity.value == "medium"
 
 
 def test_a_deprecated_command_is_medium_at_its_line(check, place):
     step = "on: push\njobs:\n  a:\n    steps:\n      - run: |\n          ls\n          echo '::set-output name=a::b'\n"
     (finding,) = check("MLE0806", {WHERE: step})
-    assert (place(finding), finding.severity.value) == ((WHERE, 7), "high")
+    assert (place(finding), finding.severity.value) == ((WHERE, 7), "medium")
+
+
+@pytest.mark.parametrize(("name", "severity"), [("docs", "medium"), ("test-docs", "medium"), ("release", "high")])
+def test_a_page_of_documentation_can_wait(check, name, severity):
+    (finding,) = check("MLE0806", {f".github/workflows/{name}.yml": text("actions/upload-artifact@v2")[WHERE]})
+    assert finding.severity.value == severity
 
 
 @pytest.mark.parametrize("uses", ["actions/upload-artifact@v4", "actions/checkout@" + "8ade135a" * 5])

@@ -229,3 +229,29 @@ def test_packages_of_django_and_google_under_their_names(check):
     declared = "djangorestframework==3.10\ndjango-cors-headers==3.1\ngoogle_api_python_client==1.12.8\n"
     found = check("MLE1005", {"app.py": code, "requirements.txt": declared})
     assert [finding.severity.value for finding in found] == ["low"]  # what another one brings
+
+
+LIBRARY = {
+    "pyproject.toml": "[project]\nname = 'lib'\ndependencies = ['numpy']\nclassifiers = ['Programming Language :: Python']\n",
+    "lib/core.py": "import numpy\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("init", "severity"),
+    [
+        ("from .core import x\nfrom . import extra\n", "high"),
+        ("from .core import x\n", "medium"),
+        ("from .core import x\ntry:\n    from .extra import y\nexcept ImportError:\n    y = None\n", "low"),
+    ],
+)
+def test_what_importing_a_library_brings_weighs_most(check, init, severity):
+    files = {**LIBRARY, "lib/__init__.py": init, "lib/extra.py": "import plotly\n"}
+    (finding,) = check("MLE1005", files)
+    assert finding.severity.value == severity
+
+
+def test_what_the_readme_has_one_install_first_is_medium(check):
+    files = {**LIBRARY, "lib/__init__.py": "import torch\n", "README.md": "First install [PyTorch](https://x.y).\n"}
+    (finding,) = check("MLE1005", files)
+    assert finding.severity.value == "medium"

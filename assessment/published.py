@@ -1,0 +1,76 @@
+"""What the users of a published package get, and what only stands beside it.
+
+weight(repo, usual, hit)    the severity of a hit, lower where it is no part of what is used
+on_import(repo)             modules that run when the package is imported, optional ones left out
+is_optional(repo, module)   whether a module is imported by others only where its packages are there
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, Missing
+
+if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Import, Module
+    from ml_engineer.assessment.repo import Repo
+
+MAX_MODULES = 1_000  # what runs in a larger tree is not worth its parsing
+
+
+def weight(repo: Repo, usual: str, hit: Hit) -> str:
+    """The severity of a hit: a high one is medium where all its places only show a published package, or test it."""
+    severity: str = hit.severity or usual
+    if severity != HIGH:
+        return severity
+    paths = {site.need.path if isinstance(site, Missing) else site.path for site in hit.sites}
+    return MEDIUM if all(repo.dependencies.only_shows(path) for path in paths) else HIGH
+
+
+def on_import(repo: Repo) -> set[Module]:
+    """Modules that run when a package of the repository is imported. Empty where its `__init__` imports nothing."""
+    known: dict[str, set[Module]] = repo.kept("on_import")
+    if "all" not in known and len(repo.all_modules) > MAX_MODULES:
+        known["all"] = set()
+    if "all" not in known:
+        roots = [
+            m for m in repo.modules if m.path.removeprefix("src/").count("/") == 1 and m.file.name == "__init__.py"
+        ]
+        found, stack = set(roots), [*roots]
+        while stack:
+            module = stack.pop()
+            for item in module.imports:
+                if not item.guarded and not item.tests and module.scope_of(item.node) is None:
+                    reached = [m for m in _run_by(repo, module, item) if m not in found]
+                    found.update(reached)
+                    stack.extend(reached)
+        known["all"] = found if len(found) > len(roots) else set()
+    return known["all"]
+
+
+def is_optional(repo: Repo, module: Module) -> bool:
+    """Whether every import of a module stands in a try block, which goes on without it."""
+    name = module.dotted.rpartition(".")[2]
+    guarded = []
+    for other in repo.modules:
+        if "test" in other.file.roles or not any(name in i.target.split(".") for i in repo.facts[other.path].imports):
+            continue
+        for item in other.imports:
+            found = repo.local(other, item.target)
+            if found is not None and found[0] is module and other is not module:
+                guarded.append(item.guarded)
+    return bool(guarded) and all(guarded)
+
+
+def _run_by(repo: Repo, module: Module, item: Import) -> Iterator[Module]:
+    """The module that an import leads to, and the packages that it lies in, which run first."""
+    found = repo.local(module, item.target)
+    if found is None:
+        return
+    yield found[0]
+    parts = found[0].dotted.split(".")
+    for length in range(1, len(parts)):
+        package = repo.by_dotted.get(".".join(parts[:length]))
+        if package is not None:
+            yield package
