@@ -123,12 +123,13 @@ def _facts(repo: Repo) -> Iterator[tuple[str, Known]]:
 
 
 def join(items: list[Known], limit: int = 6) -> Known | None:
-    """Several things known, as one: values joined by commas, places in the same order."""
+    """Several things known, as one: values joined by commas, each named once, places in the same order."""
     if not items:
         return None
-    shown = [item.value for item in items[:limit]]
-    if len(items) > limit:
-        shown.append(f"and {len(items) - limit} more")
+    values = list(dict.fromkeys(item.value for item in items))
+    shown = values[:limit]
+    if len(values) > limit:
+        shown.append(f"and {len(values) - limit} more")
     return Known(", ".join(shown), tuple(site for item in items for site in item.sites[:2]))
 
 
@@ -201,7 +202,12 @@ def serving_framework(repo: Repo) -> Known | None:
 
 
 def _framework_name(name: str) -> str:
-    names = {"lambda": "AWS Lambda", "azure-function": "Azure Functions", "cloud-function": "Cloud Functions"}
+    names = {
+        "lambda": "AWS Lambda",
+        "cloudera": "Cloudera",
+        "azure-function": "Azure Functions",
+        "cloud-function": "Cloud Functions",
+    }
     package = name.replace("-", "_")
     return names.get(name) or catalogue.PACKAGES["serving"].get(package, name)
 
@@ -211,7 +217,7 @@ def deployment_patterns(repo: Repo) -> list[Known]:
     from ml_engineer.assessment.torchmode import answers_of_scripts
 
     found: list[Known] = []
-    serverless = [r for r in repo.routes if r.framework in ("lambda", "azure-function", "cloud-function", "chalice")]
+    serverless = [r for r in repo.routes if r.framework in serving.SERVERLESS]
     http = [r for r in repo.routes if r not in serverless]
     if http:
         found.append(Known("API", (http[0].site,)))

@@ -35,7 +35,9 @@ _START_FILES = ("Dockerfile*", "*.dockerfile", "Procfile", "docker-compose*.y*ml
     applies=lambda repo: bool(repo.closure("serve")) or repo.uses("flask", "fastapi", "django", "uvicorn", "dash"),
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    debugged, assigned, reloaded = [], [], []
+    debugged: list[Site] = []
+    assigned: list[Site] = []
+    reloaded = []
     for module in repo.modules:
         if "test" in module.file.roles or module.is_notebook:
             continue

@@ -48,6 +48,10 @@ def check(repo: Repo) -> Iterator[Hit]:
         if handler.function not in done:
             done.add(handler.function)
             sites += _leaks(handler.function.module, handler.function.node)
+        for function in handler.functions[1:] if handler.model_calls else ():
+            if function not in done:  # what helpers give back on an error becomes the answer
+                done.add(function)
+                sites += _leaks(function.module, function.node)
     for module in repo.modules:
         if "test" not in module.file.roles and not module.is_notebook:
             for function in module.functions.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -10,7 +11,8 @@ from ml_engineer.assessment.files import holds
 from ml_engineer.assessment.rule import MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
-    from ml_engineer.assessment.module import Call
+    from ml_engineer.assessment.compose import Service
+    from ml_engineer.assessment.module import Call, Module
     from ml_engineer.assessment.repo import Repo
     from ml_engineer.assessment.serving import Handler
 
@@ -32,9 +34,18 @@ _GATEWAYS = re.compile(
     re.I,
 )
 
+_KEYS = re.compile(r"api[-_]key|token[-_]auth|auth[-_]token|basic[-_]auth|--htpasswd", re.I)
+_LOCAL = ("127.0.0.1", "localhost", "::1")
+_PROXIES = re.compile(r"nginx|traefik|caddy|haproxy|envoy|openresty", re.I)
 _GATEWAY_EVENT = re.compile(
     r"^\s*-?\s*(httpApi|http):|Type:\s*(Http)?Api\b|AWS::Serverless::(Http)?Api|aws_apigateway(v2)?_api"
 )
+
+
+def _answers(repo: Repo) -> bool:
+    from ml_engineer.assessment.serving import model_servers
+
+    return bool(repo.routes) or repo.uses("gradio", "streamlit") or any(True for _ in model_servers(repo))
 
 
 @rule(
@@ -47,7 +58,7 @@ _GATEWAY_EVENT = re.compile(
     remedy="Put authentication in front of it (a dependency, or the gateway) and allow only known origins.",
     source="OWASP API security; CORS specification",
     peers=("devops-engineer",),
-    applies=lambda repo: bool(repo.routes) or repo.uses("gradio"),
+    applies=_answers,
 )
 def check(repo: Repo) -> Iterator[Hit]:
     for call in repo.calls("*.add_middleware", "flask_cors.CORS", "*.cors.CORSMiddleware", "*.Middleware", tests=False):
@@ -81,8 +92,10 @@ def _unknown_callers(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.serving import serving_modules, web_handlers
 
     handlers = web_handlers(repo)
-    pages = [c for c in repo.calls("gradio.*.launch", tests=False) if c.keyword("auth") is None]
+    pages = [(c.module, c.site()) for c in repo.calls("gradio.*.launch", tests=False) if c.keyword("auth") is None]
+    pages += _streamlit_pages(repo)
     if not handlers and not pages:
+        yield from _bare_servers(repo)
         return
     modules = serving_modules(repo)
     spoken = [module.file for module in modules if holds(module.file.text, _AUTH_WORDS)]
@@ -93,12 +106,12 @@ def _unknown_callers(repo: Repo) -> Iterator[Hit]:
         for file in repo.glob("*.conf", "*.y*ml", "*.tf", "Caddyfile", "*.json")
     ):
         return
-    for page in pages:
-        port = next(_published_ports(repo, page.module.path), None)
-        if port is not None:
-            looked_for = ("auth=", "gateway with authentication")
+    for module, site in pages:
+        published = next(_opened(repo, module.path), None)
+        if published is not None and not (holds(module.file.text, _AUTH_WORDS) and _AUTH.search(module.file.text)):
+            looked_for = ("auth=, a login", "gateway with authentication")
             yield Hit(
-                [repo.missing(page.site(), looked_for, [page.module.path]), port],
+                [repo.missing(site, looked_for, [module.path]), published],
                 title="Anyone who reaches the published port can ask the model",
                 anchor="no-auth",
             )
@@ -115,6 +128,42 @@ def _unknown_callers(repo: Repo) -> Iterator[Hit]:
             return
 
 
+def _streamlit_pages(repo: Repo) -> list[tuple[Module, Site]]:
+    """Scripts of Streamlit that a model answers in."""
+    from ml_engineer.assessment.learning import entry_closure
+    from ml_engineer.assessment.values import is_model_call
+
+    found = []
+    for entry in repo.entries:
+        if entry.kind == "serve" and entry.unit is None and any(i.top == "streamlit" for i in entry.module.imports):
+            modules = entry_closure(repo, entry).modules
+            if any(is_model_call(repo, call) for module in modules for call in module.calls):
+                found.append((entry.module, entry.site))
+    return found
+
+
+def _bare_servers(repo: Repo) -> Iterator[Hit]:
+    """A model server without code of one's own, where a manifest publishes its port and nothing asks for a key."""
+    from ml_engineer.assessment.serving import model_servers
+
+    for name, site in model_servers(repo):
+        file = repo.files[site.path]
+        if _KEYS.search(file.text) or any(_GATEWAYS.search(f.text) for f in repo.glob("*.conf", "*.y*ml", "*.tf")):
+            continue
+        published = next(_opened(repo, f"{file.folder}/x".lstrip("/")), None)
+        own = [s for s in repo.compose if s.file is file and s.image is not None and s.image.site() == site]
+        ports = [port for service in own for port in service.ports if port.published is not None]
+        if ports:
+            published = next((p.node.site(note="published here") for p in ports if p.host not in _LOCAL), None)
+        if published is not None:
+            yield Hit(
+                [repo.missing(site, ("an API key or token", "gateway with authentication"), [file]), published],
+                title=f"Anyone who reaches the published port of {name} can ask the model",
+                anchor="no-auth",
+            )
+            return
+
+
 def _is_prose(line: str) -> bool:
     return line.lstrip().startswith("#")
 
@@ -124,27 +173,44 @@ def _published(repo: Repo, handler: Handler) -> Iterator[Site]:
     from ml_engineer.assessment.serving import SERVERLESS
 
     if handler.framework in SERVERLESS:
-        for file in repo.glob("serverless.y*ml", "template.y*ml", "*.tf", "samconfig.toml"):
+        templates = [file for file in repo.glob("*.y*ml") if holds(file.text, ("aws::serverless::",))]
+        for file in [*repo.glob("serverless.y*ml", "template.y*ml", "*.tf", "samconfig.toml"), *templates]:
             yield from (file.site(line, note="the gateway in front of it") for line, _ in file.find(_GATEWAY_EVENT))
         return
+    yield from _opened(repo, handler.module.path)
+
+
+def _opened(repo: Repo, path: str) -> Iterator[Site]:
+    """Where what stands in a file is opened to the outside by a manifest, a port or a public platform."""
     for thing in repo.kubernetes:
         kind = thing.node.get("spec", "type")
         if thing.kind == "Service" and kind is not None and kind.text in ("LoadBalancer", "NodePort"):
             yield kind.site(note="published here")
         elif thing.kind in ("Ingress", "Gateway", "HTTPRoute", "VirtualService", "Route"):
             yield thing.site()
-    yield from _published_ports(repo, handler.module.path)
+    yield from _published_ports(repo, path)
     for file in repo.glob("Procfile", "app.yaml", "render.yaml", "fly.toml", "app.json", "vercel.json"):
-        if handler.module.path.startswith(f"{file.folder}/".lstrip("/")):
+        if path.startswith(f"{file.folder}/".lstrip("/")):
             yield file.site(1, note="a public platform")
 
 
+def _is_built_around(service: Service, path: str) -> bool:
+    """Whether a service is built from a folder that holds a file."""
+    if service.build_context is None:
+        return False
+    folder = posixpath.normpath(posixpath.join(service.file.folder, service.build_context))
+    return folder == "." or path.startswith(f"{folder}/")
+
+
 def _published_ports(repo: Repo, path: str) -> Iterator[Site]:
-    """Ports that Compose opens on all interfaces for the service that is built from where a file stands."""
+    """Ports that Compose opens on all interfaces for the service that is built from where a file stands, or for the
+    proxy in front of it."""
+    holding = [s for s in repo.compose if _is_built_around(s, path)]
+    behind = {service.file for service in holding}
     for service in repo.compose:
-        context = service.build_context
-        if context is None or not (context in ("", ".") or path.startswith(f"{context}/")):
+        named = f"{service.name} {service.image.text if service.image is not None else ''}"
+        if service not in holding and not (service.file in behind and _PROXIES.search(named)):
             continue
         for port in service.ports:
-            if port.published is not None and port.host not in ("127.0.0.1", "localhost", "::1"):
+            if port.published is not None and port.host not in _LOCAL:
                 yield port.node.site(note="published here")

@@ -9,6 +9,7 @@ import pytest
 
 from ml_engineer.assessment import profile
 from ml_engineer.assessment.repo import Repo
+from ml_engineer.assessment.rule import Site
 
 
 @pytest.fixture
@@ -110,3 +111,12 @@ def test_a_script_that_asks_a_torch_model_is_a_batch(facts):
 def test_a_script_that_trains_is_none(facts):
     train = ANSWER + "loss(y).backward()\noptimizer.step()\n"
     assert "Deployment pattern" not in facts({"net.py": NET, "infer.py": train})
+
+
+def test_what_is_known_twice_is_named_once():
+    site = Site("Dockerfile", 1, 1, "FROM python:3.12", None, "")
+    known = profile.join(
+        [profile.Known("Docker (python:3.12)", (site,)), profile.Known("Docker (python:3.12)", (site,))]
+    )
+    assert known is not None
+    assert known.value == "Docker (python:3.12)"

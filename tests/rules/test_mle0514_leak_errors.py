@@ -69,3 +69,22 @@ def test_the_text_of_a_library_that_talks_to_other_services(check, place, error)
     tail = f"    except {error} as e:\n        abort(503, f'unreachable: {{e}}')\n"
     (finding,) = check("MLE0514", {"app.py": "import httpx, sqlalchemy\n" + HEAD + tail})
     assert place(finding) == ("app.py", 12)
+
+
+def test_a_helper_that_gives_the_text_back(check, place):
+    text = """
+        from flask import Flask, request, jsonify
+        import joblib
+        app = Flask(__name__)
+        model = joblib.load("m")
+        def ask(row):
+            try:
+                return {"label": model.predict([row])[0]}
+            except Exception as error:
+                return {"status": "Error", "message": str(error)}
+        @app.route("/p")
+        def p():
+            return jsonify(ask(request.json))
+        """
+    (finding,) = check("MLE0514", {"app.py": text})
+    assert place(finding) == ("app.py", 10)

@@ -72,3 +72,31 @@ def test_a_page_that_compose_publishes(check, place):
     assert place(finding) == ("app.py", 2)
     files["app.py"] = files["app.py"].replace("launch(", "launch(auth=users, ")
     assert check("MLE0515", files) == []
+
+
+PAGE = "import joblib\nimport streamlit as st\nmodel = joblib.load('m')\nst.write(model.predict([[st.number_input('x')]]))\n"
+
+
+def test_a_streamlit_page_on_a_public_platform(check, place):
+    files = {"web/app.py": PAGE, "web/app.yaml": "runtime: custom\n"}
+    (finding,) = check("MLE0515", files)
+    assert place(finding) == ("web/app.py", 2)
+    closed = PAGE + "if not st.session_state.get('authenticated'):\n    st.stop()\n"
+    assert check("MLE0515", {**files, "web/app.py": closed}) == []
+    assert check("MLE0515", {"web/app.py": "import streamlit as st\nst.write('hello')\n"}) == []
+
+
+def test_a_proxy_publishes_what_is_behind_it(check):
+    app = "from flask import Flask, request\nimport joblib\napp = Flask(__name__)\nmodel = joblib.load('m')\n"
+    app += "@app.route('/p')\ndef p():\n    return str(model.predict([[request.args['x']]]))\n"
+    compose = "services:\n  web:\n    image: nginx:1\n    ports:\n      - 80:80\n  api:\n    build: ..\n"
+    assert len(check("MLE0515", {"app.py": app, "deploy/docker-compose.yml": compose})) == 1
+    assert check("MLE0515", {"deploy/docker-compose.yml": compose.replace("nginx:1", "redis:7")}) == []
+
+
+def test_a_bare_model_server_that_compose_publishes(check, place):
+    compose = "services:\n  s:\n    image: tensorflow/serving:2.16.1\n    ports:\n      - '8501:8501'\n"
+    (finding,) = check("MLE0515", {"docker-compose.yml": compose})
+    assert "TensorFlow Serving" in finding.title
+    assert place(finding) == ("docker-compose.yml", 3)
+    assert check("MLE0515", {"docker-compose.yml": compose.replace("8501:8501", "127.0.0.1:8501:8501")}) == []
