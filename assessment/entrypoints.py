@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from ml_engineer.assessment import callgraph, catalogue, values
+from ml_engineer.assessment import callgraph, catalogue, platforms, values
 from ml_engineer.assessment.module import UNKNOWN, Call, Function, Module
 from ml_engineer.assessment.repo import matches
 from ml_engineer.assessment.rule import Site
@@ -37,7 +37,8 @@ class Entry:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Route:
-    """A registered handler. `framework` is a distribution name, or `lambda`, `azure-function`, `cloud-function`."""
+    """A registered handler. `framework` is a distribution name, or that of a platform: `lambda`, `azure-function`,
+    `cloud-function`, `cloudera`."""
 
     framework: str
     path: str | None
@@ -87,6 +88,8 @@ _DECORATORS = {
     "modal.web_endpoint": "modal",
     "modal.fastapi_endpoint": "modal",
     "azure.functions.FunctionApp().route": "azure-function",
+    "cdsw.model_metrics": platforms.CLOUDERA,
+    "cml.models_v1.cml_model": platforms.CLOUDERA,
 }
 _SERVICE_BASES = {
     "litserve.LitAPI": ("litserve", "predict"),
@@ -102,13 +105,13 @@ _SERVICE_BASES = {
 # A module without any of these words registers no handler: it need not be parsed to know.
 _ROUTE_WORDS = re.compile(
     rb"@[\w.]+\.(route|get|post|put|delete|patch|options|head|websocket|api_route|api|http|web_endpoint|fastapi_endpoint)"
-    rb"\b|@(\w+\.)?(deployment|service|api)\b|add_url_rule|add_api(_route)?\b|add_resource|\.add_route\b|router\.add_"
+    rb"\b|@(\w+\.)?(deployment|service|api|model_metrics|cml_model)\b|HttpRequest\b|add_url_rule|add_api(_route)?\b|add_resource|\.add_route\b|router\.add_"
     rb"|\bRoute\(|\b(re_)?path\(|\burl\(|\bweb\.(get|post)\(|def (lambda_)?handler\(|LitAPI|SeldonComponent|MLModel"
     rb"|kserve|Servicer|RequestHandler|BaseHandler|Runnable"
 )
 _ROUTE_MARKS = (  # of which one is in each of them: sooner looked for
     b"@", b"add_", b"Route(", b"path(", b"url(", b"web.", b"handler(", b"LitAPI", b"SeldonComponent", b"MLModel",
-    b"kserve", b"Servicer", b"RequestHandler", b"BaseHandler", b"Runnable",
+    b"kserve", b"HttpRequest", b"Servicer", b"RequestHandler", b"BaseHandler", b"Runnable",
 )  # fmt: skip
 _ENTRY_WORDS = re.compile(
     rb"\b(fit|fit_generator|partial_fit|train_on_batch|fit_predict|backward|minimize|predict\w*|generate|evaluate"
@@ -165,11 +168,18 @@ def find_routes(repo: Repo) -> list[Route]:
             routes.extend(_decorated(repo, module, function))
             if function.class_name is None and _is_serverless(module, function):
                 routes.append(Route("lambda", None, (), function, function.site()))
+            elif any(_is_azure_request(module, parameter) for parameter in function.parameters[:1]):
+                routes.append(Route("azure-function", None, (), function, function.site()))
         for call in module.calls:
             routes.extend(_registered(repo, call))
         for name in module.classes:
             routes.extend(_service_class(repo, f"{module.dotted}.{name}"))
             routes.extend(_decorated_class(repo, module, name))
+    known = {route.handler for route in routes}
+    for framework, function, site in platforms.called(repo):
+        if function not in known:
+            known.add(function)
+            routes.append(Route(framework, None, (), function, site))
     return sorted(routes, key=lambda route: (route.module.path, route.site.cell or 0, route.site.line))
 
 
@@ -261,7 +271,14 @@ def _handlers(repo: Repo, module: Module, node: ast.expr | None) -> Iterator[Fun
 
 def _is_serverless(module: Module, function: Function) -> bool:
     names = [a.arg for a in function.parameters]
-    return bool(_SERVERLESS.match(function.node.name)) and names == ["event", "context"]
+    if not _SERVERLESS.match(function.node.name) or len(names) != 2:
+        return False
+    return names[0].strip("_") == "event" and names[1].strip("_") in ("context", "ctx", "unused", "")
+
+
+def _is_azure_request(module: Module, parameter: ast.arg) -> bool:
+    """Whether Azure Functions hands a request over, where a function.json beside the code registers the function."""
+    return parameter.annotation is not None and module.resolve(parameter.annotation) == "azure.functions.HttpRequest"
 
 
 def _service_class(repo: Repo, class_name: str) -> Iterator[Route]:

@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 PLATFORMS = frozenset("kserve seldon-core bentoml litserve ray triton mlserver torchserve modal".split())
 # Those of them that have the model's version in their answers, and a log of requests that a setting switches on.
 PROTOCOLS = frozenset("kserve seldon-core triton mlserver torchserve".split())
-SERVERLESS = frozenset("lambda azure-function cloud-function chalice".split())
+SERVERLESS = frozenset("lambda azure-function cloud-function chalice cloudera".split())
 WEB = frozenset(
-    "flask fastapi starlette sanic bottle quart litestar falcon robyn aiohttp django tornado http.server grpc".split()
+    "flask fastapi starlette sanic bottle quart litestar falcon robyn aiohttp django tornado http.server grpc "
+    "connexion".split()
 )
 
 # Servers that are started with a model and no code of one's own: how a command or an image shows them.
@@ -93,6 +94,7 @@ _MODEL_NAME = re.compile(r"(^|_)(model|net|network|classifier|regressor|predicto
 _KEPT = re.compile(
     r"(flask|fastapi)\.\w+\(\)\.\w+\.\w+"
 )  # what a program keeps on its application: `app.model.classify`
+_CONVERSION_ERRORS = frozenset({"ValueError", "TypeError", "KeyError", "json.JSONDecodeError", "JSONDecodeError"})
 _REJECTING = re.compile(r"HTTP_4(00|13|15|22)|BAD_REQUEST|UNPROCESSABLE")
 
 
@@ -168,8 +170,11 @@ class Handler:
 
     @cached_property
     def rejects(self) -> bool:
-        """Whether some code that the request runs answers 400, 413, 415 or 422 of its own."""
-        return any(_is_rejection(node) for function in self.functions for node in walk(function.node))
+        """Whether code that the request runs checks content by hand: it answers 400, 413, 415 or 422 of its own, turns
+        back on what was sent, or raises on what it is given."""
+        if any(_is_rejection(node) for function in self.functions for node in walk(function.node)):
+            return True
+        return _turns_back(self) or any(map(_raises_on_input, self.functions[1:]))
 
 
 def handlers(repo: Repo) -> list[Handler]:
@@ -363,6 +368,49 @@ def _is_rejection(node: ast.AST) -> bool:
     return isinstance(node, ast.Attribute) and bool(_REJECTING.match(node.attr))
 
 
+def _turns_back(handler: Handler) -> bool:
+    """Whether the handler leaves early where content is not as it should be, or where it cannot be converted."""
+    module, sent = handler.module, {read.node for read in handler.reads}
+    names: set[str] = set()
+
+    def is_content(node: ast.AST) -> bool:
+        return any(part in sent or (isinstance(part, ast.Name) and part.id in names) for part in walk(node))
+
+    for node in walk(handler.function.node):
+        if isinstance(node, ast.Assign) and is_content(node.value):
+            names |= {part.id for target in node.targets for part in walk(target) if isinstance(part, ast.Name)}
+    names |= {read.node.arg for read in handler.reads if isinstance(read.node, ast.arg)}
+    for node in walk(handler.function.node):
+        if isinstance(node, ast.If) and isinstance(node.body[-1], ast.Return | ast.Raise) and is_content(node.test):
+            if not _is_taken(node):
+                return True
+        elif isinstance(node, ast.ExceptHandler) and node.type is not None:
+            kinds = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+            if any(ast.unparse(kind) in _CONVERSION_ERRORS for kind in kinds):
+                parent = module.parent(node)
+                if isinstance(parent, ast.Try) and any(is_content(statement) for statement in parent.body):
+                    return True
+    return False
+
+
+def _is_taken(branch: ast.If) -> bool:
+    """Whether a branch goes on with what was sent, as in `if file: return predict(file)`, and refuses nothing."""
+    return isinstance(branch.test, ast.Name | ast.Attribute | ast.Subscript | ast.Call)
+
+
+def _raises_on_input(function: Function) -> bool:
+    """Whether a function raises where a parameter of its own, or of one inside it, is not as it should be."""
+    if function.node.name in _CONSTRUCTORS:
+        return False
+    names = {part.arg for part in walk(function.node) if isinstance(part, ast.arg)} - {"self", "cls"}
+    return any(
+        isinstance(node, ast.If)
+        and isinstance(node.body[-1], ast.Raise)
+        and any(isinstance(part, ast.Name) and part.id in names for part in walk(node.test))
+        for node in walk(function.node)
+    )
+
+
 # --- what is read and what checks it ----------------------------------------------------------------------------------
 
 
@@ -377,7 +425,7 @@ def _reads(handler: Handler, function: Function) -> Iterator[Read]:
             elif request and isinstance(node.value, ast.Name) and node.value.id == request:
                 if node.attr in _CONTENT_NAMES:
                     yield Read(module, node, node.attr)
-        elif own and handler.framework == "lambda" and _takes_event(function, node):
+        elif own and handler.framework in ("lambda", "cloudera") and _takes_event(function, node):
             yield Read(module, node, "event")
     if own and handler.framework in ("fastapi", "litestar"):
         for parameter in function.parameters:
@@ -419,6 +467,8 @@ def is_schema(repo: Repo, name: str) -> bool:
 
 def _schemas(handler: Handler) -> Iterator[str]:
     repo = handler.repo
+    if handler.framework == "connexion":
+        yield "the OpenAPI document that Connexion checks requests against"
     for function in handler.functions:
         for decorator in function.node.decorator_list:
             name = function.module.resolve(decorator.func if isinstance(decorator, ast.Call) else decorator)
