@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.entrypoints import is_training_call
@@ -20,12 +22,31 @@ _WRITES = (
     "*keras.callbacks.ModelCheckpoint",
 )  # fmt: skip
 
+# Calls that write any object at all: what it is called says whether it is a model.
+_DUMPS = frozenset({"pickle.dump", "cPickle.dump", "dill.dump", "cloudpickle.dump", "joblib.dump"})
+_NO_MODEL = re.compile(
+    r"(^|_)(index|indices|idx|ids?|data|df|frame|table|rows|columns?|cols|feature_?names?|results?|scores?|metrics?|"
+    r"history|preds?|predictions?|oof|params|config|stats|mapping|vocab\w*|cache|splits?|folds?|labels?|targets?|"
+    r"[xy]_?(train|test|val)|train|test|similarity|movies|names)s?$",
+    re.I,
+)
+
+
+def dumps_data(call: Call) -> bool:
+    """Whether a call that writes any object is given one that its name calls data: an index, a table, figures."""
+    if call.name not in _DUMPS or not call.node.args:
+        return False
+    given = call.node.args[0]
+    name = given.id if isinstance(given, ast.Name) else given.attr if isinstance(given, ast.Attribute) else ""
+    return bool(_NO_MODEL.search(name))
+
 
 def model_writes(repo: Repo) -> list[Call]:
     """Calls below a training entry that write a model (of a wrapper: its callers), those of training scripts first."""
     found: list[Call] | None = repo.__dict__.get("_model_writes")
     if found is None:
-        written = [call for call in repo.closure("train").calls(*_WRITES) if "test" not in call.module.file.roles]
+        closure = repo.closure("train")
+        written = [c for c in closure.calls(*_WRITES) if "test" not in c.module.file.roles and not dumps_data(c)]
         called_back = [call for call in written if call.name.endswith(".ModelCheckpoint")]  # is given no model
         found = [outer for call in written if call not in called_back for outer in deciding_calls(repo, call)]
         found += called_back

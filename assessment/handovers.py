@@ -17,11 +17,17 @@ from ml_engineer.assessment.repo import matches
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.dataflow import Step
-    from ml_engineer.assessment.module import Module
+    from ml_engineer.assessment.module import Call, Module
     from ml_engineer.assessment.repo import Repo
 
-_READS = ("pandas.read_csv", "pandas.read_parquet", "pandas.read_feather", "pandas.read_pickle", "polars.read_*")
-_WRITES = ("*.to_csv", "*.to_parquet", "*.to_feather", "*.to_pickle", "*.write_csv", "*.write_parquet")
+_READS = (
+    "pandas.read_csv", "pandas.read_parquet", "pandas.read_feather", "pandas.read_pickle", "pandas.read_hdf",
+    "pandas.read_excel", "polars.read_*",
+)  # fmt: skip
+_WRITES = (
+    "*.to_csv", "*.to_parquet", "*.to_feather", "*.to_pickle", "*.to_hdf", "*.to_excel", "*.write_csv",
+    "*.write_parquet",
+)  # fmt: skip
 
 
 def handed_over(repo: Repo, step: Step) -> Iterator[tuple[Module, ast.expr]]:
@@ -32,6 +38,14 @@ def handed_over(repo: Repo, step: Step) -> Iterator[tuple[Module, ast.expr]]:
     for module, table in _written(repo).get(place, ()) if place else ():
         if module is not step.module:
             yield module, table
+
+
+def writers_of(repo: Repo, read: Call) -> list[Module]:
+    """The other modules that write the table which a call reads."""
+    if not read.node.args or not matches(read.name, *_READS):
+        return []
+    place = _place(repo, read.module, read.node.args[0])
+    return [module for module, _ in _written(repo).get(place, ()) if module is not read.module] if place else []
 
 
 def _written(repo: Repo) -> dict[str, list[tuple[Module, ast.expr]]]:
@@ -50,8 +64,8 @@ def _written(repo: Repo) -> dict[str, list[tuple[Module, ast.expr]]]:
 
 def _place(repo: Repo, module: Module, node: ast.expr) -> str:
     """A name for the file behind an expression, the same in each module; empty where there is no sure one."""
-    known = values.constant(repo, module, node)
-    if isinstance(known, str):
+    known = values.known_text(repo, module, node)
+    if known is not None:
         path = posixpath.normpath(known.replace("\\", "/"))
         while path.startswith("../"):
             path = path.removeprefix("../")

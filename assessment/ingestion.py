@@ -187,6 +187,19 @@ def _checks(module: Module) -> bool:
     return found
 
 
+def _is_looked_at(module: Module, node: ast.expr) -> bool:
+    """Whether missing or repeated rows are counted or asked for: as a mask they only choose rows, or values to fill."""
+    for above in module.ancestors(node):
+        match above:
+            case ast.Subscript():
+                return False
+            case ast.Attribute(attr="any" | "sum" | "all" | "mean" | "value_counts"):
+                return True
+            case ast.stmt():
+                return isinstance(above, ast.If | ast.Assert | ast.While | ast.Expr)
+    return False
+
+
 def _checks_by_hand(module: Module) -> bool:
     for node in module.nodes(ast.Assert, ast.If, ast.Call, ast.FunctionDef, ast.keyword):
         match node:
@@ -195,7 +208,9 @@ def _checks_by_hand(module: Module) -> bool:
             case ast.If(test=test, body=body) if any(isinstance(n, ast.Raise) for n in body):
                 if _CHECKS_DATA.search(ast.unparse(test)):
                     return True
-            case ast.Call(func=ast.Attribute(attr="isnull" | "isna" | "notnull" | "duplicated")):
+            case ast.Call(func=ast.Attribute(attr="isnull" | "isna" | "notnull" | "duplicated")) if _is_looked_at(
+                module, node
+            ):
                 return True
             case ast.FunctionDef(name=name) if _CHECK_NAME.search(name) and "cross" not in name:
                 if any(isinstance(n, ast.Raise | ast.Assert | ast.Return) for n in walk(node)):

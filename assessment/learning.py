@@ -38,6 +38,9 @@ LOADERS = (
     "torch.jit.load", "*load_model", "*.load_weights", "*.load_state_dict", "*.load_checkpoint", "mlflow.*.load_model",
     "onnxruntime.InferenceSession", "*.load_from_checkpoint", "tensorflow.saved_model.load", "skops.io.load",
 )  # fmt: skip
+_BOOSTER_SETS = ("lightgbm.Dataset", "xgboost.DMatrix", "xgboost.QuantileDMatrix", "catboost.Pool")
+_BOOSTER_TRAINS = ("lightgbm.train", "lightgbm.cv", "xgboost.train", "xgboost.cv")
+_BOOSTER_DATA = ("train_set", "dtrain")
 TRACKERS = (
     "mlflow", "wandb", "dvclive", "aim", "tensorboard", "tensorboardX", "comet_ml", "clearml", "neptune", "sacred",
     "trains", "polyaxon", "determined", "guild", "swanlab", "trackio", "sagemaker", "azureml", "azure", "vertexai",
@@ -138,8 +141,23 @@ def metric_calls(calls: Iterable[Call]) -> Iterator[Call]:
 
 
 def fit_data(call: Call) -> tuple[ast.expr | None, ast.expr | None]:
-    """The features and the target that a fit is given."""
-    return call.argument(0, "X") or call.keyword("x"), call.argument(1, "y")
+    """The features and the target that a fit is given, also where both stand in a data set of a booster."""
+    if matches(call.name, *_BOOSTER_TRAINS):
+        given = next((call.keyword(name) for name in _BOOSTER_DATA if call.keyword(name)), None)
+        given = given or (call.node.args[1] if len(call.node.args) > 1 else None)
+    else:
+        given = call.argument(0, "X") or call.keyword("x")
+    packed = packed_rows(call.module, given)
+    return packed if packed is not None else (given, call.argument(1, "y"))
+
+
+def packed_rows(module: Module, node: ast.expr | None) -> tuple[ast.expr | None, ast.expr | None] | None:
+    """The features and the target in `lgb.Dataset(X, y)`, `xgb.DMatrix(X, label=y)` or `catboost.Pool(X, y)`."""
+    made = module.value(node) if node is not None else None
+    if not isinstance(made, ast.Call) or not matches(module.resolve(made.func), *_BOOSTER_SETS):
+        return None
+    call = module.call_of(made)
+    return call.argument(0, "data"), call.argument(1, "label")
 
 
 def receiver(call: Call) -> ast.expr | None:

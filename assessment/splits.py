@@ -261,6 +261,18 @@ def half(repo: Repo, module: Module, node: ast.expr | None) -> Half | None:
     return half_by_name(node)
 
 
+def is_held_out_fold(repo: Repo, module: Module, node: ast.expr) -> bool:
+    """Whether an expression holds the rows that a fold keeps out of its own training."""
+    hands = _hand_halves(repo)
+    for step in sources(repo, module, node, lambda step: not _is_split_call(step)):
+        if isinstance(step.node, ast.Subscript) and step.node not in hands:
+            rows = _rows(step.node)
+            bound = step.module.binding(rows) if isinstance(rows, ast.Name) else None
+            if bound is not None and _half_of_fold(step.module, bound) == "valid":
+                return True
+    return False
+
+
 def _hand_halves(repo: Repo) -> dict[ast.expr, Half]:
     halves: dict[ast.expr, Half] | None = repo.__dict__.get("_hand_halves")
     if halves is None:

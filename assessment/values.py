@@ -38,6 +38,8 @@ ARTEFACT_LOADERS = (
     "llama_cpp.Llama", "vllm.LLM", "easyocr.Reader", "paddleocr.PaddleOCR", "stanza.Pipeline", "timm.create_model",
 )  # fmt: skip
 
+_JOINS = ("os.path.join", "posixpath.join", "pathlib.Path", "pathlib.PurePath", "str")
+
 _MODULE_BASES = (
     "torch.nn.Module", "torch.nn.modules.module.Module", "pytorch_lightning.LightningModule", "torch.nn.Sequential",
     "lightning.LightningModule", "lightning.pytorch.LightningModule", "pytorch_lightning.core.LightningModule",
@@ -66,6 +68,7 @@ _PREDICTING = (
     "*.decision_function", "*.forward", "*.predict_generator", "*.transcribe", "onnxruntime.InferenceSession().run",
     "*.Interpreter().invoke", "sentence_transformers.SentenceTransformer().encode", "cv2.dnn.*().forward",
     "llama_cpp.Llama().*", "vllm.LLM().*", "*.kneighbors", "*.score_samples", "bentoml.*unner().*run",
+    "boto3.*.invoke_endpoint", "?.invoke_endpoint",
 )  # fmt: skip
 _GENERATING = ("transformers.*().generate", "*.from_pretrained().generate", "?.generate", "vllm.LLM().generate")
 
@@ -289,3 +292,34 @@ def constant(repo: Repo, module: Module, node: ast.expr | None) -> object:
     """The constant an expression stands for, also where another module keeps it; `UNKNOWN` where it is none."""
     found = definition(repo, module, node) if node is not None else None
     return found[0].literal(found[1]) if found is not None else UNKNOWN
+
+
+def known_text(repo: Repo, module: Module, node: ast.expr | None, depth: int = 4) -> str | None:
+    """The text behind an expression: a constant, or known parts that are put together.
+
+    `os.path.join("data", NAME)`, `Path("data") / "x.csv"`, `FOLDER + "/x.csv"` and f-strings of such parts; None where
+    one part is not known.
+    """
+    if node is None or depth < 0:
+        return None
+    kept = constant(repo, module, node)
+    if isinstance(kept, str):
+        return kept
+    found = definition(repo, module, node)
+    if found is None:
+        return None
+    place, value = found
+    parts: list[ast.expr] = []
+    slash = ""
+    match value:
+        case ast.Call() if place.resolve(value.func) in _JOINS and not value.keywords:
+            parts, slash = value.args, "/"
+        case ast.BinOp(op=ast.Div()):
+            parts, slash = [value.left, value.right], "/"
+        case ast.BinOp(op=ast.Add()):
+            parts = [value.left, value.right]
+        case ast.JoinedStr():
+            parts = [part.value if isinstance(part, ast.FormattedValue) else part for part in value.values]
+    texts = [known_text(repo, place, part, depth - 1) for part in parts]
+    known = [text for text in texts if text is not None]
+    return slash.join(known) if known and len(known) == len(texts) else None

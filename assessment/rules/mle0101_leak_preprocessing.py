@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.rule import HIGH, LOW, ConfidenceName, Hit, rule
+from ml_engineer.assessment.rule import HIGH, LOW, MEDIUM, ConfidenceName, Hit, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.dataflow import Step
@@ -21,6 +21,7 @@ _FITTED = re.compile(
     r"TargetEncoder|WOEEncoder|LeaveOneOutEncoder|MEstimateEncoder|CatBoostEncoder|IterativeImputer|Nystroem)\(\)"
 )
 _CATEGORIES = re.compile(r".*(OneHot|Ordinal|Label|Binary|Hashing|Count)\w*(Encoder|Binarizer)\(\)|.*LabelEncoder\(\)")
+_JOINS = ("pandas.concat", "numpy.concatenate", "numpy.vstack", "numpy.r_", "scipy.sparse.vstack", "polars.concat")
 # These learn nothing from the rows they are fitted on.
 _STATELESS = re.compile(r".*(FunctionTransformer|HashingVectorizer|Normalizer|PolynomialFeatures|Binarizer)\(\)")
 
@@ -72,6 +73,59 @@ def check(repo: Repo) -> Iterator[Hit]:
                     title="Categories are encoded before the split",
                     why="The encoder knows categories that only the test rows have; new ones in use will surprise it.",
                 )
+    both = [found for found in _fitted_on_both(repo) if found[0].node not in reported]
+    for parted in (True, False):
+        sites = [call.site() for call, how in both if how is parted]
+        if sites:
+            yield Hit(
+                sites,
+                severity=HIGH if parted else MEDIUM,
+                title="Preprocessing is fitted on training and held-out rows together",
+                anchor=f"both {parted}",
+            )
+
+
+def _fitted_on_both(repo: Repo) -> Iterator[tuple[Call, bool]]:
+    """Fits on the training rows and the held-out ones put together, and whether a split had kept those apart: else
+    they are a table of their own, such as the one of a competition."""
+    from ml_engineer.assessment.dataflow import sources
+
+    if next(repo.calls(*_JOINS, tests=False), None) is None:
+        return
+    for call in repo.calls("*.fit", "*.fit_transform", tests=False):
+        owner = call.name.rpartition(".")[0]
+        data = call.argument(0, "X") or call.argument(0, "raw_documents")
+        if data is None or not _FITTED.match(owner) or _STATELESS.match(owner):
+            continue
+        for step in sources(repo, call.module, data, lambda step: not step.name.endswith("train_test_split")):
+            parted = _parted(repo, step)
+            if parted is not None:
+                yield call, parted
+                break
+
+
+def _parted(repo: Repo, step: Step) -> bool | None:
+    """Whether a split made the halves that a call puts together; None where it does not put halves together."""
+    from ml_engineer.assessment.dataflow import sources
+    from ml_engineer.assessment.repo import matches
+    from ml_engineer.assessment.splits import half, is_held_out_fold
+
+    if not isinstance(step.node, ast.Call) or not step.node.args or not matches(step.name, *_JOINS):
+        return None
+    parts = step.module.value(step.node.args[0])
+    rows = (
+        [part for part in parts.elts if half(repo, step.module, part)]
+        if isinstance(parts, ast.List | ast.Tuple)
+        else []
+    )
+    halves = {half(repo, step.module, part) for part in rows}
+    if "train" not in halves or not halves & {"test", "valid"}:
+        return None
+    return any(
+        is_held_out_fold(repo, step.module, part)
+        or any(behind.name.endswith("train_test_split") for behind in sources(repo, step.module, part))
+        for part in rows
+    )
 
 
 def _fitted_before(repo: Repo, split: Split, value: ast.expr) -> Iterator[tuple[Call, bool]]:

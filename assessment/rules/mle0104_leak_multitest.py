@@ -45,6 +45,7 @@ def check(repo: Repo) -> Iterator[Hit]:
         if "test" in module.file.roles:
             continue
         yield from _watched(repo, module)
+        yield from _stopped_folds(repo, module)
         yield from _searched(repo, module)
         yield from _best_on_test(repo, module)
 
@@ -58,8 +59,7 @@ def _watched(repo: Repo, module: Module) -> Iterator[Hit]:
     for call in module.calls:
         if not call.name.endswith((".fit", ".fit_generator", "xgboost.train", "lightgbm.train")):
             continue
-        names = ("validation_data", "eval_set", "valid_sets", "evals")
-        watched = next((call.keyword(name) for name in names if call.keyword(name) is not None), None)
+        watched = _watched_part(call)
         if watched is None or not _holds_test(repo, module, watched):
             continue
         if _stops(call):
@@ -75,16 +75,59 @@ def _watched(repo: Repo, module: Module) -> Iterator[Hit]:
         yield Hit(sites, severity=severity, title=title or "The test half is watched during training")
 
 
+def _watched_part(call: Call) -> ast.expr | None:
+    names = ("validation_data", "eval_set", "valid_sets", "evals")
+    return next((call.keyword(name) for name in names if call.keyword(name) is not None), None)
+
+
 def _holds_test(repo: Repo, module: Module, node: ast.expr) -> bool:
-    """Whether the first part of a pair (or of the last pair of a list) is the test half."""
+    """Whether the rows that a fit watches are the test half."""
     from ml_engineer.assessment.splits import half
+
+    rows = _rows_watched(module, node)
+    return rows is not None and half(repo, module, rows) == "test"
+
+
+def _rows_watched(module: Module, node: ast.expr) -> ast.expr | None:
+    """The first part of a pair, or of the last pair of a list; what a data set of a booster was made of."""
+    from ml_engineer.assessment.learning import packed_rows
 
     node = module.value(node) or node
     while isinstance(node, ast.List | ast.Tuple) and node.elts:
-        last_pair = isinstance(node, ast.List) and isinstance(node.elts[-1], ast.Tuple)
-        node = node.elts[-1] if last_pair else node.elts[0]
-    if isinstance(node, ast.Name | ast.Attribute | ast.Subscript | ast.Call):
-        return half(repo, module, node) == "test"
+        last = isinstance(node, ast.List) and not isinstance(node.elts[0], ast.List)
+        node = node.elts[-1] if last else node.elts[0]
+    packed = packed_rows(module, node)
+    node = packed[0] or node if packed is not None else node
+    return node if isinstance(node, ast.Name | ast.Attribute | ast.Subscript | ast.Call) else None
+
+
+def _stopped_folds(repo: Repo, module: Module) -> Iterator[Hit]:
+    """Folds whose held-out rows stop the training, and are then scored as if they were unseen."""
+    from ml_engineer.assessment.learning import metric_calls
+    from ml_engineer.assessment.splits import find_splits
+
+    if not any(split.module is module and split.kind == "folds" for split in find_splits(repo)):
+        return
+    if next(metric_calls(module.calls), None) is None:
+        return
+    sites = [call.site() for call in module.calls if _is_stopped_fold(repo, call)]
+    if sites:
+        title = "Each fold stops its own training and is scored afterwards"
+        yield Hit(sites, severity=MEDIUM, title=title, anchor="folds")
+
+
+def _is_stopped_fold(repo: Repo, call: Call) -> bool:
+    from ml_engineer.assessment.dataflow import same_value
+    from ml_engineer.assessment.splits import is_held_out_fold
+
+    module, watched = call.module, _watched_part(call)
+    rows = _rows_watched(module, watched) if watched is not None else None
+    if rows is None or not _stops(call) or not is_held_out_fold(repo, module, rows):
+        return False
+    for other in module.calls:
+        if other.scope is call.scope and other.node.lineno > call.node.lineno and other.name.endswith(_FINAL):
+            if other.node.args and same_value(module, other.node.args[0], rows):
+                return True
     return False
 
 
@@ -95,6 +138,10 @@ def _stops(call: Call) -> bool:
     made = owner.keywords if isinstance(owner, ast.Call) else []
     if any(k.arg == "early_stopping_rounds" for k in [*call.node.keywords, *made]):
         return True
+    parameters = module.value(call.node.args[0] if call.node.args else call.keyword("params"))
+    if call.name.endswith(".train") and isinstance(parameters, ast.Dict):
+        if any("early_stopping_round" in str(key.value) for key in parameters.keys if isinstance(key, ast.Constant)):
+            return True
     callbacks = module.value(call.keyword("callbacks"))
     parts = callbacks.elts if isinstance(callbacks, ast.List) else [] if callbacks is None else [callbacks]
     text = " ".join(ast.unparse(module.value(part) or part) for part in parts)

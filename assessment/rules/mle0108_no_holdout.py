@@ -20,7 +20,7 @@ _KEYWORDS = {
     "validation_steps", "test_size", "cv", "val_set", "valid_dl", "validation_dataset", "dev_set", "test_dataset",
 }  # fmt: skip
 _HELD_OUT = re.compile(r"(^|_)(val|valid|validation|dev|eval|evaluate|evaluation|holdout|oob|cv|folds?)(_|\d|$)|"
-    r"(val|valid|eval)_?(set|loader|data|ds|dl|split|iter|path|file|dir|x|y|gen|generator|acc|loss|frac|ratio|size)|"
+    r"(?<![a-z])(val|valid|eval)_?(set|loader|data|ds|dl|split|iter|path|file|dir|x|y|gen|generator|acc|loss|frac|ratio|size)|"
     r"datamodule|test_?(acc|loss|error|score)",
     re.I,
 )  # fmt: skip
@@ -62,6 +62,8 @@ def check(repo: Repo) -> Iterator[Hit]:
         closure = entry_closure(repo, entry)
         if closure.cut or entry.site in sites or _is_exempt(repo, entry, closure) or _holds_out(repo, closure):
             continue
+        if _is_part_of_a_library(repo, entry):
+            continue
         if not _made_up_or_handed_over(repo, entry) and not _judged_elsewhere(repo, entry, closure):
             sites[entry.site] = closure.modules
     if sites:
@@ -74,6 +76,12 @@ def check(repo: Repo) -> Iterator[Hit]:
             "a test file",
         )
         yield Hit([repo.missing(site, looked_for, modules) for site, modules in sites.items()])
+
+
+def _is_part_of_a_library(repo: Repo, entry: Entry) -> bool:
+    """Whether a published package trains on what its caller hands over: who calls it keeps rows out and judges."""
+    given = {p.arg for p in entry.unit.parameters} - {"self", "cls"} if entry.unit is not None else set()
+    return bool(given) and repo.dependencies.is_library and not repo.dependencies.is_beside(entry.module)
 
 
 def _is_given_the_loss(call: Call) -> bool:
@@ -178,6 +186,22 @@ def _learns_by_acting(modules: set[Module]) -> bool:
     return bool({"reward", "rewards"} & found) and bool({"env", "environment", "next_state", "action"} & found)
 
 
+def _files(modules: set[Module], patterns: tuple[str, ...]) -> set[str]:
+    """Names of the files in such calls; none at all where one of them is not written in the code."""
+    from ml_engineer.assessment.dataflow import texts
+    from ml_engineer.assessment.repo import matches
+
+    found: set[str] = set()
+    for module in modules:
+        for call in module.calls:
+            if matches(call.name, *patterns):
+                named = {text.rpartition("/")[2] for text in texts(call.node) if "." in text}
+                if not named:
+                    return set()
+                found |= named
+    return found
+
+
 def _judged_elsewhere(repo: Repo, entry: Entry, closure: Closure) -> bool:
     """Whether another program of the repository evaluates a model that is saved here."""
     from ml_engineer.assessment.learning import LOADERS, SAVERS, words
@@ -185,11 +209,14 @@ def _judged_elsewhere(repo: Repo, entry: Entry, closure: Closure) -> bool:
 
     if not any(matches(name, *SAVERS) for module in closure.modules for name in module.call_names):
         return False
+    saved = _files(closure.modules, SAVERS)
     for other in repo.entries:
         if other.kind == "evaluate" and other.module is not entry.module:
             names = other.module.call_names
             if any(matches(n, *_JUDGING) for n in names) and any(matches(n, *LOADERS) for n in names):
-                return True
+                loaded = _files({other.module}, LOADERS)
+                if not saved or not loaded or saved & loaded:
+                    return True
     # A program that loads the model, predicts, and works out a figure by its own formula.
     for other in repo.entries:
         if other.kind == "predict" and other.module not in closure.modules and not other.module.is_notebook:

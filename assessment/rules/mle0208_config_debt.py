@@ -13,7 +13,7 @@ from ml_engineer.assessment.repo import matches
 from ml_engineer.assessment.rule import LOW, MEDIUM, Hit, Missing, SeverityName, Site, rule
 
 if TYPE_CHECKING:
-    from ml_engineer.assessment.module import Call
+    from ml_engineer.assessment.module import Call, Module
     from ml_engineer.assessment.repo import Repo
 
 MIN_LITERALS = 10
@@ -82,11 +82,25 @@ def _literals(repo: Repo, entry: Entry) -> tuple[int, Call | None]:
         for call in module.calls:
             if not (_PARAMETERS.match(call.name) or is_training_call(call)) or not closure.covers(module, call.node):
                 continue
-            numbers = sum(_is_number(value) for value in [*call.node.args, *(k.value for k in call.node.keywords)])
+            numbers = sum(
+                _numbers(module, value) for value in [*call.node.args, *(k.value for k in call.node.keywords)]
+            )
             if numbers:
                 count += numbers
                 first = first or call
     return count, first
+
+
+def _numbers(module: Module, node: ast.expr) -> int:
+    """How many numbers an argument holds: itself, or those of the table of parameters that it is."""
+    if isinstance(node, ast.Name):
+        node = module.value(node) or node
+    match node:
+        case ast.Dict(values=values):
+            return sum(_is_number(value) for value in values)
+        case ast.IfExp(body=body, orelse=orelse):
+            return _numbers(module, body) + _numbers(module, orelse)
+    return _is_number(node)
 
 
 def _is_number(node: ast.expr) -> bool:

@@ -15,8 +15,7 @@ from ml_engineer.assessment.rule import MEDIUM, Hit, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Call, Module
-    from ml_engineer.assessment.reachable import worked
-from ml_engineer.assessment.repo import Repo
+    from ml_engineer.assessment.repo import Repo
 
 MAX_LINES = 80
 MAX_COMPLEXITY = 15
@@ -33,7 +32,9 @@ _TRANSFORM = (
     "*.reshape", "*.train_test_split", "torchvision.transforms.*", "*to_categorical", "*pad_sequences", "*.resize",
     "*.fit_resample", "*.normalize", "*.texts_to_sequences", "*ImageDataGenerator", "*.drop", "*.merge",
 )  # fmt: skip
-_EVALUATE = ("sklearn.metrics.*", "*.evaluate", "*.score", "*.cross_val_score", "torchmetrics.*", "*.predict")
+_EVALUATE = (
+    "sklearn.metrics.*", "*.evaluate", "*.score", "*.cross_val_score", "torchmetrics.*", "*.predict", "*.predict_proba",
+)  # fmt: skip
 _SAVE = (*SAVERS, "*.to_csv", "*.to_parquet", "*.to_pickle", "*.savefig", "*.save", "json.dump", "numpy.save*")
 _BRANCHES = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.IfExp, ast.comprehension, ast.match_case)
 

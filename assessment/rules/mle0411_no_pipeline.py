@@ -42,6 +42,8 @@ _STEP = re.compile(
     re.I,
 )
 _NUMBERED = re.compile(r"^(step|stage|part)?[_-]?(\d{1,2})(\.\d+)?[\s._-]", re.I)
+_QUOTED = re.compile(r"`+([^`]+)`+")
+_RUN = re.compile(r"\b(run|execute|launch|start|call)(s|ning|ing)?\b", re.I)  # a list of files tells nobody to run them
 ENOUGH = 3
 
 
@@ -96,11 +98,18 @@ def _documented(repo: Repo) -> dict[str, Site]:
 
 
 def _told(repo: Repo) -> Iterator[tuple[tuple[str, ...], Site]]:
-    """Commands of the README, those in indented blocks included, in the order of its lines."""
+    """Commands of the README, in blocks and in its sentences ("Run `features.py` to …"), in the order of its lines."""
     for file in repo.glob("README*"):
         for number, line in enumerate(file.lines, 1):
             if re.match(r"\s*(?:[$>!]\s*)?python[\d.]*\s+\S+\.py\b", line):
                 yield tuple(line.split()), file.site(number, number)
+                continue
+            for quoted in _QUOTED.findall(line):
+                told = re.match(r"python[\d.]*\s", quoted) or (
+                    _RUN.search(line) and re.match(r"\S+\.(py|ipynb)\b", quoted)
+                )
+                if told:
+                    yield tuple(quoted.split()), file.site(number, number)
 
 
 def _scripts(words: tuple[str, ...]) -> list[str]:

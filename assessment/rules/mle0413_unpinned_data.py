@@ -22,6 +22,13 @@ _FETCHERS = (
     "sklearn.datasets.fetch_openml", "*.download_file", "httpx.get",
     "six.moves.urllib.request.urlretrieve", "numpy.genfromtxt", "numpy.loadtxt",
 )  # fmt: skip
+# Services and libraries that hand out data by a name: what they answer changes from day to day, or with a release.
+_SERVICES = (
+    "yfinance.download", "yfinance.Ticker().history", "pandas_datareader.*DataReader", "pandas_datareader.*get_data_*",
+    "quandl.get", "nasdaqdatalink.get", "nsepy.get_history", "seaborn.load_dataset", "ucimlrepo.fetch_ucirepo",
+    "fredapi.Fred().get_series", "alpha_vantage.*().get_*", "tushare.*", "akshare.*", "ccxt.*().fetch_ohlcv",
+    "statsmodels.*get_rdataset",
+)  # fmt: skip
 _ADDRESS = re.compile(r"^(https?|s3|gs|ftp|abfss?|wasbs?|hdfs)://", re.I)
 _PINNED = re.compile(r"[0-9a-f]{40}|/v?\d+\.\d+(\.\d+)?/|[?&](versionId|generation)=|zenodo\.org/records?/\d+", re.I)
 _MODEL = re.compile(
@@ -64,10 +71,11 @@ def check(repo: Repo) -> Iterator[Hit]:
 def _fetches(repo: Repo) -> Iterator[tuple[Call, str]]:
     """Fetches of data outside the serving code, with their address."""
     from ml_engineer.assessment.learning import entry_closure, train_entries
+    from ml_engineer.assessment.repo import matches
 
     served = repo.closure("serve")
     trainings = [entry_closure(repo, entry) for entry in train_entries(repo)]
-    for call in repo.calls(*_FETCHERS, tests=False):
+    for call in repo.calls(*_FETCHERS, *_SERVICES, tests=False):
         trained = any(closure.covers(call.module, call.node) for closure in (repo.closure("train"), *trainings))
         if served.covers(call.module, call.node) and not trained:
             continue
@@ -79,6 +87,10 @@ def _fetches(repo: Repo) -> Iterator[tuple[Call, str]]:
             continue
         if call.name.startswith("kaggle.") or call.name in ("opendatasets.download", "kagglehub.dataset_download"):
             yield call, "kaggle"
+            continue
+        if matches(call.name, *_SERVICES):
+            if trained:
+                yield call, call.name
             continue
         address = _address(call)
         if address is None or _MODEL.search(address):

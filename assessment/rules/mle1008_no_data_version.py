@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ml_engineer.assessment.rule import MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
-    from ml_engineer.assessment.module import Call
+    from ml_engineer.assessment.module import Call, Module
     from ml_engineer.assessment.repo import Repo
 
 READERS = (
@@ -32,9 +32,9 @@ _WEIGHTS = (".ckpt", ".pt", ".pth", ".bin", ".safetensors", ".onnx", ".joblib", 
 _RESULT = re.compile(r"(^|[/_])(output|result|log|metric|prediction|test|example|doc|demo)s?([/_.-]|$)", re.I)
 _MAKES_DATA = re.compile(r"generat|synth|simulat|(make|create|fake|dummy|mock)_?(data|sample)", re.I)
 _CHAINED = re.compile(r"(pandas|polars|dask)\..*\(\)")  # a method of what was read
-_VERSIONED = re.compile(
-    r"\b(dvc|lakefs|deltalake|delta\.|pachyderm|quilt3|git-lfs|sha256|md5|checksum|hashlib)\b", re.I
-)
+_VERSIONED = re.compile(r"\b(dvc|lakefs|deltalake|delta\.|pachyderm|quilt3|git-lfs|checksum)\b", re.I)
+_DIGEST = re.compile(r"\b(sha256|md5|hashlib)\b", re.I)
+_OF_A_FILE = re.compile(r"[\"']rb[\"']|read_bytes|file_digest|hash_pandas_object|\.tobytes|[a-fA-F0-9]{32}")
 
 
 @rule(
@@ -53,7 +53,7 @@ def check(repo: Repo) -> Iterator[Hit]:
         return
     sites: list[tuple[Site, str]] = []
     written = _written(repo)
-    calls = [c for c in repo.closure("train").calls(*READERS, "*.add_argument") if not _CHAINED.match(c.name)]
+    calls = [c for c in _reads(repo) if not _CHAINED.match(c.name)]
     if not all(call.module.is_notebook for call in calls):  # notebooks beside a program are for looking around
         calls = [call for call in calls if not call.module.is_notebook]
     for call in calls:
@@ -80,15 +80,37 @@ def check(repo: Repo) -> Iterator[Hit]:
         )
 
 
+def _reads(repo: Repo) -> Iterator[Call]:
+    """What training reads, and what the programs read that write its tables."""
+    from ml_engineer.assessment.handovers import writers_of
+    from ml_engineer.assessment.repo import matches
+
+    closure = repo.closure("train")
+    seen = set(closure.modules)
+    makers: list[Module] = []
+    for call in closure.calls(*READERS, "*.add_argument"):
+        yield call
+        makers += writers_of(repo, call)
+    while makers:
+        module = makers.pop()
+        if module in seen or "test" in module.file.roles:
+            continue
+        seen.add(module)
+        for call in module.calls:
+            if matches(call.name, *READERS):
+                yield call
+                makers += writers_of(repo, call)
+
+
 def _named_in_parts(repo: Repo, written: set[str]) -> list[tuple[Site, str]]:
     """Reads of training data whose path is put together of texts, one of them a folder of data that is not tracked."""
     from ml_engineer.assessment.ingestion import training_reads
     from ml_engineer.assessment.judging import read_paths
-    from ml_engineer.assessment.values import constant
+    from ml_engineer.assessment.values import known_text
 
     for read in training_reads(repo):
         call, first = read.call, read.call.node.args[0] if read.call.node.args else None
-        if first is None or call.module.is_notebook or isinstance(constant(repo, call.module, first), str):
+        if first is None or call.module.is_notebook or known_text(repo, call.module, first) is not None:
             continue
         paths = read_paths(repo, call.module, first)
         folders = sorted(path for path in paths if _FOLDER.fullmatch(path))
@@ -102,7 +124,7 @@ def _read_of_unknown_path(repo: Repo) -> Call | None:
     repository that tracks no data, has no submodule to hold it, and makes none."""
     from ml_engineer.assessment.ingestion import training_reads
     from ml_engineer.assessment.judging import read_paths
-    from ml_engineer.assessment.values import constant
+    from ml_engineer.assessment.values import known_text
 
     reads = [read.call for read in training_reads(repo) if not read.call.module.is_notebook]
     tracked = (path for path in {*repo.files, *(repo.git.tracked or ())} if _DATA_FILE.search(path))
@@ -114,7 +136,7 @@ def _read_of_unknown_path(repo: Repo) -> Call | None:
         return None
     for call in reads:
         first = call.node.args[0] if call.node.args else None
-        if first is None or isinstance(constant(repo, call.module, first), str):
+        if first is None or known_text(repo, call.module, first) is not None:
             continue
         if not read_paths(repo, call.module, first):
             return call
@@ -123,12 +145,11 @@ def _read_of_unknown_path(repo: Repo) -> Call | None:
 
 def _written(repo: Repo) -> set[str]:
     """Paths of tables that a program of the repository writes: what made them is versioned with the code."""
-    found = set()
-    for call in repo.calls("*.to_csv", "*.to_parquet", "*.to_feather", "*.to_pickle", tests=False):
-        path = call.module.literal(call.node.args[0]) if call.node.args else None
-        if isinstance(path, str):
-            found.add(path)
-    return found
+    from ml_engineer.assessment.values import known_text
+
+    calls = repo.calls("*.to_csv", "*.to_parquet", "*.to_feather", "*.to_pickle", "*.to_hdf", tests=False)
+    paths = (known_text(repo, call.module, call.node.args[0]) for call in calls if call.node.args)
+    return {path for path in paths if path is not None}
 
 
 def _has_versions(repo: Repo) -> bool:
@@ -139,8 +160,11 @@ def _has_versions(repo: Repo) -> bool:
     )
     if any(not pattern.endswith(_WEIGHTS) for pattern in kept):
         return True
-    modules = repo.closure("train").modules
-    return any(_VERSIONED.search(module.file.text) for module in modules if not module.is_notebook)
+    texts = [module.file.text for module in repo.closure("train").modules if not module.is_notebook]
+    if any(_VERSIONED.search(text) for text in texts):
+        return True
+    # A digest is one of data where content is read for it; others name files of a cache.
+    return any(_DIGEST.search(text) and _OF_A_FILE.search(text) for text in texts)
 
 
 def _option(call: Call) -> str | None:
@@ -163,12 +187,10 @@ def _is_pictures(call: Call) -> bool:
 
 
 def _path(repo: Repo, call: Call) -> str | None:
-    from ml_engineer.assessment.values import constant
+    from ml_engineer.assessment.values import known_text
 
-    if not call.node.args:
-        return None
-    value = constant(repo, call.module, call.node.args[0])
-    if not isinstance(value, str) or "://" in value or not value.strip():
+    value = known_text(repo, call.module, call.node.args[0]) if call.node.args else None
+    if value is None or "://" in value or not value.strip():
         return None
     value = value.replace("\\", "/")
     if call.name == "open":

@@ -14,7 +14,7 @@ def test_training_data_that_nothing_versions(check, place):
         {"data/train.csv": "a\n"},
         {"data/train.csv.dvc": "outs: []\n"},
         {".gitattributes": "*.csv filter=lfs diff=lfs\n"},
-        {"train.py": TRAIN + "import hashlib\nhashlib.sha256(b'')\n"},
+        {"train.py": TRAIN + "import hashlib\nhashlib.sha256(open('data/train.csv', 'rb').read())\n"},
         {"train.py": TRAIN.replace("data/train.csv", "https://example.org/train.csv")},
     ],
 )
