@@ -7,6 +7,7 @@ partial and is said in the report.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +20,8 @@ from ml_engineer.report.schema import Absence, Confidence, Evidence, Finding, Pl
 
 MAX_SITES = 20
 SHARED_FROM_FILES = 3_000
+_STRING_OR_COMMENT = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|\#[^\n]*""")
+_FORM = re.compile(r"""[\s"'(),]+""")
 # From what is served and run to the data, training and the code: steps that look at the same stand together.
 STEPS = (5, 7, 8, 9, 10, 6, 2, 4, 1, 3)
 
@@ -126,7 +129,13 @@ def _anchor_of(hit: Hit) -> str:
     site = hit.sites[0]
     if isinstance(site, Missing):
         return f"{site.need.path}\0{site.need.anchor}"
-    return f"{site.path}\0{site.anchor}\0{' '.join(site.quote.split())}"
+    return f"{site.path}\0{site.anchor}\0{_gist(site.quote)}"
+
+
+def _gist(code: str) -> str:
+    """The code without comments and without what a formatter moves: the same line stays the same finding."""
+    plain = _STRING_OR_COMMENT.sub(lambda match: match[1] or "", code)
+    return _FORM.sub("", plain) or " ".join(code.split())
 
 
 def _sha256(repo: Repo, path: str) -> str:
