@@ -74,7 +74,7 @@ def test_a_page_that_compose_publishes(check, place):
     assert check("MLE0515", files) == []
 
 
-PAGE = "import joblib\nimport streamlit as st\nmodel = joblib.load('m')\nst.write(model.predict([[st.number_input('x')]]))\n"
+PAGE = "import joblib\nimport streamlit as st\nm = joblib.load('m')\nst.write(m.predict([[st.number_input('x')]]))\n"
 
 
 def test_a_streamlit_page_on_a_public_platform(check, place):
