@@ -108,12 +108,18 @@ NAMES: list[Removed] = [
         "train.Saver>tf.train.Checkpoint nn.rnn_cell>tf.keras.layers examples.tutorials>tf.keras.datasets "
         "InteractiveSession>tf.compat.v1 get_default_graph>tf.compat.v1 nn.dynamic_rnn>tf.keras.layers.RNN "
         "placeholder_with_default>tf.compat.v1 initialize_all_variables>tf.compat.v1 GPUOptions>tf.config "
-        "random_uniform>tf.random.uniform summary.FileWriter>tf.summary summary.merge_all>tf.summary",
+        "random_uniform>tf.random.uniform summary.FileWriter>tf.summary summary.merge_all>tf.summary "
+        "Summary>tf.summary",
         "its successor in TensorFlow 2",
         "tensorflow.",
         "TensorFlow 1",
     ),
     *_names("torchvision", "0.13", "Scale>Resize RandomSizedCrop>RandomResizedCrop", prefix="torchvision.transforms."),
+    *_names("torchvision", "0.17", "functional_tensor>functional", prefix="torchvision.transforms."),
+    *_names("torchvision", "0.11.3", "utils>torch.hub", prefix="torchvision.models."),
+    *_names("torch", "2.0", "_six>the standard library", prefix="torch."),
+    *_names("torch", "1.13", "solve>linalg.solve matrix_rank>linalg.matrix_rank", prefix="torch."),
+    *_names("torch", "1.0", "ffi>cpp_extension serialization.load_lua>torchfile", prefix="torch.utils."),
     *_names("torch", "2.0", "symeig>linalg.eigh eig>linalg.eig lstsq>linalg.lstsq", prefix="torch."),
     *_names("torch", "1.8", "rfft>fft.rfft irfft>fft.irfft", prefix="torch."),
     *_names(
@@ -126,6 +132,63 @@ NAMES: list[Removed] = [
     ),
     *_names("torchtext", "0.12", "legacy", "torch.utils.data", "torchtext."),
     *_names("pytorch-lightning", "1.5", "metrics>torchmetrics", prefix="pytorch_lightning."),
+    *_names("pytorch-lightning", "1.7", "loggers.TestTubeLogger>TensorBoardLogger", prefix="pytorch_lightning."),
+    *_names(
+        "pytorch-lightning",
+        "2.0",
+        "utilities.cli>pytorch_lightning.cli utilities.distributed>utilities.rank_zero "
+        "core.lightning>pytorch_lightning profiler>profilers "
+        "plugins.DDPPlugin>strategies.DDPStrategy plugins.DDPSpawnPlugin>strategies.DDPStrategy "
+        "Trainer.add_argparse_args>LightningCLI Trainer.from_argparse_args>LightningCLI",
+        prefix="pytorch_lightning.",
+        family="what Lightning 1 had",
+    ),
+    *_names("torchmetrics", "0.8", "F1>F1Score IoU>JaccardIndex", prefix="torchmetrics."),
+    *_names(
+        "albumentations",
+        "1.4",
+        " ".join(
+            f"{path}{name}"
+            for path in ("", "augmentations.transforms.", "imgaug.transforms.")
+            for name in (
+                "RandomBrightness>RandomBrightnessContrast RandomContrast>RandomBrightnessContrast "
+                "JpegCompression>ImageCompression Cutout>CoarseDropout IAAAdditiveGaussianNoise>GaussNoise "
+                "IAAPerspective>Perspective IAAEmboss>Emboss IAASharpen>Sharpen IAASuperpixels>Superpixels "
+                "IAAAffine>Affine IAAPiecewiseAffine>PiecewiseAffine IAAFliplr>HorizontalFlip IAAFlipud>VerticalFlip"
+            ).split()
+        ),
+        prefix="albumentations.",
+        family="transforms that albumentations has removed",
+    ),
+    *_names(
+        "albumentations",
+        "1.3.1",
+        "Resize RandomRotate90 ShiftScaleRotate ElasticTransform RandomCrop CenterCrop RandomSizedCrop Rotate Flip "
+        "HorizontalFlip VerticalFlip Transpose PadIfNeeded GridDistortion OpticalDistortion CoarseDropout Blur",
+        "the name in albumentations itself",
+        "albumentations.augmentations.transforms.",
+        "transforms that albumentations has removed",
+    ),
+    *_names("albumentations", "1.4", "ToTensor>ToTensorV2", prefix="albumentations.pytorch."),
+    *_names("albumentations", "1.4.24", "Flip>HorizontalFlip", prefix="albumentations."),
+    *_names("torchaudio", "0.9", "load_wav>load", prefix="torchaudio."),
+    *_names(
+        "torchaudio",
+        "2.9",
+        "set_audio_backend get_audio_backend list_audio_backends info",
+        "torchcodec or soundfile",
+        "torchaudio.",
+    ),
+    *_names("librosa", "0.8", "output>soundfile.write", prefix="librosa."),
+    *_names("librosa", "0.7", "rmse>rms", prefix="librosa.feature."),
+    *_names("librosa", "0.10", "waveplot>waveshow", prefix="librosa.display."),
+    *_names(
+        "scikit-image",
+        "0.18",
+        "compare_ssim>metrics.structural_similarity compare_psnr>metrics.peak_signal_noise_ratio "
+        "compare_mse>metrics.mean_squared_error compare_nrmse>metrics.normalized_root_mse",
+        prefix="skimage.measure.",
+    ),
     *_names("datasets", "3.0", "load_metric>evaluate.load", prefix="datasets."),
     *_names(
         "scipy", "1.3", "imread>imageio imresize>PIL imsave>imageio imrotate>PIL toimage>PIL", prefix="scipy.misc."
@@ -171,6 +234,28 @@ NAMES: list[Removed] = [
     Removed("seaborn.distplot", (("seaborn", "0.11"),), "histplot or displot", state="deprecated"),
 ]
 
+_OLDEST_TRAINER = (
+    "max_nb_epochs>max_epochs min_nb_epochs>min_epochs nb_gpu_nodes>num_nodes show_progress_bar>enable_progress_bar "
+    "val_percent_check>limit_val_batches train_percent_check>limit_train_batches "
+    "nb_sanity_val_steps>num_sanity_val_steps use_amp>precision early_stop_callback>callbacks "
+    "checkpoint_callback>enable_checkpointing "
+    "weights_summary>enable_model_summary distributed_backend>strategy row_log_interval>log_every_n_steps "
+    "log_gpu_memory>DeviceStatsMonitor terminate_on_nan>detect_anomaly stochastic_weight_avg>callbacks "
+    "flush_logs_every_n_steps>logger process_position>callbacks default_save_path>default_root_dir "
+    "reload_dataloaders_every_epoch>reload_dataloaders_every_n_epochs"
+)
+
+
+def _trainers(version: str, keywords: str) -> list[Removed]:
+    """Arguments of Lightning's trainer, as `keyword>what_to_use`."""
+    pairs = (pair.partition(">") for pair in keywords.split())
+    since = (("pytorch-lightning", version),)
+    return [
+        Removed("pytorch_lightning.*Trainer", since, new, old, family=f"an argument of Trainer ({old})")
+        for old, _, new in pairs
+    ]
+
+
 # Calls whose keyword is gone. `*` in a name matches anything.
 KEYWORDS: list[Removed] = [
     Removed("sklearn.preprocessing.OneHotEncoder", ((_SKLEARN, "1.4"),), "sparse_output", "sparse"),
@@ -190,9 +275,23 @@ KEYWORDS: list[Removed] = [
     ),
     Removed("pandas.read_csv", (("pandas", "2.0"),), "on_bad_lines", "error_bad_lines"),
     Removed("pandas.read_csv", (("pandas", "2.0"),), "on_bad_lines", "warn_bad_lines"),
-    Removed("pytorch_lightning.Trainer", (("pytorch-lightning", "2.0"),), "accelerator and devices", "gpus"),
-    Removed("pytorch_lightning.Trainer", (("pytorch-lightning", "2.0"),), "ckpt_path", "resume_from_checkpoint"),
-    Removed("pytorch_lightning.Trainer", (("pytorch-lightning", "2.0"),), "callbacks", "progress_bar_refresh_rate"),
+    *_trainers("1.7", _OLDEST_TRAINER),
+    *_trainers(
+        "2.0",
+        "gpus>devices tpu_cores>devices num_processes>devices resume_from_checkpoint>ckpt_path "
+        "progress_bar_refresh_rate>callbacks replace_sampler_ddp>use_distributed_sampler auto_lr_find>Tuner "
+        "auto_scale_batch_size>Tuner auto_select_gpus>devices amp_backend>precision amp_level>precision "
+        "track_grad_norm>on_before_optimizer_step multiple_trainloader_mode>CombinedLoader",
+    ),
+    Removed("pytorch_lightning.*ModelCheckpoint", (("pytorch-lightning", "1.5"),), "dirpath and filename", "filepath"),
+    Removed("pytorch_lightning.*ModelCheckpoint", (("pytorch-lightning", "1.7"),), "every_n_epochs", "period"),
+    Removed("torch.optim.lr_scheduler.*", (("torch", "2.7"),), "get_last_lr()", "verbose"),
+    Removed("torch.autograd.Variable", (("torch", "0.4"),), "torch.no_grad()", "volatile", True, "changed"),
+    Removed("torchvision.utils.make_grid", (("torchvision", "0.15"),), "value_range", "range"),
+    Removed("torchvision.utils.save_image", (("torchvision", "0.15"),), "value_range", "range"),
+    Removed("torchvision.transforms.Random*", (("torchvision", "0.15"),), "interpolation", "resample"),
+    Removed("torchvision.transforms.Random*", (("torchvision", "0.15"),), "fill", "fillcolor"),
+    Removed("matplotlib.*gca", (("matplotlib", "3.6"),), 'add_subplot(projection="3d")', "projection"),
     Removed("gensim.models.*Word2Vec", (("gensim", "4.0"),), "vector_size", "size"),
     Removed("gensim.models.*Word2Vec", (("gensim", "4.0"),), "epochs", "iter"),
     Removed("?*", (("transformers", "4.0"),), "labels", "lm_labels"),
@@ -240,6 +339,83 @@ FOUR_VALUES = Removed(
     family="env.step() with four values",
 )
 
+# Names of what `iter()` gave: nothing in Python 3 has it, and torch's loaders kept it until this version.
+NEXT_METHOD = Removed("iter().next", (("torch", "1.13"),), "next(iterator)", family=".next() of a loader's iterator")
+LOSS_DATA = Removed("loss.data[0]", (("torch", "1.0"),), "loss.item()", family="an index into a loss (loss.data[0])")
+LEGACY_FUNCTION = Removed(
+    "torch.autograd.Function",
+    (("torch", "1.5"),),
+    "static methods and apply()",
+    family="a Function without static methods",
+)
+EPOCH_ENDS = {
+    hook: Removed(
+        hook, (("pytorch-lightning", "2.0"),), f"on_{new}_epoch_end", family="the *_epoch_end hooks of Lightning 1"
+    )
+    for hook, new in (
+        ("training_epoch_end", "train"),
+        ("validation_epoch_end", "validation"),
+        ("test_epoch_end", "test"),
+    )
+}
+SEABORN_STYLES = Removed(
+    "matplotlib.*style.use", (("matplotlib", "3.8"),), "seaborn-v0_8 or seaborn itself", family="the seaborn styles"
+)
+# In a file that imports torch, what one of the three above is written with.
+TORCH_MARKS = (b".next()", b".data[0]", b"Function)")
+# Functions of librosa that take so many arguments by position, and all others by name.
+BY_NAME_ONLY = Removed(
+    "librosa", (("librosa", "0.10"),), "the names of the arguments", family="positional arguments of librosa"
+)
+POSITIONAL = dict.fromkeys(
+    "load stft istft resample power_to_db amplitude_to_db db_to_power db_to_amplitude griffinlim cqt pyin hz_to_mel "
+    "mel_to_hz mel_frequencies frames_to_time time_to_frames effects.trim effects.split effects.time_stretch "
+    "effects.pitch_shift display.specshow display.waveshow feature.zero_crossing_rate feature.delta util.fix_length "
+    "util.pad_center util.normalize".split(),
+    1,
+) | dict.fromkeys(
+    "get_duration fft_frequencies filters.mel filters.window_sumsquare beat.beat_track onset.onset_detect "
+    "onset.onset_strength feature.mfcc feature.melspectrogram feature.chroma_stft feature.chroma_cqt "
+    "feature.chroma_cens feature.spectral_centroid feature.spectral_bandwidth feature.spectral_rolloff "
+    "feature.spectral_contrast feature.spectral_flatness feature.rms feature.tonnetz feature.tempogram "
+    "feature.poly_features".split(),
+    0,
+)  # fmt: skip
+_TASKS = (("torchmetrics", "0.11"),)
+_NEEDS_TASK = (
+    "Accuracy AUROC AveragePrecision CohenKappa ConfusionMatrix FBetaScore F1Score JaccardIndex Precision Recall "
+    "PrecisionRecallCurve ROC Specificity StatScores"
+).split()
+_NEEDS_TASK_TOO = (
+    "accuracy auroc average_precision cohen_kappa confusion_matrix fbeta_score f1_score jaccard_index precision recall"
+).split()
+# Calls that fail without an argument: its name, and where it stands without one.
+NEEDED: dict[str, tuple[str, int, Removed]] = {
+    "yaml.load": (
+        "Loader",
+        1,
+        Removed("yaml.load", (("pyyaml", "6.0"),), "yaml.safe_load", family="yaml.load without a Loader"),
+    ),
+    "torch.stft": (
+        "return_complex",
+        9,
+        Removed("torch.stft", (("torch", "2.0"),), "return_complex=True", family="torch.stft without return_complex"),
+    ),
+    **{
+        f"torchmetrics.{path}{name}": (
+            "task",
+            place,
+            Removed(name, _TASKS, 'task="multiclass" and num_classes', family="metrics of torchmetrics without a task"),
+        )
+        for paths, names, place in (
+            (("", "classification."), _NEEDS_TASK, 0),
+            (("functional.", "functional.classification."), _NEEDS_TASK_TOO, 2),
+        )
+        for path in paths
+        for name in names
+    },
+}
+
 # The tables by what a call is looked up with.
 BY_NAME = {entry.name: entry for entry in NAMES}
 LAST_PARTS = frozenset(name.rpartition(".")[2] for name in BY_NAME)
@@ -266,6 +442,13 @@ def words(tops: frozenset[str], keras: bool) -> frozenset[bytes]:
         parts.add("ignore_index")
     if "gym" in tops:
         parts.add("step")
+    if not tops.isdisjoint(("pytorch_lightning", "lightning")):
+        parts.update(EPOCH_ENDS)
+    if "matplotlib" in tops:
+        parts.add("seaborn")
+    if "librosa" in tops:
+        parts.update(name.rpartition(".")[2] for name in POSITIONAL)
+    parts.update(name.rpartition(".")[2] for name in NEEDED if name.partition(".")[0] in tops)
     if "transformers" in tops:
         parts.update(("from_pretrained", "lm_labels", "masked_lm_labels"))
     return frozenset(part.encode() for part in parts)

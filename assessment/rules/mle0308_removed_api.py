@@ -23,6 +23,7 @@ _BARE_MODEL = re.compile(
 )
 # No function of a module, no list, and nothing of libraries whose own containers give themselves back.
 _UNKNOWN_OR_PART = re.compile(r"\?|(?!torch|tensorflow|polars|[\[<{])\w[\w.]*[(\[]")
+_LOSS = re.compile(r"loss|\berr(or)?(_?[DG])?\b", re.I)
 _SAME_PACKAGE = {"pytorch-lightning": "lightning", "tensorflow": "tensorflow-cpu tensorflow-gpu"}
 
 
@@ -123,8 +124,13 @@ def _uses(repo: Repo, module: Module) -> Iterator[tuple[Removed, ast.AST]]:
     keras = repo.uses("keras", "tensorflow")
     tops = frozenset(item.top for item in repo.facts[module.path].imports)
     words = removed.words(tops, keras)
-    if words.isdisjoint(re.findall(rb"\w+", module.file.data)):
+    torch = "torch" in tops and any(mark in module.file.data for mark in removed.TORCH_MARKS)
+    if not torch and words.isdisjoint(re.findall(rb"\w+", module.file.data)):
         return  # none of the names is in the file's bytes, so it need not be parsed
+    if torch:
+        yield from _of_old_torch(repo, module)
+    if not tops.isdisjoint(("pytorch_lightning", "lightning")):
+        yield from _epoch_ends(repo, module)
     for item in module.imports:
         entry = _lookup(removed.BY_NAME, item.target)
         if entry is not None and not item.guarded:
@@ -143,9 +149,63 @@ def _uses(repo: Repo, module: Module) -> Iterator[tuple[Removed, ast.AST]]:
         if _BARE_MODEL.fullmatch(call.name) and _unpacked_into(module, call) > 1:
             if b"return_dict" not in module.file.data:
                 yield removed.UNPACKED_OUTPUTS, call.node
-        found = _by_call(call, keras)
+        found = _by_call(call, keras) or _by_arguments(call)
         if found is not None and not _guarded(module, call.node):
             yield found, call.node
+
+
+def _of_old_torch(repo: Repo, module: Module) -> Iterator[tuple[Removed, ast.AST]]:
+    """What the first versions of torch had: an index into a loss, `next` of an iterator, functions without static
+    methods."""
+    from ml_engineer.assessment import removed
+
+    for call in module.calls:
+        if call.name == removed.NEXT_METHOD.name and not call.node.args:
+            yield removed.NEXT_METHOD, call.node
+    for node in module.nodes(ast.Subscript):
+        value, index = node.value, node.slice
+        if isinstance(value, ast.Attribute) and value.attr == "data" and isinstance(index, ast.Constant):
+            if index.value == 0 and _LOSS.search(ast.unparse(value.value)):
+                yield removed.LOSS_DATA, node
+    for name, made in module.classes.items():
+        if any(module.resolve(base) == removed.LEGACY_FUNCTION.name for base in made.bases):
+            forward = module.functions.get(f"{name}.forward")
+            if forward is not None and not forward.node.decorator_list:
+                yield removed.LEGACY_FUNCTION, made
+
+
+def _epoch_ends(repo: Repo, module: Module) -> Iterator[tuple[Removed, ast.AST]]:
+    """Hooks of Lightning modules that take the outputs of an epoch."""
+    from ml_engineer.assessment import removed
+    from ml_engineer.assessment.callgraph import bases
+
+    for name in module.classes:
+        hooks = [f for hook in removed.EPOCH_ENDS if (f := module.functions.get(f"{name}.{hook}")) is not None]
+        if hooks and any(base.endswith(".LightningModule") for base in bases(repo, f"{module.dotted}.{name}")):
+            for hook in hooks:
+                yield removed.EPOCH_ENDS[hook.node.name], hook.node
+
+
+def _by_arguments(call: Call) -> Removed | None:
+    """A call that fails by how many arguments it is given, or for want of one."""
+    from ml_engineer.assessment import removed
+    from ml_engineer.assessment.repo import matches
+
+    arguments = call.node.args
+    if any(isinstance(argument, ast.Starred) for argument in arguments) or call.has_unpacked_keywords:
+        return None
+    if call.name.startswith("librosa."):
+        most = removed.POSITIONAL.get(call.name.removeprefix("librosa.").removeprefix("core."))
+        return removed.BY_NAME_ONLY if most is not None and len(arguments) > most else None
+    needed = removed.NEEDED.get(call.name)
+    if needed is not None:
+        keyword, place, entry = needed
+        return entry if call.keyword(keyword) is None and len(arguments) <= place else None
+    if arguments and matches(call.name, removed.SEABORN_STYLES.name):
+        style = call.module.literal(arguments[0])
+        old = isinstance(style, str) and re.fullmatch(r"seaborn(?!-v0_8)(-\w+)*", style)
+        return removed.SEABORN_STYLES if old else None
+    return None
 
 
 def _unpacked_into(module: Module, call: Call) -> int:

@@ -192,3 +192,50 @@ def test_the_readme_says_the_version_where_nothing_else_does(check, asked, sever
         "README.md": f"Install it by `pip install {asked}`.\n",
     }
     assert [f.severity for f in check("MLE0308", files)] == [severity]
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        ("import torch\ndef show(loader):\n    batch = iter(loader)\n    return batch.next()\n", 4),
+        ("import torch\ndef step(loss):\n    print(loss.data[0])\n", 3),
+        (
+            "from torch.autograd import Function\nclass D(Function):\n    def forward(self, x):\n        return x\n",
+            2,
+        ),
+        ("from torchvision.utils import save_image\nsave_image(x, 'a.png', normalize=True, range=(-1, 1))\n", 2),
+        ("import torch\ns = torch.optim.lr_scheduler.ReduceLROnPlateau(o, verbose=True)\n", 2),
+        (
+            "import pytorch_lightning as pl\nclass M(pl.LightningModule):\n    def test_epoch_end(self, o): ...\n",
+            3,
+        ),
+        ("import pytorch_lightning as pl\nt = pl.Trainer(max_epochs=3, replace_sampler_ddp=False)\n", 2),
+        ("from torchmetrics import Accuracy\na = Accuracy(num_classes=3)\n", 2),
+        ("import librosa\ny, sr = librosa.load('a.wav', 22050)\n", 2),
+        ("import librosa\nm = librosa.feature.mfcc(y, sr)\n", 2),
+        ("from albumentations.augmentations import transforms\nt = transforms.RandomContrast()\n", 2),
+        ("import yaml\nc = yaml.load(open('a.yaml'))\n", 2),
+        ("import matplotlib.pyplot as plt\nplt.style.use('seaborn-whitegrid')\n", 2),
+        ("import matplotlib.pyplot as plt\nax = plt.figure().gca(projection='3d')\n", 2),
+    ],
+)
+def test_what_training_code_of_some_years_ago_uses(check, place, code, line):
+    (finding,) = check("MLE0308", {"a.py": code})
+    assert (place(finding), finding.severity) == (("a.py", line), "high")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import torch\ndef show(loader):\n    return next(iter(loader))\n",
+        "import torch\nclass F(torch.autograd.Function):\n    @staticmethod\n    def forward(c, x): ...\n",
+        "import torch\nfirst = batch.data[0]\n",
+        "from torchmetrics import Accuracy\na = Accuracy('multiclass', num_classes=3)\nb = Accuracy(task=t)\n",
+        "import librosa\ny, sr = librosa.load('a.wav', sr=22050)\n",
+        "import yaml\nc = yaml.load(f, Loader=yaml.FullLoader)\nd = yaml.load(f, yaml.SafeLoader)\n",
+        "import matplotlib.pyplot as plt\nplt.style.use('seaborn-v0_8-whitegrid')\n",
+        "class Watch:\n    def test_epoch_end(self, outputs):\n        pass\n",
+    ],
+)
+def test_training_code_that_is_up_to_date(check, code):
+    assert check("MLE0308", {"a.py": code}) == []
