@@ -88,7 +88,8 @@ def check(repo: Repo) -> Iterator[Hit]:
         if _imports_lead_to(repo, tests, subjects):
             return
     else:
-        tests = [m for m in repo.modules if "test" in m.file.roles and _is_test(m)]
+        started = _started(repo)
+        tests = [m for m in repo.modules if "test" in m.file.roles and (_is_test(m) or m.path in started)]
         entries = [Entry("evaluate", module, None, module.site(1)) for module in tests]
         for module in tests:  # a test may import what it tests itself
             inside = {module.scope_of(i.node) for i in module.imports if repo.local(module, i.target) is not None}
@@ -96,7 +97,7 @@ def check(repo: Repo) -> Iterator[Hit]:
         reached = closure_of(repo, entries).modules
         if subjects & reached or any("test" not in m.file.roles and _builds(repo, m) for m in reached):
             return
-    if any(_runs(test, subjects) for test in tests[:_MAX_READ]):
+    if any(_runs(test, subjects) for test in tests[:_MAX_READ]) or _fill_in_the_template(repo, tests):
         return
     if networks:
         need = networks[0].site(next(iter(networks[0].classes.values())))
@@ -129,9 +130,11 @@ def _subjects(repo: Repo, calls: Iterable[Call]) -> set[Module]:
 
 
 def _builds(repo: Repo, module: Module) -> bool:
-    """Whether a module defines a network of torch or Keras."""
+    """Whether a module defines a network of torch or Keras, or puts one together in a function."""
     if not any(item.top in ("torch", "torchvision", "keras", "tensorflow") for item in module.imports):
         return False
+    if any(call.scope is not None and matches(call.name, *_KERAS_MODELS) for call in module.calls):
+        return True
     names = [f"{module.dotted}.{name}" for name in module.classes]
     return any(
         values.is_torch_class(repo, name) or any(matches(base, *_KERAS_MODELS) for base in bases(repo, name))
@@ -170,6 +173,19 @@ def _is_test(module: Module) -> bool:
     if not _TEST_FILE.match(module.file.name) and not module.is_notebook:
         return False
     return any(f.node.name.startswith("test") for f in module.functions.values()) or module.file.name == "conftest.py"
+
+
+def _started(repo: Repo) -> set[str]:
+    """Files that a task runner or CI runs as plain scripts: of those below a folder of tests, tests without pytest."""
+    commands = repo.commands.of("tox", "nox", "make", "just", "ci")
+    return {path for command in commands for path in repo.commands.runs(command)}
+
+
+def _fill_in_the_template(repo: Repo, tests: list[Module]) -> bool:
+    """Whether the repository is a template, of which tests make a project to run."""
+    if not {"copier.yml", "copier.yaml", "cookiecutter.json"} & repo.files.keys():
+        return False
+    return any(re.search(r"\bcopier\b|\bcookiecutter\b|\bcookies\.bake\b", test.file.text) for test in tests)
 
 
 def _runs(test: Module, subjects: set[Module]) -> bool:

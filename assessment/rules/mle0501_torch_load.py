@@ -46,7 +46,10 @@ def check(repo: Repo) -> Iterator[Hit]:
         yield Hit(sites, title="torch.load unpickles the file (weights_only=False)", anchor=f"explicit {sites[0].path}")
     if by_default:  # one cause, the bound of torch: raising it mends every load
         title = f"torch.load unpickles the file: a torch before {SAFE_SINCE} may be installed"
-        yield Hit(by_default, title=title, anchor="default")
+        library = repo.dependencies.is_library  # it must admit old versions; what is installed afresh is the newest
+        forced = any(repo.dependencies.may_be_at_least("torch", SAFE_SINCE, near=s.path) is False for s in by_default)
+        severity = MEDIUM if library and not forced else HIGH
+        yield Hit(by_default, severity=severity, title=title, anchor="default")
     if unknown_version:
         title = f"torch.load unpickles the file unless torch is {SAFE_SINCE} or later, which nothing asks for"
         yield Hit(unknown_version, severity=MEDIUM, title=title, anchor="unknown version")

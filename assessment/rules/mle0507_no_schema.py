@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Module
     from ml_engineer.assessment.repo import Repo
     from ml_engineer.assessment.serving import Handler
 
@@ -42,7 +44,10 @@ def check(repo: Repo) -> Iterator[Hit]:
     for handler in open_handlers(repo):
         if not handler.reads or handler.schema is not None or _passes_on(repo, handler):
             continue
-        first = handler.reads[0]
+        reads = [read for read in handler.reads if not _is_unpickled(read.module, read.node)]
+        if not reads:
+            continue
+        first = reads[0]
         group = partly if handler.rejects else bare
         group.setdefault(handler.module.path, []).append(first.module.site(first.node))
     for path in sorted({*bare, *partly}):
@@ -55,6 +60,14 @@ def check(repo: Repo) -> Iterator[Hit]:
                 confidence="medium",
                 title="Request content is checked by hand only, without a schema",
             )
+
+
+def _is_unpickled(module: Module, node: ast.AST) -> bool:
+    """Whether the body is loaded as an object of Python: no schema can describe that, and MLE0502 speaks of it."""
+    from ml_engineer.assessment.repo import matches
+
+    called = [module.resolve(parent.func) for parent in module.ancestors(node) if isinstance(parent, ast.Call)]
+    return any(matches(name, "dill.load*", "pickle.load*", "cloudpickle.load*") for name in called)
 
 
 def _passes_on(repo: Repo, handler: Handler) -> bool:

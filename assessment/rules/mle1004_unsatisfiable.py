@@ -43,7 +43,7 @@ def _names(repo: Repo) -> Iterator[Hit]:
         meant = NOT_INSTALLABLE.get(declared.name)
         if declared.name == "sklearn" and declared.specifier.replace(" ", "") == "==0.0":
             continue  # the one release of that name that does install, and brings scikit-learn along
-        if meant and declared.kind not in ("conda", "lock", "notebook") and not declared.url:
+        if meant and declared.kind not in ("conda", "lock", "notebook", "script") and not declared.url:
             yield Hit(
                 [declared.source],
                 title=f"{declared.name} cannot be installed under this name: {meant} is meant",
@@ -61,8 +61,10 @@ def _python(repo: Repo) -> Iterator[Hit]:
     causes: dict[tuple[str, Site], list[tuple[Declared, str]]] = {}
     for declared in repo.dependencies.declared:
         version = exact(declared.spec)
-        if version is None or declared.kind in ("conda", "notebook", "setup.py", "setup.cfg") or declared.marker:
+        if version is None or declared.kind in ("conda", "notebook", "script", "setup.py", "setup.cfg") or declared.marker:
             continue
+        if declared.kind == "lock" and _is_one_of_several(repo, declared):
+            continue  # a lock has one version for some versions of Python, and another for the rest
         reached = [p for p in pythons if _installs(repo, p, declared)]
         failing = [(p, told) for p in reached if (told := _unfit(declared.name, version, minor(p.spec)))]
         if (failing and len(failing) == len(reached)) or any(p.kind == "dockerfile" for p, _ in failing):
@@ -76,6 +78,11 @@ def _python(repo: Repo) -> Iterator[Hit]:
             title=found[0][1] + more,
             anchor=f"{environment} python {place.path}",
         )
+
+
+def _is_one_of_several(repo: Repo, declared: Declared) -> bool:
+    """Whether a lock names more than one version of the package."""
+    return len({d.specifier for d in repo.dependencies.of(declared.name) if d.environment == declared.environment}) > 1
 
 
 def _unfit(name: str, version: Version, python: int | None) -> str | None:
@@ -119,7 +126,7 @@ def _pairs(repo: Repo) -> Iterator[Hit]:
 
     by_environment: dict[str, dict[str, Declared]] = {}
     for declared in repo.dependencies.declared:
-        if declared.kind not in ("lock", "notebook") and not declared.group and not declared.url:
+        if declared.kind not in ("lock", "notebook", "script") and not declared.group and not declared.url:
             by_environment.setdefault(declared.environment, {}).setdefault(declared.name, declared)
     for environment, found in by_environment.items():
         vision, torch = found.get("torchvision"), found.get("torch")

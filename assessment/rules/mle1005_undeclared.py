@@ -72,6 +72,11 @@ _SAGEMAKER_BRINGS = {
     "huggingface": frozenset({"transformers", "datasets", "torch"}),
     "mxnet": frozenset({"mxnet"}),
 }
+# What the kernel of every notebook has, and what those of SageMaker's notebooks have besides.
+_KERNEL = frozenset({"ipython", "ipykernel", "ipywidgets", "notebook", "jupyter"})
+_SAGEMAKER_KERNEL = frozenset(
+    "boto3 botocore sagemaker pandas numpy scipy scikit-learn matplotlib seaborn tqdm requests s3fs pyarrow".split()
+)
 MANY = 40  # a list this long was written by a tool: what it names is not asked for directly
 
 
@@ -94,6 +99,7 @@ def check(repo: Repo) -> Iterator[Hit]:
 def _undeclared(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.distributions import providers
     from ml_engineer.assessment.linking import misplaced
+    from ml_engineer.assessment.platforms import brought
     from ml_engineer.assessment.releases import BRINGS, NOT_INSTALLABLE, brought_by
 
     dependencies = repo.dependencies
@@ -102,19 +108,21 @@ def _undeclared(repo: Repo) -> Iterator[Hit]:
     direct = {d.name for d in dependencies.declared if d.direct and d.kind not in ("notebook", "constraints")}
     direct = {NOT_INSTALLABLE.get(name, name) for name in direct or everywhere}
     carriers = direct | _in_some_form(repo, direct)
-    own = _own_names(repo)
+    own = _of_integrations(repo) | _own_names(repo) | _packed(repo)
+    given = brought(repo)
     spelled = _joined(everywhere)
     for target in dependencies.third_party:
         names = providers(target)
         if not spelled.isdisjoint(_joined(names)) or names[0] in own or _in_source_tree(repo, names[0]):
             continue
-        if names[0] == "apache-airflow" and _airflow_image(repo):
+        if names[0] in given or (names[0] == "apache-airflow" and _airflow_image(repo)):
             continue
         uses = [
             (m, i)
             for m, i in dependencies.imports_of(target)
             if not i.guarded and not _aside(m) and not _for_some_python(i) and not _declared_in(repo, m, names)
         ]
+        uses = [(m, i) for m, i in uses if not m.is_notebook or not _in_kernel(repo, m, names[0], target)]
         if not uses or all(misplaced(repo, m, i) for m, i in uses):  # MLE0315 says so
             continue
         carrier = next(filter(None, (brought_by(name, carriers) for name in names)), None)
@@ -209,6 +217,15 @@ def _told_to_install(repo: Repo, target: str, names: tuple[str, ...]) -> bool:
     return any(asked.search(file.text) for file in repo.glob("README*") if "/" not in file.path)
 
 
+def _of_integrations(repo: Repo) -> set[str]:
+    """What ZenML installs by the names of its integrations."""
+    named: set[str] = set()
+    for file in repo.glob("Makefile", "*.sh", "README*", "Dockerfile*"):
+        for _, match in file.find(r"\bzenml integration install ([\w -]+)"):
+            named.update(match[1].split())
+    return named | ({"scikit-learn"} if "sklearn" in named else set())
+
+
 def _aside(module: Module) -> bool:
     return module.file.name in ("setup.py", "noxfile.py", "tasks.py", "fabfile.py") or "docs" in module.file.roles
 
@@ -216,6 +233,24 @@ def _aside(module: Module) -> bool:
 def _declared_in(repo: Repo, module: Module, names: tuple[str, ...]) -> bool:
     """Whether a notebook installs it itself."""
     return any(d.environment == module.path for name in names for d in repo.dependencies.of(name))
+
+
+def _in_kernel(repo: Repo, notebook: Module, name: str, target: str) -> bool:
+    """Whether the kernel of a notebook brings a package, or a cell fetches the module."""
+    if name in _KERNEL:
+        return True
+    if name in _SAGEMAKER_KERNEL and "sagemaker" in repo.facts[notebook.path].tops:
+        return True
+    fetched = re.compile(rf"\b(wget|curl|gdown|cp)\b.*\b{re.escape(target)}\.py\b")
+    return any(fetched.search(text) for _, text in notebook.source.magics)
+
+
+def _packed(repo: Repo) -> set[str]:
+    """What a build installs into the folder that it ships: `pip install name -t functions/`."""
+    from ml_engineer.assessment.declarations import installed
+
+    packing = (c for c in repo.commands if {"-t", "--target"} & set(c.words) and "install" in c.words)
+    return {d.name for c in packing for d in installed(" ".join(c.words), c.site, c.site.path, "dockerfile")}
 
 
 def _own_names(repo: Repo) -> set[str]:
@@ -291,7 +326,7 @@ def _unused(repo: Repo) -> Iterator[Hit]:
     counts: dict[str, int] = {}
     for declared in dependencies.declared:
         counts[declared.environment] = counts.get(declared.environment, 0) + 1
-        if declared.kind in ("lock", "constraints", "notebook", "dockerfile") or declared.group or declared.url:
+        if declared.kind in ("lock", "constraints", "notebook", "dockerfile", "script") or declared.group or declared.url:
             continue
         name = declared.name
         if name.replace("-", "") in spelled or name in _SILENT or name.startswith(_SILENT_PREFIXES) or name in programs:

@@ -154,3 +154,17 @@ def test_a_class_that_calls_its_own_fit_trains_nothing_by_that(check):
                 return X
         """
     assert check("MLE0108", {"drawn.py": code}) == []
+
+
+def test_a_package_that_trains_on_what_it_is_handed(check):
+    loop = """
+        import torch
+        class Tuner:
+            def learn(self, batches):
+                for batch in batches:
+                    loss = self.model(batch)
+                    loss.backward()
+        """
+    assert len(check("MLE0108", {"lib/tuner.py": loop, "lib/__init__.py": ""})) == 1
+    setup = "from setuptools import setup\nsetup(classifiers=['Programming Language :: Python'])\n"
+    assert check("MLE0108", {"setup.py": setup}) == []

@@ -128,6 +128,23 @@ def test_a_test_of_django_stands_in_tests_py(check):
     test = "from train import train\nclass T:\n    def test_it(self):\n        assert train() is not None\n"
     assert check("MLE0313", {"train.py": TRAIN, "web/tests.py": test}) == []
 
+
 def test_a_file_of_tests_may_be_called_so(check):
     text = "from train import train\ndef test_it():\n    assert train()\n"
     assert check("MLE0313", {"train.py": TRAIN, "tests/model_tests.py": text}) == []
+
+
+def test_a_template_is_tested_by_the_project_that_is_made_of_it(check):
+    test = "from copier import Worker\ndef test_it():\n    assert Worker('.').run_copy()\n"
+    files = {"template/train.py": TRAIN, "tests/test_template.py": test}
+    assert len(check("MLE0313", files)) == 1
+    assert check("MLE0313", {**files, "copier.yml": "name: x\n"}) == []
+
+
+def test_a_test_of_the_function_that_builds_the_network_is_enough(check):
+    files = {
+        "train.py": "import model\nmodel.build().fit([[0]], [0])\n",
+        "model.py": "import keras\ndef build():\n    return keras.Model(1, 2)\n",
+        "tests/test_model.py": "import model\ndef test_it():\n    assert model.build()\n",
+    }
+    assert check("MLE0313", files) == []

@@ -55,3 +55,10 @@ def test_the_bound_of_torch_is_one_cause_and_each_wish_to_unpickle_its_own(check
 )
 def test_what_is_safe_or_unknown_is_left_out(check, code):
     assert check("MLE0501", {"app.py": code}) == []
+
+
+@pytest.mark.parametrize(("bound", "severity"), [("torch>=1.12", "medium"), ("torch>=1.12,<2.5", "high")])
+def test_a_published_package_may_admit_old_versions(check, bound, severity):
+    project = f"[project]\nname = 'x'\nclassifiers = ['Programming Language :: Python']\ndependencies = ['{bound}']\n"
+    (finding,) = check("MLE0501", {"pyproject.toml": project, "x/a.py": "import torch\ntorch.load('m.pt')\n"})
+    assert finding.severity.value == severity

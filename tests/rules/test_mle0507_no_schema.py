@@ -1,3 +1,5 @@
+import pytest
+
 APP = """
 import joblib
 from flask import Flask, request, jsonify
@@ -108,3 +110,27 @@ def test_a_router_of_openais_protocol_leaves_the_schema_to_the_server_behind(che
         """
     assert check("MLE0507", {"router.py": code.format(path="/v1/chat/completions")}) == []
     assert len(check("MLE0507", {"router.py": code.format(path="/predict")})) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "severity"),
+    [
+        ("if not data.get('x'):\n        return render('page.html', error='x is missing')", "medium"),
+        ("try:\n        x = float(data['x'])\n    except ValueError:\n        return 'no number'", "medium"),
+        ("check(data)", "medium"),
+        ("if request.method == 'POST':\n        print('asked')", "high"),
+        ("if data:\n        return str(model.predict([data])[0])", "high"),
+    ],
+)
+def test_content_that_is_checked_by_hand_is_medium(check, before, severity):
+    helper = "class Odd(Exception):\n    pass\ndef check(row):\n    if row['x'] < 0:\n        raise Odd\n"
+    text = BARE.replace("    return", f"    {before}\n    return").replace("\n@app", f"\n{helper}@app")
+    (finding,) = check("MLE0507", {"app.py": text})
+    assert finding.severity.value == severity
+
+
+def test_an_object_that_is_unpickled_is_no_matter_of_a_schema(check):
+    text = BARE.replace("request.get_json()", "pickle.loads(request.get_data())").replace(
+        "import joblib", "import joblib, pickle"
+    )
+    assert check("MLE0507", {"app.py": text}) == []

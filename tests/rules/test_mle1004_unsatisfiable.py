@@ -82,3 +82,14 @@ def test_kserve_bounds_the_server_below_it(check):
     assert finding.title == "kserve 0.13.0 requires numpy <2, ==2.1.3 is declared, and 1 more"
     assert [evidence.line_start for evidence in finding.evidence] == [3, 2, 1]
     assert check("MLE1004", {**files, "requirements.txt": "kserve==0.13.0\nfastapi==0.109.2\nnumpy==1.26.4\n"}) == []
+
+
+def test_a_lock_may_have_a_version_for_each_python(check):
+    entry = '[[package]]\nname = "scipy"\nversion = "%s"\n\n'
+    files = {
+        "pyproject.toml": "[tool.poetry]\nname = 'x'\n",
+        "Dockerfile": "FROM python:3.10-slim\nCOPY . .\nRUN pip install poetry && poetry install\n",
+        "poetry.lock": entry % "1.16.0",
+    }
+    assert len(check("MLE1004", files)) == 1
+    assert check("MLE1004", {**files, "poetry.lock": entry % "1.15.3" + entry % "1.16.0"}) == []

@@ -232,7 +232,8 @@ def test_packages_of_django_and_google_under_their_names(check):
 
 
 LIBRARY = {
-    "pyproject.toml": "[project]\nname = 'lib'\ndependencies = ['numpy']\nclassifiers = ['Programming Language :: Python']\n",
+    "pyproject.toml": "[project]\nname = 'lib'\ndependencies = ['numpy']\n"
+    "classifiers = ['Programming Language :: Python']\n",
     "lib/core.py": "import numpy\n",
 }
 
@@ -255,3 +256,9 @@ def test_what_the_readme_has_one_install_first_is_medium(check):
     files = {**LIBRARY, "lib/__init__.py": "import torch\n", "README.md": "First install [PyTorch](https://x.y).\n"}
     (finding,) = check("MLE1005", files)
     assert finding.severity.value == "medium"
+
+
+def test_what_zenml_installs_for_an_integration(check):
+    files = {"requirements.txt": "zenml\n", "a.py": "import zenml\nimport mlflow\nimport sklearn\nimport torch\n"}
+    files["Makefile"] = "install:\n\tzenml integration install mlflow sklearn -y\n"
+    assert [f.title.split()[0] for f in check("MLE1005", files)] == ["torch"]
