@@ -23,6 +23,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from ml_engineer.assessment import declarations as read
+from ml_engineer.assessment import setupfile
 from ml_engineer.assessment.declarations import Declared, PythonDeclared
 from ml_engineer.assessment.distributions import PLATFORM, canonical, is_standard, providers
 
@@ -64,6 +65,7 @@ class Dependencies:
         candidates = self.repo.glob("**/*.txt", "**/*.in", "**/*.pip")
         found = {f.path: f for f in candidates if _REQUIREMENTS.search(f.path)}
         wanted = [(f.folder, path) for f in self._install_scripts for path in read.installed_files(f.text)]
+        wanted += [(f.folder, path) for f in self.repo.glob("setup.py") for path in setupfile.opened_in(f.text)]
         queue = list(found.values())
         while queue or wanted:
             if queue:
@@ -129,22 +131,26 @@ class Dependencies:
             yield from read.setup_cfg(file)
         for file in repo.glob("setup.py"):
             if file.path in repo.by_path:
-                yield from read.setup_py(repo.by_path[file.path])
+                yield from setupfile.declared_in(repo.by_path[file.path])
         for file in self.conda_files:
             yield from read.conda(file)
         for file in repo.glob("Dockerfile*", "*.dockerfile", "Containerfile"):
             yield from _installed_in(file)
         for module in repo.modules:
-            if module.is_notebook:
+            if module.is_notebook or repo.facts[module.path].errors:  # scripts may have the magics, too
                 for line, text in module.source.magics:
                     yield from read.installed(text, module.site(line), module.path, "notebook")
+        for file in repo.glob("*.sh"):  # that sets up an environment
+            if file in self._install_scripts and not file.roles & {"test", "docs", "vendored"}:
+                for number, match in file.find(r"^\s*(?!#|echo\b|printf\b)\S.*\binstall\b.*"):
+                    yield from read.installed(match[0], file.site(number), file.path, "script")
         for file in repo.glob(*_LOCKS):
             yield from read.lock(file)
 
     @cached_property
     def declared_in_files(self) -> set[str]:
-        """Names that a dependency file declares, those only installed by a Dockerfile or notebook left out."""
-        return {d.name for d in self.declared if d.kind not in ("dockerfile", "notebook")}
+        """Names that a dependency file declares, those only installed by an image, a script or a notebook left out."""
+        return {d.name for d in self.declared if d.kind not in ("dockerfile", "script", "notebook")}
 
     @cached_property
     def _by_name(self) -> dict[str, list[Declared]]:

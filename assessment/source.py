@@ -91,11 +91,15 @@ class Source:
 
 
 def parse(file: File) -> Source:
-    """Parse a `.py` file or a notebook. What cannot be parsed is in `errors`, and the tree holds the rest."""
+    """Parse a `.py` file or a notebook. What cannot be parsed is in `errors`, and the tree holds the rest: also of a
+    script with the magics of a notebook, which some platforms run as it is."""
     if file.suffix == ".ipynb":
         return _parse_notebook(file)
     tree, error = _parse_text(file.text)
-    return Source(file, file.lines, tree, [error] if error else [])
+    source = Source(file, file.lines, tree, [error] if error else [])
+    if error and any(_MAGIC.match(line) for line in file.lines):  # the rest of it is Python all the same
+        source.tree = _parse_text("\n".join(_plain_python(file.lines, 1, source.magics)))[0]
+    return source
 
 
 def _parse_text(text: str) -> tuple[ast.Module, ParseError | None]:

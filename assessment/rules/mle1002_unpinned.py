@@ -58,7 +58,7 @@ def check(repo: Repo) -> Iterator[Hit]:
 
 
 def _is_free(repo: Repo, declared: Declared) -> bool:
-    if declared.bounded or not declared.direct or declared.kind in ("lock", "constraints", "notebook"):
+    if declared.bounded or not declared.direct or declared.kind in ("lock", "constraints", "notebook", "script"):
         return False
     if declared.group in _DEVELOPMENT or {"test", "vendored"} & repo.files[declared.environment].roles:
         return False

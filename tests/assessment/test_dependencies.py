@@ -289,3 +289,20 @@ def test_import_names():
     assert providers("google.cloud.storage.Client") == ("google-cloud-storage",)
     assert providers("sentence_transformers") == ("sentence-transformers",)
     assert is_standard("os") and is_standard("distutils") and not is_standard("yaml")
+
+
+def test_a_script_that_sets_up_the_environment_declares_what_it_installs(tmp_path):
+    (tmp_path / "setup_env.sh").write_text("#!/bin/bash\n# pip install wheel\npip3 install -q torch==1.5.1 -f x.html\n")
+    (tmp_path / "requirements.txt").write_text("flask\n")
+    dependencies = Repo.open(tmp_path).dependencies
+    assert [(d.name, d.specifier) for d in dependencies.declared] == [("flask", ""), ("torch", "==1.5.1")]
+    assert dependencies.declared_in_files == {"flask"}
+
+
+def test_a_script_with_the_magics_of_a_notebook_is_read_but_for_them(tmp_path):
+    (tmp_path / "boot.py").write_text("!pip install flask==3.0\nimport json\nprint(json.dumps({}))\n%time\n")
+    repo = Repo.open(tmp_path)
+    module = repo.by_path["boot.py"]
+    assert module.source.errors
+    assert [call.name for call in module.calls] == ["print", "json.dumps"]
+    assert [(d.name, d.kind) for d in repo.dependencies.declared] == [("flask", "notebook")]
