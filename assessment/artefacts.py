@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.entrypoints import is_training_call
+from ml_engineer.assessment.learning import saves_of_fitted
 from ml_engineer.assessment.module import Call
 from ml_engineer.assessment.wrappers import deciding_calls
 
@@ -47,6 +48,7 @@ def model_writes(repo: Repo) -> list[Call]:
     if found is None:
         closure = repo.closure("train")
         written = [c for c in closure.calls(*_WRITES) if "test" not in c.module.file.roles and not dumps_data(c)]
+        written += [c for c in saves_of_fitted(repo) if closure.covers(c.module, c.node) and c not in written]
         called_back = [call for call in written if call.name.endswith(".ModelCheckpoint")]  # is given no model
         found = [outer for call in written if call not in called_back for outer in deciding_calls(repo, call)]
         found += called_back

@@ -314,6 +314,8 @@ _PREPARES = re.compile(
     r"scaler|encod|vectori[sz]er|imput|tokeni[sz]er|pca|binari[sz]er|transformer|datagen|bag_?of_?words|tf_?idf|preproc",
     re.I,
 )
+# What a function of the repository gives back that is called so, as in `get_preprocessing_pipeline().fit`.
+_PREPARATION = re.compile(r"\w*(preproc|scaler|vectori[sz]er|imputer|tf_?idf)\w*\(\)\.fit\w*$", re.I)
 _FIT = ("*.fit", "*.fit_generator", "*.partial_fit", "*.train_on_batch", "*.fit_predict", "*.fit_resample")
 _TRAIN_CALLS = (
     "xgboost.train", "lightgbm.train", "lightgbm.cv", "xgboost.cv", "*Trainer().train", "catboost.train",
@@ -342,6 +344,8 @@ def is_training_call(call: Call) -> bool:
         text = ast.unparse(receiver) if receiver is not None else ""
         if _PREPARES.search(text):
             return False
+    elif _PREPARATION.search(name):
+        return False
     return bool(call.node.args or call.node.keywords)
 
 

@@ -74,6 +74,30 @@ def trainings(repo: Repo) -> list[Call]:
     return found
 
 
+def saves_of_fitted(repo: Repo) -> list[Call]:
+    """Calls of `.save` on what is fitted in the same module: a model that a function of the repository has built."""
+    found: list[Call] | None = repo.__dict__.get("_saves_of_fitted")
+    if found is None:
+        found = []
+        fits: dict[Module, set[tuple[str, str]]] = {}
+        for call in trainings(repo):
+            if isinstance(call.node.func, ast.Attribute):
+                fits.setdefault(call.module, set()).add(_owner(call))
+        for module, owners in fits.items():
+            for call in module.calls if b".save(" in module.file.data else ():
+                if call.name.endswith(".save") and call.node.args and _owner(call) in owners:
+                    found.append(call)
+        repo.__dict__["_saves_of_fitted"] = found
+    return found
+
+
+def _owner(call: Call) -> tuple[str, str]:
+    """What a method is called on: its resolved name, with its own text where that says nothing."""
+    assert isinstance(call.node.func, ast.Attribute), "a method is called on something"
+    name = call.name.rpartition(".")[0]
+    return name, ast.unparse(call.node.func.value) if name.startswith("?") else ""
+
+
 def train_entries(repo: Repo) -> list[Entry]:
     """Training entry points, each with its first supervised fit as the site. Clustering alone is no training here."""
     found: list[Entry] | None = repo.__dict__.get("_train_entries")

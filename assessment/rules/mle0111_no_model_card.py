@@ -66,10 +66,10 @@ def _saved(repo: Repo) -> Call | None:
     """Where a model is saved by training, or at least saved or loaded."""
     from ml_engineer.assessment.artefacts import dumps_data
     from ml_engineer.assessment.dataflow import callers
-    from ml_engineer.assessment.learning import LOADERS, SAVERS, trainings
+    from ml_engineer.assessment.learning import LOADERS, SAVERS, saves_of_fitted, trainings
 
     savers = tuple(name for name in SAVERS if "dumps" not in name and name not in ("*.export", "*Trainer().train"))
-    saved = [call for call in repo.calls(*savers, tests=False) if not dumps_data(call)]
+    saved = [call for call in repo.calls(*savers, tests=False) if not dumps_data(call)] + saves_of_fitted(repo)
     if saved:
         fitted = {call.module for call in trainings(repo)}
         reached = repo.closure("train")

@@ -27,7 +27,11 @@ _LINEAGE = re.compile(
 
 
 def _saves(repo: Repo) -> list[Call]:
-    return [call for call in repo.closure("train").calls(*SAVERS) if "test" not in call.module.file.roles]
+    from ml_engineer.assessment.learning import saves_of_fitted
+
+    closure = repo.closure("train")
+    found = [call for call in closure.calls(*SAVERS) if "test" not in call.module.file.roles]
+    return found + [c for c in saves_of_fitted(repo) if closure.covers(c.module, c.node) and c not in found]
 
 
 @rule(

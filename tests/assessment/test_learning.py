@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ml_engineer.assessment.artefacts import model_writes
 from ml_engineer.assessment.judging import read_paths
-from ml_engineer.assessment.learning import train_entries, trainings
+from ml_engineer.assessment.learning import saves_of_fitted, train_entries, trainings
 from ml_engineer.assessment.repo import Repo
 from ml_engineer.assessment.splits import find_splits, half
 
@@ -138,3 +139,32 @@ def test_a_library_may_hold_the_loop(tmp_path, code):
 def test_an_optimiser_of_functions_trains_nothing(tmp_path):
     repo = repository(tmp_path, fit="from scipy import optimize\noptimize.minimize(f, x0)\n")
     assert trainings(repo) == []
+
+
+def test_a_model_of_a_local_function_is_saved_where_it_is_fitted(tmp_path):
+    text = """
+        from tensorflow import keras
+        def build():
+            model = keras.Sequential()
+            return model
+        model = build()
+        model.fit(x, y)
+        model.save("m")
+        figure.save("f.png")
+        """
+    repo = repository(tmp_path, train=text)
+    assert [call.node.lineno for call in saves_of_fitted(repo)] == [8]
+    assert 8 in [call.node.lineno for call in model_writes(repo)]
+
+
+def test_fitting_what_prepares_rows_is_no_training(tmp_path):
+    text = """
+        from sklearn.pipeline import make_pipeline
+        def get_preprocessing_pipeline():
+            return make_pipeline(a, b)
+        def get_pipeline():
+            return make_pipeline(a, c)
+        get_preprocessing_pipeline().fit(x)
+        get_pipeline().fit(x, y)
+        """
+    assert [call.node.lineno for call in trainings(repository(tmp_path, train=text))] == [8]
