@@ -7,7 +7,6 @@ broken file still gives the rest.
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import shlex
@@ -20,7 +19,6 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from ml_engineer.assessment.distributions import canonical, of_conda
-from ml_engineer.assessment.module import UNKNOWN, Module
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.files import File
@@ -327,42 +325,7 @@ def pipfile(file: File) -> Iterator[Declared]:
             yield _keyed(name, value, find.site(name, f"[{header}]"), file, "pipfile", group)
 
 
-# --- setup.py, setup.cfg ----------------------------------------------------------------------------------------------
-
-
-def setup_py(module: Module) -> Iterator[Declared]:
-    """`install_requires` and `extras_require` of a setup.py, where they are literals."""
-    for call in module.calls:
-        if not (call.name.endswith("setup") and call.node.keywords):
-            continue
-        yield from _literals(module, call.keyword("install_requires"), "")
-        yield from _literals(module, call.keyword("tests_require"), "test")
-        extras = module.value(call.keyword("extras_require"))
-        if isinstance(extras, ast.Dict):
-            for key, value in zip(extras.keys, extras.values, strict=True):
-                group = key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else "extra"
-                yield from _literals(module, value, group)
-
-
-def _literals(module: Module, node: ast.expr | None, group: str) -> Iterator[Declared]:
-    value = module.value(node)
-    if isinstance(value, ast.BinOp):
-        yield from _literals(module, value.left, group)
-        yield from _literals(module, value.right, group)
-    elif isinstance(value, ast.List | ast.Tuple | ast.Set):
-        for item in value.elts:
-            text = module.literal(item)
-            if text is not UNKNOWN and isinstance(text, str):
-                found = requirement(text, module.site(item), module.path, "setup.py", group=group)
-                if found:
-                    yield found
-    elif isinstance(value, ast.Constant) and isinstance(value.value, str):
-        for line in value.value.splitlines():
-            found = (
-                requirement(line, module.site(value), module.path, "setup.py", group=group) if line.strip() else None
-            )
-            if found:
-                yield found
+# --- setup.cfg -------------------------------------------------------------------------------------------------------
 
 
 def setup_cfg(file: File) -> Iterator[Declared]:

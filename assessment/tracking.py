@@ -31,6 +31,7 @@ _KEEPS = re.compile(r"regist|record|save|insert|store|track|persist|create|Train
 _METRIC_NAME = re.compile(
     r"(test_|val_|cv_)?(mae|mse|rmse|mape|r2(_score)?|accuracy|precision|recall|f1(_score)?|auc(_roc)?|roc_auc|metrics?|scores?)"
 )
+_NAMES_METRIC = re.compile(rf"(^|_){_METRIC_NAME.pattern}(_|$)")
 _TRACKER_NAME = re.compile(
     r"torch\.utils\.tensorboard|tensorboardX|SummaryWriter|summary\.(FileWriter|create_file_writer)|"
     r"\b(wandb|mlflow|comet_ml|neptune|clearml)\b"
@@ -68,7 +69,12 @@ def _trains_with_log(call: Call) -> bool:
 def _keeps_figures(call: Call) -> bool:
     """`registry.register_version(…, rmse=…)`, `db.save(metrics=…)`: a store of one's own."""
     name = call.name.rpartition(".")[2]
-    return bool(_KEEPS.search(name)) and any(k.arg and _METRIC_NAME.fullmatch(k.arg) for k in call.node.keywords)
+    if not _KEEPS.search(name):
+        return False
+    if any(k.arg and _METRIC_NAME.fullmatch(k.arg) for k in call.node.keywords):
+        return True
+    given = [item for a in call.node.args for item in (a.elts if isinstance(a, ast.List | ast.Tuple) else [a])]
+    return any(_has_figures(call.module, item) for item in given)
 
 
 def _writes_figures(call: Call) -> bool:
@@ -87,11 +93,18 @@ def _writes_figures(call: Call) -> bool:
 
 
 def _has_figures(module: Module, node: ast.AST) -> bool:
-    """Whether a name stands for a dictionary with figures of quality among its keys."""
+    """Whether a name stands for a dictionary, or a table, with figures of quality among its keys or columns."""
     value = module.value(node) if isinstance(node, ast.Name) else None
-    keys = value.keys if isinstance(value, ast.Dict) else []
+    keys: list[ast.expr | None] = []
+    if isinstance(value, ast.Call) and module.resolve(value.func) == "pandas.DataFrame":
+        columns = next((k.value for k in value.keywords if k.arg == "columns"), None)
+        keys = list(columns.elts) if isinstance(columns, ast.List) else []
+        value = value.args[0] if value.args else None
+        value = value.elts[0] if isinstance(value, ast.List) and value.elts else value  # one row
+    if isinstance(value, ast.Dict):
+        keys += value.keys
     texts = [module.literal(key) for key in keys]
-    return any(isinstance(text, str) and _METRIC_NAME.fullmatch(text) for text in texts)
+    return any(isinstance(text, str) and _NAMES_METRIC.search(text) for text in texts)
 
 
 def records_runs(repo: Repo) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import MEDIUM, Hit, rule
+from ml_engineer.assessment.values import return_values
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Module
@@ -64,7 +65,10 @@ def _names_version(handler: Handler) -> bool:
     for name in [*annotated_schemas(handler), *called, *_response_models(handler)]:
         if name in repo.classes:
             nodes.append(repo.classes[name][1])
-    return any(_mentions(node) for root in nodes for node in walk(root))
+    if any(_mentions(node) for root in nodes for node in walk(root)):
+        return True
+    endpoints = any(call.name.endswith(".invoke_endpoint") for call in handler.model_calls)
+    return endpoints and any("endpoint" in ast.unparse(answer) for answer in return_values(handler.function))
 
 
 def _mentions(node: ast.AST) -> bool:

@@ -19,6 +19,7 @@ _NOT_ROOT = re.compile(
     r"openshift|elasticsearch|jenkins/jenkins|sbtscala",
     re.I,
 )
+_INSTALLS = re.compile(r"(^|[&|;]\s*|\s)(apt(-get)?|apk|yum|dnf|microdnf)\s+(-\S+\s+)*(install|add)\b")
 _DROPS = re.compile(r"\b(gosu|su-exec|setpriv|runuser|chroot --userspec)\b")
 _DEVELOPMENT = re.compile(r"(^|/)\.devcontainer/|(^|/)\.gitpod|[._-]dev(\.|$)|(^|/)\.binder/", re.I)
 
@@ -54,8 +55,12 @@ def _is_root(repo: Repo, final: Stage) -> bool:
         name = final.user.words[0].partition(":")[0] if final.user.words else ""
         return name in ("root", "0") and not _drops(repo, final)
     image = final.image
-    if not image.known or image.text == "scratch" or _NOT_ROOT.search(image.text):
+    if image.text == "scratch" or _NOT_ROOT.search(image.text):
         return False
+    if not image.known:  # what installs packages of the system is root, and stays so
+        return any(_INSTALLS.search(run.script) for run in final.inherited("RUN")) and not (
+            _drops(repo, final) or _needs_sudo(final)
+        )
     return not _drops(repo, final) and not _needs_sudo(final)
 
 

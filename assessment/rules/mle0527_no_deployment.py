@@ -21,6 +21,7 @@ DEFINITIONS = (
     "project.toml", "score.py", "singularity*", "*.def", ".chalice/config.json", "conda-project.yml",
 )  # fmt: skip
 _SPACE = re.compile(r"^sdk:\s*(gradio|streamlit|docker)\b", re.M)
+_STACK = re.compile(r"\bAWS::(Serverless::Function|Lambda::Function|SageMaker::Endpoint|ECS::)")  # of CloudFormation
 _PLATFORM = frozenset("modal chalice bentoml kserve seldon-core ray".split())
 
 
@@ -41,6 +42,8 @@ def check(repo: Repo) -> Iterator[Hit]:
     if repo.dockerfiles or repo.compose or repo.kubernetes or repo.glob(*DEFINITIONS):
         return
     if any(file.name.lower().startswith("dockerfile") for file in repo.files.values()):
+        return
+    if repo.uses("aws_cdk") or any(_STACK.search(file.text) for file in repo.glob("*.y*ml", "*.json")):
         return
     if any(_SPACE.search(file.text[:600]) for file in repo.glob("README.md")):
         return

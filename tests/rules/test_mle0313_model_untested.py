@@ -148,3 +148,12 @@ def test_a_test_of_the_function_that_builds_the_network_is_enough(check):
         "tests/test_model.py": "import model\ndef test_it():\n    assert model.build()\n",
     }
     assert check("MLE0313", files) == []
+
+
+def test_a_script_of_tests_that_make_runs_is_a_test(check):
+    files = {
+        "train.py": "from sklearn.svm import SVC\nmodel = SVC().fit([[0], [1]], [0, 1])\n",
+        "tests/smoke.py": "import train\nassert train.model.predict([[1]]) == [1]\n",
+    }
+    assert len(check("MLE0313", files)) == 1
+    assert check("MLE0313", {**files, "Makefile": "test:\n\tpython tests/smoke.py\n"}) == []

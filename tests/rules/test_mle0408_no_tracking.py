@@ -61,3 +61,16 @@ def test_a_file_of_figures_may_have_any_name(check):
         """
     assert check("MLE0408", {"t.py": code % "'auc_roc'"}) == []
     assert len(check("MLE0408", {"t.py": code % "'rows'"})) == 1
+
+
+@pytest.mark.parametrize(("column", "found"), [("test_set_accuracy", 0), ("rows", 1)])
+def test_a_table_of_figures_that_a_helper_saves(check, column, found):
+    code = f"""
+        import pandas as pd
+        from sklearn.svm import SVC
+        from files import save_tables
+        SVC().fit(X, y)
+        run = pd.DataFrame([[now, value]], columns=["started", "{column}"])
+        save_tables([run])
+        """
+    assert len(check("MLE0408", {"t.py": code, "files.py": "def save_tables(tables):\n    pass\n"})) == found

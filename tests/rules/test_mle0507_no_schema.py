@@ -134,3 +134,15 @@ def test_an_object_that_is_unpickled_is_no_matter_of_a_schema(check):
         "import joblib", "import joblib, pickle"
     )
     assert check("MLE0507", {"app.py": text}) == []
+
+
+def test_a_function_that_hands_the_body_to_an_endpoint(check, place):
+    text = """
+        import boto3
+        runtime = boto3.client("sagemaker-runtime")
+        def lambda_handler(event, context):
+            answer = runtime.invoke_endpoint(EndpointName="e", Body=event["body"])
+            return {"statusCode": 200, "body": answer["Body"].read()}
+        """
+    (finding,) = check("MLE0507", {"app.py": text})
+    assert place(finding) == ("app.py", 5)

@@ -1,3 +1,5 @@
+import pytest
+
 APP = """
 import joblib, logging
 from fastapi import FastAPI
@@ -57,3 +59,16 @@ def test_a_runner_of_bentoml_answers_without_a_version(check, place):
 def test_the_place_is_the_answer_not_what_is_returned_without_one(check, place):
     (finding,) = check("MLE0516", {"app.py": APP % "" + "    return None\n"})
     assert place(finding) == ("app.py", 10)
+
+
+@pytest.mark.parametrize(("header", "found"), [('"X-Endpoint": endpoint_name', 0), ('"Content-Type": "json"', 1)])
+def test_the_endpoint_that_answered_is_a_version(check, header, found):
+    text = f"""
+        import boto3
+        runtime = boto3.client("sagemaker-runtime")
+        def lambda_handler(event, context):
+            endpoint_name = os.environ["ENDPOINT"]
+            answer = runtime.invoke_endpoint(EndpointName=endpoint_name, Body=event["body"])
+            return {{"statusCode": 200, "headers": {{{header}}}, "body": answer["Body"].read()}}
+        """
+    assert len(check("MLE0516", {"app.py": text})) == found

@@ -39,3 +39,11 @@ def test_a_base_image_whose_user_needs_sudo_is_not_root(check):
     assert len(check("MLE0519", {"Dockerfile": text.replace("sudo apt", "apt")})) == 1
     installed = "FROM ubuntu:24.04\nRUN apt-get update && apt-get install -y curl sudo \\\n    vim\n"
     assert len(check("MLE0519", {"Dockerfile": installed})) == 1
+
+
+def test_an_unknown_base_in_which_the_build_installs_packages_of_the_system(check, place):
+    text = "ARG BASE\nFROM ${BASE}\nRUN apt-get update && apt-get install -y git\nCMD python app.py\n"
+    (finding,) = check("MLE0519", {"Dockerfile": text})
+    assert place(finding) == ("Dockerfile", 2)
+    assert check("MLE0519", {"Dockerfile": text.replace("&& apt", "&& sudo apt")}) == []
+    assert check("MLE0519", {"Dockerfile": text.replace("CMD", "USER 1000\nCMD")}) == []

@@ -16,6 +16,7 @@ def test_a_service_without_any_definition_is_reported_at_its_application(check, 
         {"deploy/api.service": "[Service]\n"},
         {"README.md": "---\nsdk: gradio\n---\n"},
         {"infra/main.tf": "resource {}\n"},
+        {"assets/deploy.yml": "Resources:\n  Api:\n    Type: AWS::Serverless::Function\n"},
     ],
 )
 def test_any_definition_will_do(check, extra):

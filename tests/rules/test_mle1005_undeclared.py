@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 FILES = {
@@ -262,3 +264,19 @@ def test_what_zenml_installs_for_an_integration(check):
     files = {"requirements.txt": "zenml\n", "a.py": "import zenml\nimport mlflow\nimport sklearn\nimport torch\n"}
     files["Makefile"] = "install:\n\tzenml integration install mlflow sklearn -y\n"
     assert [f.title.split()[0] for f in check("MLE1005", files)] == ["torch"]
+
+
+def test_what_a_notebooks_kernel_brings(check):
+    cells = ["!wget -q https://x.org/utils.py", "import sagemaker, seaborn, IPython, utils, xgboost"]
+    made = [{"cell_type": "code", "execution_count": 1, "metadata": {}, "outputs": [], "source": c} for c in cells]
+    notebook = {"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    files = {"n.ipynb": json.dumps(notebook), "requirements.txt": "sagemaker\n"}
+    assert [f.title.split()[0] for f in check("MLE1005", files)] == ["xgboost"]
+
+
+def test_what_a_build_installs_into_the_folder_it_ships(check):
+    line = "pip install crhelper -t functions/"
+    build = f"version: 0.2\nphases:\n  install:\n    commands:\n      - {line}\n"
+    files = {"requirements.txt": "boto3\n", "functions/a.py": "import boto3, crhelper\n", "buildspec.yml": build}
+    assert check("MLE1005", files) == []
+    assert len(check("MLE1005", {**files, "buildspec.yml": build.replace("crhelper", "flask")})) == 1
