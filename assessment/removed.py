@@ -314,6 +314,7 @@ METHODS: list[Removed] = [
     Removed("imblearn.*().fit_sample", (("imbalanced-learn", "0.8"),), "fit_resample"),
     Removed("PIL.ImageDraw.Draw().textsize", (("pillow", "10"),), "textbbox"),
     Removed("PIL.ImageFont.*().getsize", (("pillow", "10"),), "getbbox"),
+    Removed("dash.Dash().run_server", (("dash", "3.0"),), "run"),
     Removed("flask.Flask().before_first_request", (("flask", "2.3"),), "code before the app starts"),
 ]
 # What the `dt` of a column no longer has.

@@ -1,4 +1,4 @@
-"""M2-03: the same function or block of code in files of two different entry points."""
+"""M2-03: the same function, class or block of code in files of two different entry points."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.callgraph import Closure
 from ml_engineer.assessment.rule import LOW, MEDIUM, Hit, Site, rule
-from ml_engineer.assessment.similarity import function_shape, runs, size, without_docstring
+from ml_engineer.assessment.similarity import function_shape, runs, shape, size, without_docstring
 
 if TYPE_CHECKING:
-    from ml_engineer.assessment.module import Function, Module
+    from ml_engineer.assessment.module import Module
     from ml_engineer.assessment.repo import Repo
 
 MIN_STATEMENTS = 8
 MAX_FILES = 400  # pairs of files are compared, which is more than a large library needs
+_Copy = tuple["Module", ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]
 _KINDS = ("serve", "train", "predict", "evaluate")
 
 
@@ -39,11 +40,11 @@ def check(repo: Repo) -> Iterator[Hit]:
     modules = sorted({m for closure in closures for m in closure.modules}, key=lambda m: (_rank(closures, m), m.path))
     modules = [m for m in modules if "test" not in m.file.roles][:MAX_FILES]
     found: dict[tuple[Module, Module], list[tuple[str, Site, Site]]] = {}
-    for name, group in _same_functions(modules):
-        first = group[0]
-        for other in group[1:]:
-            if _differ(closures, first.module, other.module):
-                found.setdefault((first.module, other.module), []).append((name, first.site(), other.site()))
+    for name, group in [*_same_classes(modules), *_same_functions(modules)]:
+        (first, ours), *others = group
+        for module, theirs in others:
+            if _differ(closures, first, module):
+                found.setdefault((first, module), []).append((name, first.site(ours), module.site(theirs)))
     for left, right, ours, theirs in _same_blocks(modules):
         if _differ(closures, left, right) and (left, right) not in found:
             found.setdefault((left, right), []).append(("a block of code", left.site(ours), right.site(theirs)))
@@ -86,16 +87,29 @@ def _crosses(closures: list[Closure], left: Module, right: Module) -> bool:
     return ("train" in ours and bool(theirs & answers - ours)) or ("train" in theirs and bool(ours & answers - theirs))
 
 
-def _same_functions(modules: list[Module]) -> Iterator[tuple[str, list[Function]]]:
-    groups: dict[str, list[Function]] = {}
+def _same_functions(modules: list[Module]) -> Iterator[tuple[str, list[_Copy]]]:
+    groups: dict[str, list[_Copy]] = {}
     for module in modules:
         for function in module.functions.values():
-            body = without_docstring(function.node.body)
-            if size(body) >= MIN_STATEMENTS:
-                groups.setdefault(function_shape(function), []).append(function)
+            if size(without_docstring(function.node.body)) >= MIN_STATEMENTS:
+                groups.setdefault(function_shape(function), []).append((module, function.node))
+    yield from _of_several(groups)
+
+
+def _same_classes(modules: list[Module]) -> Iterator[tuple[str, list[_Copy]]]:
+    """Classes whose methods are the same: a network that training and serving define each for itself."""
+    groups: dict[str, list[_Copy]] = {}
+    for module in modules:
+        for node in module.classes.values():
+            if size(node.body) >= MIN_STATEMENTS and any(isinstance(s, ast.FunctionDef) for s in node.body):
+                groups.setdefault(shape(node), []).append((module, node))
+    yield from _of_several(groups)
+
+
+def _of_several(groups: dict[str, list[_Copy]]) -> Iterator[tuple[str, list[_Copy]]]:
     for group in groups.values():
-        if len({function.module for function in group}) > 1:
-            yield f"`{group[0].qualname}`", group
+        if len({module for module, _ in group}) > 1:
+            yield f"`{group[0][1].name}`", group
 
 
 def _same_blocks(modules: list[Module]) -> Iterator[tuple[Module, Module, ast.stmt, ast.stmt]]:

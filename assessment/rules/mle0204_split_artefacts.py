@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ml_engineer.assessment.dataflow import Step, sources
 from ml_engineer.assessment.repo import matches
 from ml_engineer.assessment.rule import MEDIUM, Hit, Site, rule
+from ml_engineer.assessment.values import is_model_call
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Call, Module
@@ -46,7 +47,8 @@ def check(repo: Repo) -> Iterator[Hit]:
         if module.is_notebook or "test" in module.file.roles:
             continue
         for call in module.calls:
-            if _ANSWERS.search(call.name) and call.node.args and closure.covers(module, call.node):
+            asks = _ANSWERS.search(call.name) or (b"load_state_dict" in module.file.data and is_model_call(repo, call))
+            if asks and call.node.args and closure.covers(module, call.node):
                 sites += _companions(repo, call) or ()
     if sites:
         yield Hit(sites, anchor="artefacts")
@@ -55,6 +57,7 @@ def check(repo: Repo) -> Iterator[Hit]:
 def _companions(repo: Repo, call: Call) -> tuple[Site, Site] | None:
     """Where the transformer and the model of one prediction are loaded, if from two different loads."""
     model = _load(repo, call.module, call.node.func.value) if isinstance(call.node.func, ast.Attribute) else None
+    model = model or _state(repo, call)
     if model is None:
         return None
     for step in sources(repo, call.module, call.node.args[0]):
@@ -66,6 +69,15 @@ def _companions(repo: Repo, call: Call) -> tuple[Site, Site] | None:
             companion = _load(repo, step.module, step.node.func.value)
             if companion is not None and companion.node is not model.node:
                 return companion.module.site(companion.node), model.module.site(model.node)
+    return None
+
+
+def _state(repo: Repo, call: Call) -> Step | None:
+    """The load of the weights of a network that is called: `net.load_state_dict(torch.load(path))`."""
+    name = ast.unparse(call.node.func).removesuffix(".forward")
+    for other in call.module.calls:
+        if other.node.args and ast.unparse(other.node.func) == f"{name}.load_state_dict":
+            return _load(repo, call.module, other.node.args[0])
     return None
 
 

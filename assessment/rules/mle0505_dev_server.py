@@ -20,7 +20,8 @@ _RUNS = (
     "flask.Flask().run", "werkzeug.serving.run_simple", "flask_restx.Api().app.run", "bottle.run",
     "bottle.Bottle().run",
     "flask_openapi3.OpenAPI().run",
-    "apiflask.APIFlask().run", "quart.Quart().run", "connexion.FlaskApp().run",
+    "apiflask.APIFlask().run", "quart.Quart().run", "connexion.FlaskApp().run", "dash.Dash().run",
+    "dash.Dash().run_server", "jupyter_dash.JupyterDash().run_server",
 )  # fmt: skip
 _PRODUCTION = frozenset(
     "gunicorn uwsgi waitress-serve waitress uvicorn hypercorn daphne mod_wsgi-express granian gevent cheroot".split()
@@ -39,7 +40,11 @@ _PRODUCTION_MODULES = (
 
 
 def _starts(repo: Repo) -> list[Call]:
-    return [c for c in repo.calls(*_RUNS, "*.run", tests=False) if _is_dev_server(repo, c) and not c.module.is_notebook]
+    return [
+        c
+        for c in repo.calls(*_RUNS, "*.run", "*.run_server", tests=False)
+        if _is_dev_server(repo, c) and not c.module.is_notebook
+    ]
 
 
 def _is_dev_server(repo: Repo, call: Call) -> bool:
@@ -49,7 +54,11 @@ def _is_dev_server(repo: Repo, call: Call) -> bool:
 
     if matches(call.name, *_RUNS):
         return call.name != "bottle.run" or call.keyword("server") is None
-    return call.name.endswith(".run") and not call.name.startswith("?") and matches(origin(repo, call.name), *_RUNS)
+    return (
+        call.name.endswith((".run", ".run_server"))
+        and not call.name.startswith("?")
+        and matches(origin(repo, call.name), *_RUNS)
+    )
 
 
 @rule(

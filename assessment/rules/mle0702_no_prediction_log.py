@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 _LOGS = re.compile(r"(.*\.)?(debug|info|log|bind|msg|log_prediction\w*)$")
 _STORES = re.compile(
     r".*\.(insert\w*|put_record\w*|put_item|put_object|produce|publish|send|send_message|writerow\w*|add|execute|to_sql|"
-    r"log_metrics?|log_table|create|xadd|rpush|lpush|capture|track|append_row)$"
+    r"log_metrics?|log_table|create|xadd|rpush|lpush|capture|track|track_\w*metrics?|append_row)$"
 )
 _STORE_OWNERS = re.compile(
     r"(csv|sqlite3|psycopg\w*|sqlalchemy|pymongo|redis|kafka|confluent_kafka|boto3|google|azure|elasticsearch|mlflow|wandb|"
-    r"requests|httpx|whylogs|evidently|pika|aio\w+|motor|clickhouse\w*|influxdb\w*|arize)\b"
+    r"requests|httpx|whylogs|evidently|pika|aio\w+|motor|cdsw|cml|clickhouse\w*|influxdb\w*|arize)\b"
 )
 _SESSION = re.compile(r"(^|[._])(db|session|cursor|conn|connection|collection)$", re.I)
 _NAMED = re.compile(

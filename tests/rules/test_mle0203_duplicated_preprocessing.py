@@ -45,3 +45,14 @@ def test_an_equal_block_of_a_script(check):
     score = head + "import joblib\n" + block + "print(joblib.load('m').predict(df))\n"
     (finding,) = check("MLE0203", {"train.py": train, "score.py": score})
     assert finding.severity.value == "medium"
+
+
+def test_a_network_that_training_and_serving_define_each_for_itself(check):
+    network = (
+        "class Net:\n    def __init__(self, n):\n        self.a = f(n)\n        self.b = f(3)\n        self.c = f(2)\n"
+        "    def forward(self, x):\n        x = self.a(x)\n        x = self.b(x)\n        return self.c(x)\n"
+    )
+    files = {"train.py": TRAIN.format(code=network), "app.py": SERVE.format(code=network.replace("n)", "size)"))}
+    (finding,) = check("MLE0203", files)
+    assert finding.title == "`Net` stands in app.py and in train.py"
+    assert check("MLE0203", {**files, "app.py": SERVE.format(code=network.replace("f(3)", "f(4)"))}) == []

@@ -55,3 +55,22 @@ def test_a_model_that_is_trained_there_from_loaded_rows(check):
         "@app.route('/p')\ndef p():\n    return str(model.predict(words.transform(flask.request.json)))\n"
     )
     assert check("MLE0204", {"app.py": code}) == []
+
+
+def test_a_network_called_with_what_a_loaded_scaler_gives(check, place):
+    code = """
+        import flask, joblib, torch
+        from net import Net
+        app = flask.Flask(__name__)
+        scaler = joblib.load("scaler.pkl")
+        net = Net(3)
+        net.load_state_dict(torch.load("net.pt"))
+        @app.route("/p")
+        def p():
+            rows = torch.tensor(scaler.transform([flask.request.json]))
+            return str(net(rows))
+        """
+    files = {"net.py": "from torch import nn\nclass Net(nn.Module):\n    pass\n", "app.py": code}
+    (finding,) = check("MLE0204", files)
+    assert [(e.path, e.line_start) for e in finding.evidence] == [("app.py", 5), ("app.py", 7)]
+    assert check("MLE0204", {**files, "app.py": code.replace("scaler.transform([flask.request.json])", "[1]")}) == []

@@ -239,3 +239,10 @@ def test_what_training_code_of_some_years_ago_uses(check, place, code, line):
 )
 def test_training_code_that_is_up_to_date(check, code):
     assert check("MLE0308", {"a.py": code}) == []
+
+
+def test_dash_3_has_no_run_server(check):
+    code = "import dash\napp = dash.Dash(__name__)\napp.run_server(debug=False)\n"
+    for version, severity in (("", "high"), ("==2.18", "low")):
+        (finding,) = check("MLE0308", {"a.py": code, "requirements.txt": f"dash{version}\n"})
+        assert finding.severity.value == severity

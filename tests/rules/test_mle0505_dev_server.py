@@ -73,3 +73,10 @@ def test_a_platform_with_a_server_of_its_own(check, path, text):
 def test_a_demonstration_beside_the_service_is_left_out(check, place):
     (finding,) = check("MLE0505", {"hello.py": APP, "serve.py": "import sklearn\n" + APP})
     assert place(finding) == ("serve.py", 8)
+
+
+def test_dash_starts_flasks_server(check, place):
+    code = "import dash\napp = dash.Dash(__name__)\nif __name__ == '__main__':\n    app.run_server(port=8050)\n"
+    (finding,) = check("MLE0505", {"app.py": code})
+    assert place(finding) == ("app.py", 4)
+    assert check("MLE0505", {"app.py": code, "Procfile": "web: gunicorn app:server\n"}) == []

@@ -81,3 +81,9 @@ def test_a_row_saved_by_django_is_a_record(check):
     files = {"web/models.py": models, "web/urls.py": urls, "web/__init__.py": ""}
     assert check("MLE0702", {**files, "web/views.py": views.replace("SAVE", "row.save()")}) == []
     assert len(check("MLE0702", {**files, "web/views.py": views.replace("SAVE", "row.clean()")})) == 1
+
+
+def test_what_a_cloudera_model_tracks_is_a_record(check):
+    code = "import cdsw, joblib\nm = joblib.load('m')\n@cdsw.model_metrics\ndef f(args):\n    y = m.predict(args['x'])\n"
+    assert len(check("MLE0702", {"serve.py": code + "    return y\n"})) == 1
+    assert check("MLE0702", {"serve.py": code + "    cdsw.track_metric('y', y)\n    return y\n"}) == []
