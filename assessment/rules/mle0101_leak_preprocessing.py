@@ -29,7 +29,7 @@ _STATELESS = re.compile(r".*(FunctionTransformer|HashingVectorizer|Normalizer|Po
 def _applies(repo: Repo) -> bool:
     from ml_engineer.assessment.splits import find_splits
 
-    return bool(find_splits(repo))
+    return bool(find_splits(repo)) or next(repo.calls(*_JOINS, tests=False), None) is not None
 
 
 @rule(

@@ -202,6 +202,11 @@ def _files(modules: set[Module], patterns: tuple[str, ...]) -> set[str]:
     return found
 
 
+def _may_be_one(saved: set[str], loaded: set[str]) -> bool:
+    """Whether a program may load what another saved: not where both name other files."""
+    return not saved or not loaded or bool(saved & loaded)
+
+
 def _judged_elsewhere(repo: Repo, entry: Entry, closure: Closure) -> bool:
     """Whether another program of the repository evaluates a model that is saved here."""
     from ml_engineer.assessment.learning import LOADERS, SAVERS, words
@@ -214,13 +219,13 @@ def _judged_elsewhere(repo: Repo, entry: Entry, closure: Closure) -> bool:
         if other.kind == "evaluate" and other.module is not entry.module:
             names = other.module.call_names
             if any(matches(n, *_JUDGING) for n in names) and any(matches(n, *LOADERS) for n in names):
-                loaded = _files({other.module}, LOADERS)
-                if not saved or not loaded or saved & loaded:
+                if _may_be_one(saved, _files({other.module}, LOADERS)):
                     return True
     # A program that loads the model, predicts, and works out a figure by its own formula.
     for other in repo.entries:
         if other.kind == "predict" and other.module not in closure.modules and not other.module.is_notebook:
             loads = any(matches(name, *LOADERS) for name in other.module.call_names)
             if loads and any(_QUALITY.search(word) for word in words(other.module)):
-                return True
+                if _may_be_one(saved, _files({other.module}, LOADERS)):
+                    return True
     return False

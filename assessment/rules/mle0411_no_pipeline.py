@@ -38,7 +38,8 @@ _RUNNERS = (
 )
 _STEP = re.compile(
     r"make_|sampl|generat|augment|label|prepar|process|clean|ingest|download|fetch|featur|split|extract|train|fit|tune|"
-    r"eval|test|predict|infer|score|export|convert|build|data",
+    r"eval|test|predict|infer|score|export|convert|build|data|scal|normali[sz]|filter|merge|aggregat|mapp(er|ing)|encod|"
+    r"transform|impute|select|ensembl|blend|stack|submi",
     re.I,
 )
 _NUMBERED = re.compile(r"^(step|stage|part)?[_-]?(\d{1,2})(\.\d+)?[\s._-]", re.I)

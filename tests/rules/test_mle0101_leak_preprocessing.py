@@ -178,3 +178,29 @@ def test_a_table_that_is_only_called_train(check, place):
     (finding,) = check("MLE0101", {"t.py": FOLDS})
     assert place(finding) == ("t.py", 5)
     assert check("MLE0101", {"t.py": FOLDS, "s.py": SPLIT.format(place='"all.csv"')}) == []
+
+
+JOINED = """\
+import pandas as pd
+from sklearn.decomposition import TruncatedSVD
+from sklearn.model_selection import train_test_split
+{halves}
+def reduce(train, test):
+    both = pd.concat([train, test])
+    return TruncatedSVD(2).fit_transform(both)
+reduce({first}, {second})
+"""
+
+
+@pytest.mark.parametrize(
+    ("halves", "severity"),
+    [
+        ("X_train, X_test = train_test_split(pd.read_csv('all.csv'))", "high"),
+        ("X_train, X_test = pd.read_csv('train.csv'), pd.read_csv('test.csv')", "medium"),
+    ],
+)
+def test_a_helper_fits_on_training_and_held_out_rows(check, place, halves, severity):
+    code = JOINED.format(halves=halves, first="X_train", second="X_test")
+    (finding,) = check("MLE0101", {"t.py": code})
+    assert (place(finding), finding.severity.value) == (("t.py", 7), severity)
+    assert check("MLE0101", {"t.py": code.replace("[train, test]", "[train, train]")}) == []

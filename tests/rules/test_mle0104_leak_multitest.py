@@ -156,3 +156,21 @@ def test_a_validation_that_is_read_from_the_folder_of_the_test(check, place):
     assert (place(finding), finding.severity.value) == (("t.py", 3), "high")
     assert check("MLE0104", {"t.py": FOLDERS.format(folder="val"), **report}) == []
     assert check("MLE0104", {"t.py": FOLDERS.format(folder="test"), "report.py": "x = 1\n"}) == []
+
+
+FOLDS = """\
+import lightgbm as lgb
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import KFold
+for fold, (tr, va) in enumerate(KFold(5).split(X)):
+    X_tr, X_va = X.iloc[tr], X.iloc[va]
+    model = lgb.train(params, lgb.Dataset(X_tr, y[tr]), valid_sets=[lgb.Dataset(X_va, y[va])]{stop})
+    oof[va] = model.predict(X_va)
+print(roc_auc_score(y, oof))
+"""
+
+
+def test_a_fold_that_stops_its_own_training_and_is_scored(check, place):
+    (finding,) = check("MLE0104", {"t.py": FOLDS.format(stop=", callbacks=[lgb.early_stopping(50)]")})
+    assert (place(finding), finding.severity.value) == (("t.py", 6), "medium")
+    assert check("MLE0104", {"t.py": FOLDS.format(stop="")}) == []

@@ -168,3 +168,21 @@ def test_a_package_that_trains_on_what_it_is_handed(check):
     assert len(check("MLE0108", {"lib/tuner.py": loop, "lib/__init__.py": ""})) == 1
     setup = "from setuptools import setup\nsetup(classifiers=['Programming Language :: Python'])\n"
     assert check("MLE0108", {"setup.py": setup}) == []
+
+
+def test_survival_data_is_no_validation_data(check, place):
+    code = (
+        "import pandas as pd\nfrom lifelines import CoxPHFitter\nsurvivaldata = pd.read_csv('d.csv')\n"
+        "CoxPHFitter().fit(survivaldata, duration_col='tenure')\n"
+    )
+    (finding,) = check("MLE0108", {"t.py": code})
+    assert place(finding) == ("t.py", 4)
+
+
+def test_another_program_judges_only_the_model_that_it_loads(check):
+    train = "import joblib, pandas as pd\nfrom sklearn.svm import SVC\ndf = pd.read_csv('d.csv')\n"
+    train += "model = SVC().fit(df[['a']], df.y)\njoblib.dump(model, 'a.pkl')\n"
+    judge = "import joblib\nfrom sklearn.metrics import f1_score\nm = joblib.load('{}')\n"
+    judge += "print(f1_score(y, m.predict(X)))\n"
+    assert check("MLE0108", {"t.py": train, "judge.py": judge.format("a.pkl")}) == []
+    assert len(check("MLE0108", {"t.py": train, "judge.py": judge.format("b.pkl")})) == 1

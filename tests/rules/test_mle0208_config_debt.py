@@ -26,3 +26,10 @@ def test_few_numbers_are_silent(check):
 def test_any_configuration_is_enough(check):
     for line in ("import argparse\n", "import yaml\n", "import sys\nn = sys.argv[1]\n", "import config\n"):
         assert check("MLE0208", {"train.py": line + HEAD + CALLS + FILLER, "config.py": "x = 1\n"}) == []
+
+
+def test_numbers_in_a_table_of_parameters(check, place):
+    table = "params = {" + ", ".join(f"'p{n}': {n}" for n in range(10)) + "}\n"
+    code = f"import lightgbm as lgb\n{table}lgb.train(params, lgb.Dataset(X, y))\n"
+    (finding,) = check("MLE0208", {"train.py": code + FILLER})
+    assert place(finding) == ("train.py", 3)

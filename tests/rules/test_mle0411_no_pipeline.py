@@ -52,3 +52,12 @@ def test_a_trainer_is_known_by_what_it_does_and_a_step_by_its_folder(check, plac
 def test_trainers_of_several_models_are_no_steps(check):
     readme = README.replace("prepare_data", "gmf").replace("train", "mlp").replace("evaluate", "neumf")
     assert check("MLE0411", {"gmf.py": TRAIN, "mlp.py": TRAIN, "neumf.py": TRAIN, "README.md": readme}) == []
+
+
+def test_steps_that_sentences_tell_to_run(check, place):
+    told = "Run `features.py` first.\nThen run `python train.py --fast`, and `scale.py` after you ran it.\n"
+    files = {"features.py": "x = 1\n", "train.py": TRAIN, "scale.py": "x = 1\n"}
+    (finding,) = check("MLE0411", {**files, "README.md": told.replace("ran", "run")})
+    assert place(finding) == ("README.md", 1)
+    listed = "- `features.py` makes columns\n- `train.py`: the model\n- `scale.py`: figures\n"
+    assert check("MLE0411", {**files, "README.md": listed}) == []

@@ -101,3 +101,16 @@ def test_pictures_that_a_data_set_opens_unseen(check, place):
 def test_pictures_that_are_looked_at_or_not_read(check, read):
     files = {"slices.py": SLICES.format(read=read), "t.py": f"from slices import Slices\n{LOOP}"}
     assert check("MLE0412", files) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("df = df[df.age.notnull()]", 1),
+        ("print(df.isnull().sum())", 0),
+        ("broken = df.isna().any().any()", 0),
+    ],
+)
+def test_a_mask_that_chooses_rows_is_no_check(check, line, found):
+    code = f"import pandas as pd\nimport lightgbm as lgb\ndf = pd.read_csv('d.csv')\n{line}\n"
+    assert len(check("MLE0412", {"t.py": code + "lgb.train({}, lgb.Dataset(df[['a']], df.y))\n"})) == found

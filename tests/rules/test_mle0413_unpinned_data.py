@@ -119,3 +119,9 @@ def test_a_service_that_a_program_extracts_from(check, place):
     code = "import requests\ndef extract():\n    return requests.get('https://open.org/r/a.json?limit=9').json()\n"
     (finding,) = check("MLE0413", {**TRAINER, "extract.py": code})
     assert place(finding) == ("extract.py", 3)
+
+
+def test_quotations_that_change_every_day(check, place):
+    code = "import yfinance as yf\nfrom sklearn.svm import SVR\ndf = yf.download('AAPL')\nSVR().fit(df, df)\n"
+    (finding,) = check("MLE0413", {"t.py": code})
+    assert place(finding) == ("t.py", 3)

@@ -76,3 +76,8 @@ def test_a_callback_of_keras_saves_the_model(check, place):
     }
     (finding,) = check("MLE0704", files)
     assert place(finding) == ("train.py", 4)
+
+
+def test_what_is_called_an_index_is_no_model(check):
+    code = "import joblib, pandas as pd\nfrom sklearn.svm import SVC\ndf = pd.read_csv('d.csv')\nSVC().fit(df, df)\n"
+    assert check("MLE0704", {"train.py": code + "index = df.index\njoblib.dump(index, 'i.pkl')\n"}) == []

@@ -97,3 +97,18 @@ def test_a_folder_that_a_data_set_puts_before_its_files(check, place):
     (finding,) = check("MLE1008", files)
     assert place(finding) == ("rows.py", 4) and "./data/" in finding.title
     assert check("MLE1008", {**files, "data/train-acl.csv": "a\n"}) == []
+
+
+def test_the_raw_data_of_a_table_that_another_program_hands_over(check, place):
+    features = (
+        "import os\nimport pandas as pd\ndf = pd.read_csv(os.path.join('data', 'raw.csv'))\n"
+        "df.to_hdf(os.path.join('data', 'features.h5'), key='x')\n"
+    )
+    code = TRAIN.replace("pd.read_csv('data/train.csv')", "pd.read_hdf('data/features.h5')")
+    (finding,) = check("MLE1008", {"train.py": code, "features.py": features})
+    assert place(finding) == ("features.py", 3)
+
+
+def test_a_digest_that_names_a_file_is_no_version(check):
+    code = TRAIN + "import hashlib\nname = hashlib.md5(str(df.shape).encode()).hexdigest()\n"
+    assert len(check("MLE1008", {"train.py": code})) == 1
