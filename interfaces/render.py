@@ -12,6 +12,7 @@ from ml_engineer.report.atomic import write_named
 
 if TYPE_CHECKING:
     from ml_engineer.report.schema import Report
+    from ml_engineer.report.terminal import ReportView
 
 
 def render(report: Report, kind: Format, *, width: int = 100) -> str:
@@ -34,11 +35,9 @@ def render(report: Report, kind: Format, *, width: int = 100) -> str:
         case "text":
             from rich.console import Console
 
-            from ml_engineer.report import terminal
-
             console = Console(width=width, no_color=True, force_terminal=False, highlight=False)
             with console.capture() as captured:
-                console.print(terminal.ReportView(report))
+                console.print(view(report))
             return "".join(f"{line.rstrip()}\n" for line in captured.get().rstrip("\n").split("\n"))
 
 
@@ -49,12 +48,19 @@ def emit(report: Report, kind: Format, output: Path | None) -> None:
     elif kind == "text" and sys.stdout.isatty():
         from rich.console import Console
 
-        from ml_engineer.report import terminal
-
-        Console(highlight=False).print(terminal.ReportView(report))
+        Console(highlight=False).print(view(report))
     else:
         sys.stdout.write(render(report, kind, width=_columns()))
         sys.stdout.flush()
+
+
+def view(report: Report) -> ReportView:
+    """The report for a console of rich; it ends with where it is kept."""
+    from ml_engineer.agent.runs import home
+    from ml_engineer.report.terminal import ReportView
+
+    kept = (home() / "runs" / report.run.id / "report.json").exists()
+    return ReportView(report, f"ml-engineer runs report {report.run.id} --format html -o report.html" if kept else "")
 
 
 def _columns() -> int:

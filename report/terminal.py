@@ -1,5 +1,7 @@
 """The report on a terminal, in rich: first what this is, how ready it is and what to fix first; then the detail.
 
+Its end says in short what its beginning said, which has scrolled away by then.
+
 It adapts to the width it is given, down to 40 columns, and says in words what colour only underlines. Everything that
 comes from the repository is put into `Text`, which knows no markup, with its control characters made visible.
 """
@@ -31,6 +33,7 @@ from ml_engineer.report.schema import (
 )
 from ml_engineer.report.text import describe, joined, number, one_line, place, plural, quoted, spans, where
 
+SHORT = 3  # findings that its end names again
 _WIDE = 72  # columns from which fields and values stand side by side
 _SEVERITY = {
     Severity.CRITICAL: "bold red",
@@ -44,10 +47,11 @@ _TEST = {TestState.AUTOMATED: "#", TestState.MANUAL: "+", TestState.NOT_OBSERVED
 
 
 class ReportView:
-    """A renderable: `console.print(ReportView(report))`."""
+    """A renderable: `console.print(ReportView(report))`. `page` is the command that makes a page of it, if one does."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, page: str = "") -> None:
         self.report = report
+        self.page = page
         self.summary = summary.summarise(report)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -58,6 +62,7 @@ class ReportView:
         yield from self._findings()
         yield from self._handoffs()
         yield from self._checked()
+        yield from self._in_short()
 
     # --- the answer ---------------------------------------------------------------------------------------------------
 
@@ -163,6 +168,16 @@ class ReportView:
         yield Text(joined([f"run {one_line(report.run.id)}", f"model {model}", summary.cost_line(report)]), style="dim")
         yield from (Text(one_line(note), style="dim") for note in report.run.notes)
 
+    def _in_short(self) -> Iterator[RenderableType]:
+        answer = self.summary
+        yield from _heading("In short")
+        yield Text.assemble((summary.readiness_line(answer), "bold"), " · ", _tally(answer.by_severity))
+        for index, finding in enumerate(answer.fix_first[:SHORT], 1):
+            severity, at = _named(finding), (f"  {where(finding.evidence[0])}", "dim")
+            yield _hang(f"{index}.", Text.assemble(severity, _prose(finding.title), at))
+        if self.page:
+            yield Text(f"→ {self.page}")
+
 
 def _heading(title: str) -> Iterator[RenderableType]:
     yield Text()
@@ -193,10 +208,14 @@ def _tally(by_severity: dict[Severity, int]) -> Text:
 
 
 def _first(index: int, finding: Finding) -> Iterator[RenderableType]:
-    severity = (f"{finding.severity} ", _SEVERITY[finding.severity])
-    yield _hang(f"{index}.", Text.assemble(severity, _prose(finding.title, "bold")))
+    yield _hang(f"{index}.", Text.assemble(_named(finding), _prose(finding.title, "bold")))
     yield _indent(_hang("→", _prose(finding.remedy)), 3)
     yield _indent(Text(f"{where(finding.evidence[0])}  {one_line(finding.rule)}", style="dim"), 3)
+
+
+def _named(finding: Finding) -> tuple[str, str]:
+    """Its severity, in the colour of that."""
+    return f"{finding.severity} ", _SEVERITY[finding.severity]
 
 
 def _marks(tests: Iterable[ScoredTest]) -> str:

@@ -120,9 +120,9 @@ class Printing:
 
             self.markdown(markdown.render(report))
             return
-        from ml_engineer.report.terminal import ReportView
+        from ml_engineer.interfaces.render import view
 
-        self.show(ReportView(report))
+        self.show(view(report))
 
     def diff(self, text: str) -> None:
         self.fold(Folded("the rest of the change", text, diff=True), DIFF_LINES)

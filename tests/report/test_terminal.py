@@ -16,12 +16,12 @@ from ml_engineer.report.schema import PIPELINE_STAGES, SECTION_FIELDS, Report
 from ml_engineer.report.terminal import ReportView
 
 
-def shown(report: Report, width: int = 100, *, colour: bool = False) -> str:
+def shown(report: Report, width: int = 100, *, colour: bool = False, page: str = "") -> str:
     file = io.StringIO()
     console = Console(
         file=file, width=width, force_terminal=colour, color_system="truecolor" if colour else None, _environ={}
     )
-    console.print(ReportView(report))
+    console.print(ReportView(report, page))
     return file.getvalue()
 
 
@@ -42,9 +42,23 @@ def test_the_answer_comes_before_the_detail(report: Report, width: int) -> None:
         "Model Deployment",
         "Findings (7)",
         "Evidence and coverage",
+        "In short",
     ]
     places = [text.index(part) for part in order]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize("width", [40, 80, 100])
+def test_the_last_lines_say_again_how_ready_it_is_what_to_fix_first_and_where_the_report_is(
+    report: Report, width: int
+) -> None:
+    page = f"ml-engineer runs report {report.run.id} --format html -o report.html"
+    detail, _, end = shown(report, width, page=page).rpartition("In short")
+    assert "Findings (7)" in detail
+    assert len(end.splitlines()) <= 14, "it fits a small terminal"
+    said = words(end)
+    for part in ("31 % ready: 55 of 180 checks hold · 1 critical", "1. critical The model is unpickled", f"→ {page}"):
+        assert part in said
 
 
 @pytest.mark.parametrize("width", [40, 72, 100])
