@@ -85,7 +85,10 @@ _CONTENT_NAMES = frozenset(
 )
 _EXAMPLES = re.compile(r"(^|/)(examples?|samples?|demos?|tutorials?)/", re.I)
 _PASS_REQUEST = frozenset("django aiohttp sanic starlette azure-function cloud-function robyn tornado".split())
-_UNTYPED = re.compile(r"^(dict|Dict|list|List|Any|object|bytes|Mapping|Json|JSON)\b|^(typing|t)\.(Dict|Any|List)\b")
+# Annotations that say nothing of the content: a list of numbers or of a schema's rows is typed.
+_UNTYPED = re.compile(
+    r"(\w+\.)?(list|List|bytes|Mapping|Json|JSON)$|(\w+\.)?Mapping\[|.*\b(Any|object|dict|Dict)\b(?!\.)"
+)
 _PREDICTING_NAME = re.compile(r"(^|_)(predict|infer|inference|classify|prediction|forward|generate_text)(_|$)", re.I)
 _CONSTRUCTORS = ("__init__", "__new__", "__post_init__", "model_post_init")
 _CALLED = ("__call__", "forward", "call")

@@ -111,6 +111,7 @@ def _unless_set(repo: Repo, call: Call, given: ast.Name) -> object:
 
 def _remote_id(repo: Repo, call: Call) -> str | None:
     from ml_engineer.assessment import values
+    from ml_engineer.assessment.configured import configured
 
     is_pipeline = call.name.endswith(".pipeline")
     second = is_pipeline or call.name.startswith("peft.")
@@ -121,6 +122,8 @@ def _remote_id(repo: Repo, call: Call) -> str | None:
         task = call.module.literal(call.node.args[0])
         return f"the default model of {task!r}" if isinstance(task, str) else None
     value = values.constant(repo, call.module, given)
+    if not isinstance(value, str):
+        value = configured(repo, call.module, given)
     if not isinstance(value, str) and isinstance(given, ast.Name):
         value = _default(call, given.id) or _unless_set(repo, call, given)
     if not isinstance(value, str) or not _REMOTE_ID.fullmatch(value) or _FILE.search(value) or value in _BUILDERS:

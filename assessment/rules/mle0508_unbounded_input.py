@@ -21,6 +21,7 @@ _LIMIT = re.compile(
     re.I,
 )
 _BOUNDED = re.compile(r"max_length|max_items|conlist|constr\(|StringConstraints|Len\(")
+_LISTS = re.compile(r"^(\w+\.)?([Ll]ist|Sequence|[Ss]et|[Tt]uple)\[|\[(\w+\.)?[Ll]ist\[")
 _CONFIGS = ("nginx*.conf", "*.conf", "**/nginx/**", "*ingress*.y*ml")
 _BODY = frozenset(
     "json form files data get_json get_data stream values body POST FILES post read text parameter".split()
@@ -28,9 +29,15 @@ _BODY = frozenset(
 
 
 def _takes_bodies(repo: Repo) -> bool:
-    from ml_engineer.assessment.serving import SERVERLESS, web_handlers
+    return bool(_takers(repo))
 
-    return any(handler.framework not in SERVERLESS for handler in web_handlers(repo))
+
+def _takers(repo: Repo) -> list[Handler]:
+    """Handlers that take bodies with no limit of a platform's own; BentoML sets none."""
+    from ml_engineer.assessment.serving import PLATFORMS, SERVERLESS, model_handlers
+
+    limited = (PLATFORMS | SERVERLESS) - {"bentoml"}
+    return [handler for handler in model_handlers(repo) if handler.framework not in limited]
 
 
 @rule(
@@ -45,16 +52,16 @@ def _takes_bodies(repo: Repo) -> bool:
     applies=_takes_bodies,
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    from ml_engineer.assessment.serving import SERVERLESS, serving_modules, web_handlers
+    from ml_engineer.assessment.serving import serving_modules
 
     if any(_LIMIT.search(file.text) for file in repo.glob(*_CONFIGS)):
         return
     if any(_LIMIT.search(module.file.text) for module in serving_modules(repo)):
         return
     sites: dict[str, list[Site]] = {}
-    for handler in web_handlers(repo):
-        if handler.framework not in SERVERLESS:
-            sites.setdefault(handler.module.path, []).extend(_unbounded(repo, handler))
+    for handler in _takers(repo):
+        found = _of_bento(handler) if handler.framework == "bentoml" else _unbounded(repo, handler)
+        sites.setdefault(handler.module.path, []).extend(found)
     for group in filter(None, sites.values()):
         group.sort(key=lambda site: "files" not in site.quote)  # an upload is the worst of them
         yield Hit(group)
@@ -69,9 +76,28 @@ def _unbounded(repo: Repo, handler: Handler) -> list[Site]:
         text = ast.unparse(parameter.annotation) if parameter.annotation is not None else ""
         if "UploadFile" in text or text == "bytes":
             found.append(handler.module.site(_upload_read(handler, parameter)))
+        elif _LISTS.search(text) and not _BOUNDED.search(ast.unparse(handler.function.node.args)) and _posted(handler):
+            found.append(handler.module.site(parameter))
     for name in annotated_schemas(handler):
         found += _loose_fields(repo, name)
     return found[:1]
+
+
+def _posted(handler: Handler) -> bool:
+    """Whether a route of the handler takes bodies: an address alone is never long."""
+    return any(set(route.methods) != {"GET"} for route in handler.routes)
+
+
+def _of_bento(handler: Handler) -> list[Site]:
+    """The first parameter of a BentoML service that takes text, lists, arrays or pictures of any size."""
+    node = handler.function.node
+    if _BOUNDED.search(ast.unparse(node)) or re.search(r"\bshape\s*=", " ".join(map(ast.unparse, node.decorator_list))):
+        return []
+    for parameter in handler.function.parameters:
+        kind = ast.unparse(parameter.annotation) if parameter.annotation is not None else ""
+        if parameter.arg != "self" and not re.fullmatch(r"(int|float|bool)|.*[Cc]ontext", kind):
+            return [handler.module.site(parameter)]
+    return []
 
 
 def _upload_read(handler: Handler, parameter: ast.arg) -> ast.AST:
@@ -81,13 +107,19 @@ def _upload_read(handler: Handler, parameter: ast.arg) -> ast.AST:
     return next((node for node in calls if reading.match(ast.unparse(node.func))), parameter)
 
 
-def _loose_fields(repo: Repo, class_name: str) -> list[Site]:
-    """Text and list fields of a schema without a length."""
+def _loose_fields(repo: Repo, class_name: str, depth: int = 2) -> list[Site]:
+    """Text and list fields of a schema, and of those inside it, without a length."""
+    from ml_engineer.assessment.serving import is_schema
+
     module, node = repo.classes[class_name]
-    return [
-        module.site(field)
-        for field in node.body
-        if isinstance(field, ast.AnnAssign)
-        and re.search(r"\b(str|[Ll]ist|bytes|Any|dict|Dict)\b", ast.unparse(field.annotation))
-        and not _BOUNDED.search(ast.unparse(field))
-    ]
+    found: list[Site] = []
+    for field in node.body:
+        if not isinstance(field, ast.AnnAssign) or _BOUNDED.search(ast.unparse(field)):
+            continue
+        names = [n for n in walk(field.annotation) if isinstance(n, ast.Name | ast.Attribute)]
+        inner = [name for name in map(module.resolve, names) if name != class_name and is_schema(repo, name)]
+        if re.search(r"\b(str|[Ll]ist|bytes|Any|dict|Dict)\b", ast.unparse(field.annotation)):
+            found.append(module.site(field))
+        elif depth:
+            found += [site for name in inner for site in _loose_fields(repo, name, depth - 1)]
+    return found

@@ -61,6 +61,7 @@ def check(repo: Repo) -> Iterator[Hit]:
 
 def _bare_name(repo: Repo, call: Call) -> str | None:
     """The file name where it is a literal that says no version; None where it comes from outside or is unknown."""
+    from ml_engineer.assessment.configured import configured
     from ml_engineer.assessment.dataflow import sources, texts
     from ml_engineer.assessment.taint import taint
     from ml_engineer.assessment.values import constant
@@ -69,6 +70,8 @@ def _bare_name(repo: Repo, call: Call) -> str | None:
     if node is None or taint(repo, call.module, node):
         return None
     kept = constant(repo, call.module, node)
+    if not isinstance(kept, str):
+        kept = configured(repo, call.module, node)
     parts = [kept] if isinstance(kept, str) else []
     parts += [text for step in sources(repo, call.module, node) for text in texts(step.node)]
     if any(_VERSIONED.search(part) for part in parts):

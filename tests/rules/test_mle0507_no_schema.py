@@ -146,3 +146,16 @@ def test_a_function_that_hands_the_body_to_an_endpoint(check, place):
         """
     (finding,) = check("MLE0507", {"app.py": text})
     assert place(finding) == ("app.py", 5)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "count"),
+    [("List[Row]", 0), ("list[float]", 0), ("List", 1), ("list[dict]", 1), ("Dict[str, Any]", 1), ("dict", 1)],
+)
+def test_a_list_says_what_it_holds_or_nothing(check, annotation, count):
+    text = (
+        "import joblib\nfrom typing import *\nfrom fastapi import FastAPI\nfrom pydantic import BaseModel\n"
+        "app = FastAPI()\nmodel = joblib.load('m')\nclass Row(BaseModel):\n    x: float\n"
+        f"@app.post('/p')\ndef p(body: {annotation}):\n    return model.predict(body)\n"
+    )
+    assert len(check("MLE0507", {"app.py": text})) == count

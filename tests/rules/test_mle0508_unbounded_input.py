@@ -56,3 +56,30 @@ def test_an_upload_is_reported_where_it_is_read_into_memory(check, place):
         """
     (finding,) = check("MLE0508", {"app.py": text})
     assert place(finding) == ("app.py", 8)
+
+
+def test_lists_of_rows_and_of_fields_inside_a_schema(check, place):
+    head = (
+        "import joblib\nfrom typing import List\nfrom fastapi import FastAPI\nfrom pydantic import BaseModel, Field\n"
+        "app = FastAPI()\nmodel = joblib.load('m')\nclass Row(BaseModel):\n    x: float\n"
+        "class Batch(BaseModel):\n    row: Row\n    inner: 'Row'\n"
+    )
+    route = "@app.post('/p')\ndef p(body: TYPE):\n    return model.predict(body)\n"
+    (finding,) = check("MLE0508", {"app.py": head + route.replace("TYPE", "List[Row]")})
+    assert place(finding) == ("app.py", 13)
+    assert check("MLE0508", {"app.py": head + route.replace("TYPE", "Batch")}) == []
+    deep = head.replace("x: float", "x: List[float]")
+    (finding,) = check("MLE0508", {"app.py": deep + route.replace("TYPE", "Batch")})
+    assert place(finding) == ("app.py", 8)
+    assert check("MLE0508", {"app.py": head + route.replace("TYPE", "List[Row]").replace("post", "get")}) == []
+
+
+def test_a_service_of_bentoml_takes_any_size(check, place):
+    text = "import bentoml\n@bentoml.service\nclass S:\n"
+    text += "    def __init__(self):\n        self.m = bentoml.load_model('m')\n"
+    text += "    @bentoml.api\n    def ask(self, rows: list[float]) -> str:\n        return self.m.predict(rows)\n"
+    (finding,) = check("MLE0508", {"service.py": text})
+    assert place(finding) == ("service.py", 7)
+    assert (
+        check("MLE0508", {"service.py": text.replace("rows: list[float]", "x: float").replace("(rows)", "(x)")}) == []
+    )
