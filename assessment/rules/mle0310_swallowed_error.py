@@ -38,7 +38,8 @@ _LOADED = re.compile(r"load|read|open|fetch", re.I)
 _BLANK = re.compile(r"(numpy|torch|tensorflow)\.(zeros|ones|full|empty|randn?|random\.\w+)(_like)?$")
 _FIGURE = re.compile(r"(^|_)(auc|acc|accuracy|f1|precision|recall|iou|dice|score|r2|rmse|mae)(_|$)", re.I)
 _STAND_IN = re.compile(r"(^|\.)_?(dummy|fake|mock|stub)\w*$", re.I)
-_READS = re.compile(r"(^|\.)(read_\w+|load\w*|fetch\w*|get_data\w*|open|download\w*|query\w*)$")
+_READS = re.compile(r"(^|\.)(read_\w+|load\w*|fetch\w*|get_data\w*|open|download\w*|query\w*|toPandas|sql)$")
+_KEEPS = re.compile(r"cache|encoding|engine=|\.(dump|save|to_\w+)\(", re.I)  # a copy of the same, or another way to it
 # A body of which the framework makes an answer with status 200.
 _BODIES = re.compile(
     r"(flask|quart)\.jsonify$|(fastapi|starlette)\.responses\.\w*JSONResponse$|(builtins\.)?(str|dict|repr)$"
@@ -272,15 +273,26 @@ def _exits_after(module: Module, node: ast.Try) -> bool:
 
 
 def _switches_source(module: Module, node: ast.Try, handler: ast.ExceptHandler) -> bool:
-    """Whether the handler fills a name that the read has failed to fill with data that is made up, without a word."""
+    """Whether the handler fills a name that the read has failed to fill with data that is made up, or that is read
+    elsewhere, without a word."""
     if any(isinstance(n, ast.Raise) for n in walk(handler)) or any(_is_log(module, s) for s in handler.body):
         return False
     wanted = {name for s in node.body for name, value in _assigned(s) if _reads(module, value)}
-    return any(
-        name in wanted and isinstance(value, ast.Call) and _MADE_UP.search(ast.unparse(value.func))
-        for s in handler.body
-        for name, value in _assigned(s)
-    )
+    filled = [value for s in handler.body for name, value in _assigned(s) if name in wanted]
+    if any(isinstance(value, ast.Call) and _MADE_UP.search(ast.unparse(value.func)) for value in filled):
+        return True
+    if not filled or not any(_reads(module, value) for s in handler.body for _, value in _assigned(s)):
+        return False
+    tried, instead = (" ".join(map(ast.unparse, body)) for body in (node.body, handler.body))
+    same = _named(module, node.body) & _named(module, handler.body)
+    return not (same or _KEEPS.search(tried) or _KEEPS.search(instead))
+
+
+def _named(module: Module, body: list[ast.stmt]) -> set[str]:
+    """What reads are given first, files by their names alone: read in another way or folder it is the same."""
+    calls = (n for s in body for n in walk(s) if isinstance(n, ast.Call) and n.args)
+    texts = (ast.unparse(call.args[0]) for call in calls if _READS.search(module.resolve(call.func)))
+    return {text.rpartition("/")[2].strip("\"'") for text in texts}
 
 
 def _stands_in(module: Module, node: ast.Try, handler: ast.ExceptHandler) -> bool:

@@ -198,3 +198,19 @@ def test_a_function_that_only_a_platform_calls_is_no_request(check):
     """
     (finding,) = check("MLE0310", {"query.py": code})
     assert finding.severity.value == "medium"
+
+
+@pytest.mark.parametrize(
+    ("instead", "found"),
+    [
+        ("df = pd.read_csv('/home/me/old.csv')", 1),
+        ("rows = pd.read_parquet('old.parquet')\n    df = rows[rows.x > 0]", 1),
+        ("df = pd.read_csv('../data/a.csv', sep=';')", 0),
+        ("print('table is missing')\n    df = pd.read_csv('old.csv')", 0),
+        ("df = pd.read_csv('old.csv')\n    df.to_parquet('a.parquet')", 0),
+    ],
+)
+def test_data_that_is_read_elsewhere_when_reading_fails(check, instead, found):
+    code = f"import pandas as pd\ntry:\n    df = pd.read_csv('a.csv')\nexcept:\n    {instead}\nmodel.fit(df, df.y)\n"
+    findings = check("MLE0310", {"train.py": "from sklearn.svm import SVC\nmodel = SVC()\n" + code})
+    assert [f.severity.value for f in findings] == ["high"] * found
