@@ -38,20 +38,28 @@ _RUNNERS = (
 )
 _STEP = re.compile(
     r"make_|sampl|generat|augment|label|prepar|process|clean|ingest|download|fetch|featur|split|extract|train|fit|tune|"
-    r"eval|test|predict|infer|score|export|convert|build|data|scal|normali[sz]|filter|merge|aggregat|mapp(er|ing)|encod|"
-    r"transform|impute|select|ensembl|blend|stack|submi",
+    r"\bval|validat|eval|test|predict|infer|score|export|convert|build|data|scal|normali[sz]|filter|merge|aggregat|"
+    r"mapp(er|ing)|encod|transform|impute|select|ensembl|blend|stack|submi",
     re.I,
 )
 _NUMBERED = re.compile(r"^(step|stage|part)?[_-]?(\d{1,2})(\.\d+)?[\s._-]", re.I)
+_COMMAND = re.compile(r"\s*(?:[$>!]\s*)?(?:cd \S+ *(?:&&|;) *|CUDA_VISIBLE_DEVICES=\S+ +)*(python[\d.]*\s+\S+\.py\b.*)")
 _QUOTED = re.compile(r"`+([^`]+)`+")
 _RUN = re.compile(r"\b(run|execute|launch|start|call)(s|ning|ing)?\b", re.I)  # a list of files tells nobody to run them
+# Programs by their names, where nothing tells in which turn they run: what comes before a training, and after it.
+_BEFORE = re.compile(
+    r"prepare|(?<![a-z])(pre_?)?process|(make|create|build)_(data|csv|list|split|vocab|h5|lmdb|tfrec)|generate_|convert|"
+    r"(^|_)split|download|extract_|data_aug|crop_",
+    re.I,
+)
+_AFTER = re.compile(r"^(eval|test|val(id|idate|idation)?$)|evaluat|predict|infer|submi", re.I)
 ENOUGH = 3
 
 
 def _applies(repo: Repo) -> bool:
     from ml_engineer.assessment.learning import train_entries
 
-    return bool(train_entries(repo)) and (len(_documented(repo)) >= ENOUGH or len(_numbered(repo)) >= ENOUGH)
+    return bool(train_entries(repo)) and any(len(steps(repo)) >= ENOUGH for steps in (_documented, _numbered, _by_name))
 
 
 @rule(
@@ -72,7 +80,9 @@ def check(repo: Repo) -> Iterator[Hit]:
     if len(steps) < ENOUGH:
         steps = _numbered(repo)
         if len(steps) < ENOUGH or not _hand_over(repo, list(steps)):
-            return
+            steps = _by_name(repo)
+            if len(steps) < ENOUGH:
+                return
     first = next(iter(steps.values()))
     shown = ", ".join(path.rpartition("/")[2] for path in list(steps)[:4])
     looked_for = ("dvc.yaml", "Makefile target", "Airflow", "Prefect", "Kedro", "MLproject")
@@ -93,7 +103,12 @@ def _documented(repo: Repo) -> dict[str, Site]:
                 continue
             folder = file.folder.rpartition("/")[2]  # features/create.py
             trains = file.path in trainers and found.keys().isdisjoint(trainers)  # other trainers are for other models
-            if _STEP.search(file.name) or trains or _STEP.search(folder.replace("data", "")):
+            if (
+                _STEP.search(file.name)
+                or trains
+                or folder in ("data", "datasets")
+                or _STEP.search(folder.replace("data", ""))
+            ):
                 found[file.path] = site
     return found if any(path in trainers or re.search(r"train|fit", path, re.I) for path in found) else {}
 
@@ -102,8 +117,8 @@ def _told(repo: Repo) -> Iterator[tuple[tuple[str, ...], Site]]:
     """Commands of the README, in blocks and in its sentences ("Run `features.py` to …"), in the order of its lines."""
     for file in repo.glob("README*"):
         for number, line in enumerate(file.lines, 1):
-            if re.match(r"\s*(?:[$>!]\s*)?python[\d.]*\s+\S+\.py\b", line):
-                yield tuple(line.split()), file.site(number, number)
+            if command := _COMMAND.match(line):
+                yield tuple(command[1].split()), file.site(number, number)
                 continue
             for quoted in _QUOTED.findall(line):
                 told = re.match(r"python[\d.]*\s", quoted) or (
@@ -125,6 +140,28 @@ def _numbered(repo: Repo) -> dict[str, Site]:
             by_folder.setdefault(module.file.folder, []).append(module.file)
     files = max(by_folder.values(), key=len, default=[])
     return {f.path: repo.by_path[f.path].site(1) for f in sorted(files, key=lambda f: f.name)}
+
+
+def _by_name(repo: Repo) -> dict[str, Site]:
+    """A program that prepares, one that trains and one that judges or predicts, side by side, by path. Nothing says
+    more of their order than their names."""
+    from ml_engineer.assessment.learning import train_entries
+
+    if repo.dependencies.is_library:
+        return {}
+    trainers = {entry.module.path: entry.module for entry in train_entries(repo) if not entry.module.is_notebook}
+    for path, trainer in sorted(trainers.items()):
+        beside = [
+            module
+            for module in repo.modules
+            if module.file.folder == trainer.file.folder and module.main_guard and module.path not in trainers
+        ]
+        plain = [(module, module.file.name.rpartition(".")[0]) for module in beside if "test" not in module.file.roles]
+        before = next((module.path for module, name in plain if _BEFORE.search(name)), None)
+        after = next((module.path for module, name in plain if _AFTER.search(name)), None)
+        if before and after and before != after:
+            return {step: repo.by_path[step].site(1) for step in (before, path, after)}
+    return {}
 
 
 def _hand_over(repo: Repo, paths: list[str]) -> bool:

@@ -41,6 +41,10 @@ _DOWNLOAD = re.compile(
 )
 _INSTALLS = re.compile(r"install|deploy|docker|setup_env|weights|model", re.I)
 _OF_DATA = re.compile(r"data|corpus|corpora|competitions|\.(csv|tsv|jsonl|parquet|npz|mat)\b", re.I)
+_FETCHES = re.compile(
+    r"(fetch|download|ingest|extract|collect|scrape|acquire|get_data|prepar|etl|load)[^/]*$|(^|/)data(sets?)?/[^/]*$",
+    re.I,
+)
 _SUMS = re.compile(r"sha\d+sum|md5sum|shasum|md5\b", re.I)
 _DIGEST = re.compile(r"hashlib|sha256|sha1|md5|file_hash|known_hash|checksum|digest", re.I)
 
@@ -141,11 +145,7 @@ def _address(call: Call) -> str | None:
 def _names_data(module: Module, address: str) -> bool:
     """A fetch outside training is one of its data where the file or the address says so."""
     file = re.search(r"\.(csv|tsv|zip|tar|tgz|gz|json|jsonl|parquet|txt|npz|npy|xlsx?|arff|data)\b", address, re.I)
-    return bool(file) and bool(
-        re.search(
-            r"fetch|download|ingest|extract|collect|scrape|acquire|get_data|prepar|etl|load", module.file.name, re.I
-        )
-    )
+    return bool(file) and bool(_FETCHES.search(module.path))
 
 
 def _verifies(call: Call) -> bool:

@@ -90,10 +90,19 @@ def check(repo: Repo) -> Iterator[Hit]:
             sites: list[Site] = [call.site(), started[call.module.path].site]
             yield Hit(sites, title=f"{_shown(call)} is what the deployment starts", anchor=call.module.path)
         return
-    if not repo.commands.starts_services and not _has_server(repo):
+    if all(_is_beside(repo, command) for command in repo.commands.starts_services) and not _has_server(repo):
         for call in _with_model(repo, calls):
             if _runs_for_real(call):
                 yield Hit([call.site()], title=f"{_shown(call)} is the only way to start the service")
+
+
+def _is_beside(repo: Repo, command: Command) -> bool:
+    """Whether an image starts a notebook, or a program that answers no request: the service is started otherwise."""
+    if command.program.startswith("jupyter"):
+        return True
+    served = {module.path for module in repo.closure("serve").modules}
+    paths = repo.commands.runs(command)
+    return bool(paths) and served.isdisjoint(paths)
 
 
 def _with_model(repo: Repo, calls: list[Call]) -> list[Call]:

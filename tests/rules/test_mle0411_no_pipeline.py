@@ -61,3 +61,19 @@ def test_steps_that_sentences_tell_to_run(check, place):
     assert place(finding) == ("README.md", 1)
     listed = "- `features.py` makes columns\n- `train.py`: the model\n- `scale.py`: figures\n"
     assert check("MLE0411", {**files, "README.md": listed}) == []
+
+
+def test_programs_side_by_side_that_nothing_tells_the_order_of(check, place):
+    main = "if __name__ == '__main__':\n    print(1)\n"
+    files = {"preprocess.py": main, "train.py": TRAIN, "predict.py": main}
+    (finding,) = check("MLE0411", files)
+    assert place(finding) == ("preprocess.py", 1)
+    assert check("MLE0411", {**files, "predict.py": "x = 1\n"}) == []
+    assert check("MLE0411", {**files, "run.sh": "python preprocess.py\npython train.py\npython predict.py\n"}) == []
+
+
+def test_commands_in_a_folder_of_data_and_a_step_called_val(check, place):
+    readme = "    cd data && python an4.py && cd ..\n    python train.py\n    CUDA_VISIBLE_DEVICES=0 python val.py\n"
+    files = {"data/an4.py": "x = 1\n", "train.py": TRAIN, "val.py": "x = 1\n", "README.md": readme}
+    (finding,) = check("MLE0411", files)
+    assert place(finding) == ("README.md", 1)

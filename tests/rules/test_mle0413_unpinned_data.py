@@ -125,3 +125,9 @@ def test_quotations_that_change_every_day(check, place):
     code = "import yfinance as yf\nfrom sklearn.svm import SVR\ndf = yf.download('AAPL')\nSVR().fit(df, df)\n"
     (finding,) = check("MLE0413", {"t.py": code})
     assert place(finding) == ("t.py", 3)
+
+
+def test_a_program_in_the_folder_of_data_fetches_them(check, place):
+    code = "import wget\nwget.download('https://open.org/sets/an4.tar.gz')\n"
+    (finding,) = check("MLE0413", {**TRAINER, "data/an4.py": code})
+    assert place(finding) == ("data/an4.py", 2)

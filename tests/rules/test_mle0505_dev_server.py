@@ -80,3 +80,12 @@ def test_dash_starts_flasks_server(check, place):
     (finding,) = check("MLE0505", {"app.py": code})
     assert place(finding) == ("app.py", 4)
     assert check("MLE0505", {"app.py": code, "Procfile": "web: gunicorn app:server\n"}) == []
+
+
+def test_an_image_that_starts_a_notebook_or_prepares_data_starts_no_service(check, place):
+    image = "FROM python:3.12\nCOPY . .\nCMD jupyter-notebook --ip=*\n"
+    files = {"app.py": APP, "Dockerfile": image}
+    (finding,) = check("MLE0505", files)
+    assert place(finding)[0] == "app.py"
+    files |= {"Dockerfile": image.replace("jupyter-notebook --ip=*", "python data.py"), "data.py": "x = 1\n"}
+    assert len(check("MLE0505", files)) == 1
