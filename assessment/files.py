@@ -43,6 +43,13 @@ _VENDORED = re.compile(
     r"(^|/)(vendor|vendored|third_party|3rdparty|external|node_modules|site-packages|_vendor)/", re.I
 )
 _TEST = re.compile(r"(^|/)(tests?|testing|__tests__)/|(^|/)(test_[^/]*|[^/]*_test|tests|conftest)\.py$", re.I)
+# `test_model.py` beside the training script is as often the program that judges the model.
+_MAYBE_TEST = re.compile(r"(?:[^/]+/)*(test_[^/]*|[^/]*_test)\.py", re.I)
+_CHECKS = re.compile(
+    rb"\bassert|unittest|pytest|doctest|TestCase|TestClient|test_client|(?:from|import) (?:nose|hypothesis)\b"
+    rb"|^[ \t]*(?:async )?def test\w*\((?:self)?\)",
+    re.M,
+)
 _TEMPLATE = re.compile(r"\{\{|\}\}|\.(j2|jinja2?|tmpl|tpl|mustache)$")
 _DOCS = re.compile(r"(^|/)(docs?|documentation)/|\.(md|rst|txt|adoc)$", re.I)
 
@@ -75,9 +82,13 @@ class File:
 
     @cached_property
     def roles(self) -> frozenset[str]:
-        """What the path says of the file: some of vendored, test, template, docs."""
+        """What the path says of the file: some of vendored, test, template, docs. A script called like a test that
+        checks nothing in any test's way is none."""
         tests = {"vendored": _VENDORED, "test": _TEST, "template": _TEMPLATE, "docs": _DOCS}
-        return frozenset(role for role, pattern in tests.items() if pattern.search(self.path))
+        roles = frozenset(role for role, pattern in tests.items() if pattern.search(self.path))
+        if "test" in roles and _MAYBE_TEST.fullmatch(self.path) and not _TEST.search(f"{self.folder}/"):
+            return roles if _CHECKS.search(self.__dict__.get("data") or self._read()) else roles - {"test"}
+        return roles
 
     @cached_property
     def data(self) -> bytes:

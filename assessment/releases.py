@@ -126,6 +126,11 @@ REQUIRES = (
 # Names on the index that cannot be installed, and what is meant.
 NOT_INSTALLABLE = {"sklearn": "scikit-learn", "pil": "pillow", "opencv": "opencv-python", "cv2": "opencv-python"}
 
+# Packages whose every release has four numbers: a pin with fewer names none of them.
+FOUR_NUMBERS = frozenset(
+    "opencv-python opencv-python-headless opencv-contrib-python opencv-contrib-python-headless".split()
+)
+
 # What a package always installs with it, as far as rules need it; `name[extra]` and `name<version` where only then.
 BRINGS = {
     "pandas": "numpy python-dateutil pytz",

@@ -104,15 +104,30 @@ def parse(file: File) -> Source:
 
 def _parse_text(text: str) -> tuple[ast.Module, ParseError | None]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(text), None
+        return _parsed(text), None
     except SyntaxError as error:
-        return _empty(), ParseError(max(1, error.lineno or 1), error.msg)
+        return _of_python2(text), ParseError(max(1, error.lineno or 1), error.msg)
     except ValueError as error:
         return _empty(), ParseError(1, str(error))
     except (RecursionError, MemoryError):
         return _empty(), ParseError(1, "nested too deeply to be parsed")
+
+
+def _parsed(text: str) -> ast.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(text)
+
+
+def _of_python2(text: str) -> ast.Module:
+    """The tree of what an older Python accepts, so that the other rules see the code; empty where it is none."""
+    from ml_engineer.assessment.python2 import as_python3
+
+    older = as_python3(text)
+    try:
+        return _parsed(older) if older is not None else _empty()
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return _empty()
 
 
 def _empty() -> ast.Module:

@@ -37,7 +37,9 @@ _NOTEBOOK_NAMES = frozenset(
     "sql table udf getArgument context sagemaker_session".split()
 )
 # Built in until Python 3.
-PYTHON2_NAMES = frozenset("xrange unicode raw_input basestring unichr execfile cmp long".split())
+PYTHON2_NAMES = frozenset(
+    "xrange unicode raw_input basestring unichr execfile cmp long reduce reload file intern".split()
+)
 _HISTORY = re.compile(r"^_i?\d+$")
 _BRINGS_NAMES = re.compile(r"^%pylab\b|^%run\b|^%load\b|^%store\s+-r\b|^%autoreload\b.*\bfrom\b|^%%(?:cython|px|spark)")
 _OTHER_PYTHON = re.compile(
@@ -74,8 +76,8 @@ def undefined(repo: Repo, module: Module) -> list[Undefined]:
 
 
 def _undefined(repo: Repo, module: Module) -> Iterator[Undefined]:
-    if not _is_suspect(module):
-        return
+    if not _is_suspect(module) or (module.source.errors and not module.is_notebook):
+        return  # a file that cannot be parsed as it stands is told as that
     scopes = scan(module.tree)
     candidates = [(read, later) for read in scopes.reads if (later := _late(module, read)) is not _FINE]
     if not candidates or _makes_names(module) or hides_names(module):

@@ -19,6 +19,7 @@ _MAGIC = re.compile(r"^\s*(%{1,2}[a-zA-Z]\w*|![a-zA-Z./])")
 _PYTHON2 = re.compile(
     r"^\s*(print\s+[^=(\s]|print\s+\(.*\)\s*%|exec\s+[\"'\w]|raise\s+\w+\s*,)|except\s+[\w.()]+\s*,\s*\w+\s*:|<>|`"
 )
+_OLD = "Python 2 syntax"
 # Syntax of Python 3.12 and later, which the parser of an older Python takes for an error.
 _NEWER = re.compile(
     r"^\s*type\s+\w+(\[.*\])?\s*=|^\s*(async\s+)?def\s+\w+\[|^\s*class\s+\w+\[|\b[tT]r?[\"']|except\s+\w+(\s*,\s*[A-Z]\w*)+\s*:"
@@ -48,11 +49,12 @@ def _of_module(module: Module) -> Iterator[Hit]:
     if module.file.unread or not errors or _is_template(module):
         return
     judged = [(_reason(module, error), error) for error in errors]
+    old = judged[0][0] == _OLD and not module.is_notebook
     yield Hit(
         [_site(module, error, reason) for reason, error in judged],
         severity=LOW if module.is_notebook and not any(_has_run(module, error) for error in errors) else HIGH,
         title=f"{'Cell' if module.is_notebook and module.source.cells else 'File'} cannot be parsed: {judged[0][0]}",
-        anchor=module.path,
+        anchor="python2" if old else module.path,  # one port to Python 3 mends all files
     )
 
 
@@ -83,7 +85,7 @@ def _reason(module: Module, error: ParseError) -> str:
     if not module.is_notebook and _MAGIC.match(line):
         return "notebook magic in a .py file"
     if _PYTHON2.search(line) or "Missing parentheses in call to 'print'" in error.message:
-        return "Python 2 syntax"
+        return _OLD
     return error.message
 
 

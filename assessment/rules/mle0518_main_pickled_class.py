@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING
 from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
+    from ml_engineer.assessment.dataflow import Step
     from ml_engineer.assessment.module import Call, Module
     from ml_engineer.assessment.repo import Repo
 
 _DUMPS = {"pickle.dump": 0, "pickle.dumps": 0, "joblib.dump": 0, "sklearn.externals.joblib.dump": 0, "torch.save": 0}
+_DATA = (
+    ".state_dict", ".named_parameters", ".parameters", ".named_buffers", ".get_weights", ".predict", ".transform",
+    ".fit_transform", ".to_dict", ".tolist", ".score",
+)  # fmt: skip
 _LOADS = ("pickle.load", "joblib.load", "torch.load", "pandas.read_pickle", "dill.load")
 
 
@@ -66,7 +71,7 @@ def _own_parts(repo: Repo, call: Call) -> Iterator[tuple[str, ast.AST]]:
 
     module = call.module
     seen: set[str] = set()
-    for step in sources(repo, module, call.node.args[0], lambda step: not _is_data(step.name)):
+    for step in sources(repo, module, call.node.args[0], lambda step: not _is_data(step)):
         name = step.module.resolve(step.node)
         for made, is_class in ((name.removesuffix("()"), True), (name, False)):
             short = made.removeprefix(f"{module.dotted}.")
@@ -80,6 +85,7 @@ def _own_parts(repo: Repo, call: Call) -> Iterator[tuple[str, ast.AST]]:
                 yield short, module.functions[short].node
 
 
-def _is_data(name: str) -> bool:
-    """A value that an object only computes, such as a state dict, holds none of the object's class."""
-    return name.endswith((".state_dict", ".predict", ".transform", ".fit_transform", ".to_dict", ".tolist", ".score"))
+def _is_data(step: Step) -> bool:
+    """A value that an object holds (`statistics.mean`) or computes, such as a state dict, has none of its class."""
+    part = isinstance(step.node, ast.Attribute) and ast.unparse(step.node.value) not in ("self", "cls")
+    return part or step.name.endswith(_DATA)

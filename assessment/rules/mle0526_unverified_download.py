@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _FETCHES = (
     "gdown.download", "gdown.cached_download", "wget.download", "urllib.request.urlretrieve", "urllib.urlretrieve",
     "requests.get", "urllib.request.urlopen", "torch.hub.download_url_to_file", "torch.hub.load_state_dict_from_url",
-    "torch.utils.model_zoo.load_url", "tensorflow.keras.utils.get_file", "keras.utils.get_file", "os.system",
+    "torch.utils.model_zoo.load_url", "*keras.utils.get_file", "*keras.utils.data_utils.get_file", "os.system",
     "subprocess.run", "subprocess.call", "subprocess.check_call", "subprocess.Popen", "httpx.get",
 )  # fmt: skip
 _FETCH_AND_LOAD = ("torch.hub.load_state_dict_from_url", "torch.utils.model_zoo.load_url")

@@ -37,9 +37,18 @@ def check(repo: Repo) -> Iterator[Hit]:
 
 
 def _names(repo: Repo) -> Iterator[Hit]:
-    from ml_engineer.assessment.releases import NOT_INSTALLABLE
+    """Names and numbers that the index does not have."""
+    from ml_engineer.assessment.dependencies import exact
+    from ml_engineer.assessment.releases import FOUR_NUMBERS, NOT_INSTALLABLE
 
     for declared in repo.dependencies.declared:
+        version = exact(declared.spec) if declared.name in FOUR_NUMBERS else None
+        if version is not None and len(version.release) < 4 and declared.kind != "lock":
+            yield Hit(
+                [declared.source],
+                title=f"{declared.name} has no release {version}: its releases have a fourth number",
+                anchor=f"{declared.environment} {declared.name}",
+            )
         meant = NOT_INSTALLABLE.get(declared.name)
         if declared.name == "sklearn" and declared.specifier.replace(" ", "") == "==0.0":
             continue  # the one release of that name that does install, and brings scikit-learn along
@@ -61,7 +70,11 @@ def _python(repo: Repo) -> Iterator[Hit]:
     causes: dict[tuple[str, Site], list[tuple[Declared, str]]] = {}
     for declared in repo.dependencies.declared:
         version = exact(declared.spec)
-        if version is None or declared.kind in ("conda", "notebook", "script", "setup.py", "setup.cfg") or declared.marker:
+        if (
+            version is None
+            or declared.kind in ("conda", "notebook", "script", "setup.py", "setup.cfg")
+            or declared.marker
+        ):
             continue
         if declared.kind == "lock" and _is_one_of_several(repo, declared):
             continue  # a lock has one version for some versions of Python, and another for the rest

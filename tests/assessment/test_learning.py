@@ -168,3 +168,14 @@ def test_fitting_what_prepares_rows_is_no_training(tmp_path):
         get_pipeline().fit(x, y)
         """
     assert [call.node.lineno for call in trainings(repository(tmp_path, train=text))] == [8]
+
+
+def test_a_class_called_generator_that_builds_a_network_trains_it(tmp_path):
+    (tmp_path / "captions.py").write_text(
+        "from keras.models import Sequential\nclass CaptionGenerator:\n    def create(self):\n"
+        "        model = Sequential()\n        return model\n"
+    )
+    (tmp_path / "train.py").write_text(
+        "import captions\nmodel = captions.CaptionGenerator().create()\nmodel.fit(x, y)\n"
+    )
+    assert [call.module.path for call in trainings(Repo.open(tmp_path))] == ["train.py"]

@@ -78,3 +78,14 @@ def test_pip_runs_in_a_cell_without_a_sign_before_it(check):
 
     assert check("MLE0307", {"a.ipynb": notebook("pip install scikit-uplift lightgbm -U")}) == []
     assert len(check("MLE0307", {"a.ipynb": notebook("pip scikit-uplift lightgbm")})) == 1
+
+
+def test_files_of_python2_are_one_finding_and_reviewed_by_the_other_rules(check):
+    files = {
+        "a.py": "import torch\nmodel = torch.load('m.pt')\nprint 'loaded'\n",
+        "b.py": "for i in xrange(3):\n    print i\n",
+    }
+    (finding,) = check("MLE0307", files)
+    assert [e.path for e in finding.evidence] == ["a.py", "b.py"]
+    assert check("MLE0501", files)
+    assert check("MLE0306", files) == []

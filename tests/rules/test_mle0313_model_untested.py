@@ -157,3 +157,8 @@ def test_a_script_of_tests_that_make_runs_is_a_test(check):
     }
     assert len(check("MLE0313", files)) == 1
     assert check("MLE0313", {**files, "Makefile": "test:\n\tpython tests/smoke.py\n"}) == []
+
+
+def test_a_program_called_test_model_that_checks_nothing_is_no_test(check):
+    program = "from train import train\ndef test_model(weights):\n    return train(weights)\nprint(test_model('w'))\n"
+    assert len(check("MLE0313", {"train.py": TRAIN, "test_model.py": program})) == 1

@@ -37,3 +37,13 @@ def test_an_importable_class_and_a_computed_value_are_fine(check):
 def test_a_script_that_the_server_imports_has_a_name_of_its_own(check):
     files = {"train.py": TRAIN.format(dumped="pipe"), "serve.py": "from train import Selector\n" + SERVE}
     assert check("MLE0518", files) == []
+
+
+def test_what_an_object_holds_and_a_models_parameters_are_none_of_its_class(check):
+    text = (
+        "import torch\nfrom torch import nn\nclass Mean:\n    pass\nclass Net(nn.Module):\n    pass\n"
+        "mean = Mean()\nmodel = Net()\nloss = model(x).sum()\nloss.backward()\n"
+        "kept = {k: v.to('cpu') for k, v in model.named_parameters()}\n"
+        "torch.save({'kept': kept, 'mean': mean.value}, 'm.pt')\n"
+    )
+    assert check("MLE0518", {"train.py": text}) == []

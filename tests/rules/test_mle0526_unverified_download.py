@@ -66,3 +66,12 @@ def test_weights_of_many_networks_are_one_finding(check):
     fetch = "import torch\nnet.load_state_dict(torch.utils.model_zoo.load_url('https://example.org/{}.pth'))\n"
     (finding,) = check("MLE0526", {"a.py": fetch.format("a") * 2, "b.py": fetch.format("b")})
     assert [(e.path, e.line_start) for e in finding.evidence] == [("a.py", 2), ("a.py", 4), ("b.py", 2)]
+
+
+def test_the_older_place_of_keras_for_its_download(check, place):
+    code = (
+        "from keras.utils.data_utils import get_file\npath = get_file('vgg.h5', 'https://example.org/vgg.h5')\n"
+        "model.load_weights(path)\n"
+    )
+    (finding,) = check("MLE0526", {"a.py": code})
+    assert (finding.severity.value, place(finding)) == ("medium", ("a.py", 2))

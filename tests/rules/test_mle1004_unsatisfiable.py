@@ -93,3 +93,9 @@ def test_a_lock_may_have_a_version_for_each_python(check):
     }
     assert len(check("MLE1004", files)) == 1
     assert check("MLE1004", {**files, "poetry.lock": entry % "1.15.3" + entry % "1.16.0"}) == []
+
+
+def test_a_release_of_opencv_has_four_numbers(check, place):
+    (finding,) = check("MLE1004", {"requirements.txt": "six\nopencv-python==4.5.3\n"})
+    assert place(finding) == ("requirements.txt", 2)
+    assert check("MLE1004", {"requirements.txt": "six\nopencv-python==4.5.3.*\n"}) == []
