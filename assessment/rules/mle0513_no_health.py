@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
 
 _HEALTH = re.compile(r"health|ready|readiness|live(ness|z)?\b|\balive|\bping|heart_?beat|is_?up\b|\bstatus\b", re.I)
+_ALIVE = re.compile(r"\b(alive|healthy|health ?check|pong|up and running)\b", re.I)
 _LIBRARIES = (
     "healthcheck",
     "fastapi_health",
@@ -62,7 +63,9 @@ def check(repo: Repo) -> Iterator[Hit]:
 
 
 def _is_status(answer: ast.expr) -> bool:
-    """Whether an answer is a fixed status, as in `{"status": "ok"}`."""
+    """Whether an answer is a fixed status, as in `{"status": "ok"}` or "I am alive"."""
+    if isinstance(answer, ast.Constant):
+        return isinstance(answer.value, str) and _ALIVE.search(answer.value) is not None
     pairs = zip(answer.keys, answer.values, strict=True) if isinstance(answer, ast.Dict) else ()
     return any(
         isinstance(key, ast.Constant) and _HEALTH.search(str(key.value)) and isinstance(value, ast.Constant)

@@ -30,7 +30,7 @@ _AUTH_WORDS = (
 _GATEWAY_WORDS = ("auth", "jwt", "api_key", "apikey", "cognito", "iap:")
 _GATEWAYS = re.compile(
     r"auth_basic|auth_request|auth-url|auth-type|oauth2-proxy|authorizer|jwt|api_?key_?required: *true|basicauth|"
-    r"forwardauth|cognito|iap:|AuthorizationPolicy",
+    r"forwardauth|cognito|iap:|AuthorizationPolicy|AuthorizationType\W+(AWS_IAM|CUSTOM)|aws_iam",
     re.I,
 )
 
@@ -38,8 +38,11 @@ _KEYS = re.compile(r"api[-_]key|token[-_]auth|auth[-_]token|basic[-_]auth|--htpa
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 _PROXIES = re.compile(r"nginx|traefik|caddy|haproxy|envoy|openresty", re.I)
 _GATEWAY_EVENT = re.compile(
-    r"^\s*-?\s*(httpApi|http):|Type:\s*(Http)?Api\b|AWS::Serverless::(Http)?Api|aws_apigateway(v2)?_api"
+    r"^\s*-?\s*(httpApi|http):|Type:\s*(Http)?Api\b|AWS::Serverless::(Http)?Api|aws_apigateway(v2)?_api|"
+    r"Auth(orization)?Type\W{1,4}NONE\b|\b(Lambda)?RestApi\(|\bHttpApi\("
 )
+_STACKS = ("aws::serverless::", "aws::apigateway", "aws::lambda::url", "aws_apigateway", "aws-apigateway", "lambda_")
+_UNASKED = re.compile(r"--allow-unauthenticated\b|\ballUsers\b")
 
 
 def _answers(repo: Repo) -> bool:
@@ -173,7 +176,7 @@ def _published(repo: Repo, handler: Handler) -> Iterator[Site]:
     from ml_engineer.assessment.serving import SERVERLESS
 
     if handler.framework in SERVERLESS:
-        templates = [file for file in repo.glob("*.y*ml") if holds(file.text, ("aws::serverless::",))]
+        templates = [file for file in repo.glob("*.y*ml", "*.py", "*.ts") if holds(file.text, _STACKS)]
         for file in [*repo.glob("serverless.y*ml", "template.y*ml", "*.tf", "samconfig.toml"), *templates]:
             yield from (file.site(line, note="the gateway in front of it") for line, _ in file.find(_GATEWAY_EVENT))
         return
@@ -189,6 +192,9 @@ def _opened(repo: Repo, path: str) -> Iterator[Site]:
         elif thing.kind in ("Ingress", "Gateway", "HTTPRoute", "VirtualService", "Route"):
             yield thing.site()
     yield from _published_ports(repo, path)
+    for file in [*repo.glob("*.y*ml", "*.sh", "Makefile", "*.tf"), *repo.glob("*.md")]:  # Google's Cloud Run
+        if b"allow-unauthenticated" in file.data or b"allUsers" in file.data:
+            yield from (file.site(line, note="published here") for line, _ in file.find(_UNASKED))
     for file in repo.glob("Procfile", "app.yaml", "render.yaml", "fly.toml", "app.json", "vercel.json"):
         if path.startswith(f"{file.folder}/".lstrip("/")):
             yield file.site(1, note="a public platform")

@@ -46,17 +46,29 @@ def check(repo: Repo) -> Iterator[Hit]:
     for call in repo.calls(*_ALWAYS_SHELL, *_RUNNERS, tests=False):
         if not _is_shell(call) or call.module.is_notebook:
             continue
-        command = call.argument(0, "args") or call.argument(0, "command")
-        found = taint(repo, call.module, command) - {"url"}
-        if found and _is_built(call, command) and not _is_quoted(call, command):
-            # What only the person at the command line decides is the lesser evil outside of training and serving.
-            own = found <= {"argv", "env"} and not working.covers(call.module, call.node)
-            own = own and not _WORKING.search(call.module.path)
-            (operators if own else sites).append(call.site(note=f"from {', '.join(sorted(found))}"))
+        for asked, command in _commands(repo, call):
+            found = taint(repo, asked.module, command) - {"url"}
+            if found and _is_built(asked, command) and not _is_quoted(asked, command):
+                # What only the person at the command line decides is the lesser evil outside of training and serving.
+                own = found <= {"argv", "env"} and not working.covers(asked.module, asked.node)
+                own = own and not _WORKING.search(asked.module.path)
+                (operators if own else sites).append(asked.site(note=f"from {', '.join(sorted(found))}"))
     for group in per_file(sites):
         yield Hit(group)
     for group in per_file(operators):
         yield Hit(group, severity=MEDIUM)
+
+
+def _commands(repo: Repo, call: Call) -> Iterator[tuple[Call, ast.expr | None]]:
+    """What a shell is given to run, with the call that says it: those of the function that only hands it on."""
+    command = call.argument(0, "args") or call.argument(0, "command")
+    names = [parameter.arg for parameter in call.scope.parameters] if call.scope is not None else []
+    if call.scope is None or not isinstance(command, ast.Name) or command.id not in names:
+        yield call, command
+        return
+    for other in repo.calls(f"*{call.scope.node.name}", tests=False):
+        if other.name == call.scope.dotted:
+            yield other, other.argument(names.index(command.id), command.id)
 
 
 def _is_shell(call: Call) -> bool:

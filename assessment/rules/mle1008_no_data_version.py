@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import posixpath
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
@@ -96,7 +98,8 @@ def _reads(repo: Repo) -> Iterator[Call]:
         if module in seen or "test" in module.file.roles:
             continue
         seen.add(module)
-        for call in module.calls:
+        imported = [other for item in module.imports if (other := repo.by_dotted.get(item.target.rpartition(".")[0]))]
+        for call in (call for one in (module, *imported) for call in one.calls):
             if matches(call.name, *READERS):
                 yield call
                 makers += writers_of(repo, call)
@@ -186,10 +189,18 @@ def _is_pictures(call: Call) -> bool:
     return isinstance(name, str) and name.lstrip("-").startswith(("images", "imgs"))
 
 
+def _literals(node: ast.expr) -> Iterator[str]:
+    return (n.value.lstrip("/") for n in walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str))
+
+
 def _path(repo: Repo, call: Call) -> str | None:
     from ml_engineer.assessment.values import known_text
 
-    value = known_text(repo, call.module, call.node.args[0]) if call.node.args else None
+    given = call.node.args[0] if call.node.args else None
+    value = known_text(repo, call.module, given)
+    if value is None and isinstance(given, ast.Call | ast.BinOp | ast.JoinedStr):
+        # of a path that starts in a folder which is not known, the name of the file
+        value = next((text for text in _literals(given) if _DATA_FILE.search(text)), None)
     if value is None or "://" in value or not value.strip():
         return None
     value = value.replace("\\", "/")
@@ -204,7 +215,8 @@ def _is_tracked(repo: Repo, call: Call, path: str) -> bool:
     """Whether the data, or anything in that folder, is part of the repository."""
     if path.startswith(("/", "~")) or re.match(r"[A-Za-z]:", path):
         name = posixpath.basename(path)
-        return "." in name and any(p == name or p.endswith(f"/{name}") for p in repo.files)
+        tracked = {*repo.files, *(repo.git.tracked or ())}  # some content may be missing from this copy
+        return "." in name and any(p == name or p.endswith(f"/{name}") for p in tracked)
     ending = posixpath.normpath(path).lstrip("./").rstrip("/*")
     folder = call.module.file.folder
     for base in dict.fromkeys((folder, "", posixpath.dirname(folder))):

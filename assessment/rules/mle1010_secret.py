@@ -80,6 +80,7 @@ _PLACEHOLDER = re.compile(
     re.I,
 )
 _MADE_UP = re.compile(r"@example\.(com|org|net)\b|\bj(ohn|ane)[_ .-]?doe\b", re.I)
+_EXPLAINED = re.compile(r"\s*(#|//|\*)[^`]*`\s*[\w.]+\s*[:=]")  # Markdown in a comment
 _NO_SECRET_NAME = re.compile(r"(path|file|name|url|uri|header|prefix|field|length|type|policy)s?$", re.I)
 _IGNORED_SUFFIXES = frozenset(
     ".po .mo .lock .svg .csv .tsv .ipynb_checkpoints .map .min.js .css .html .jsonl .txt".split()
@@ -91,6 +92,10 @@ _SIGNING = re.compile(
     r"^\s*(?:\w+\.secret_key|SECRET_KEY|\w+\.config\[[\"']SECRET_KEY[\"']\])\s*=\s*[\"']([^\"']+)[\"']"
 )
 _WEB = re.compile(rb"\bflask\b|INSTALLED_APPS", re.I)
+_SETTING = re.compile(r"^\s*(?:export\s+)?[\"']?(\w+)[\"']?\s*[=:]\s*\S+")
+_MAY_BE_SECRET = re.compile(
+    r"pass|pwd|secret|token|key|cred|auth|dsn|ur[il]\b|ur[il]_|ur[il]$|conn|user|account|webhook|salt|sid$", re.I
+)
 _ENV_FILE = re.compile(r"(^|/)\.env(\.(?!example|sample|template|dist|test)[\w.-]+)?$|(^|/)kaggle\.json$")
 
 
@@ -155,12 +160,12 @@ def _in_file(repo: Repo, file: File) -> Iterator[tuple[str, Site]]:
     if not numbers:
         return
     manifest = {s.file.path for s in repo.compose} | {o.file.path for o in repo.kubernetes}  # M9-08 judges their fields
-    # documents, and lines about people of an example domain, show made-up names and passwords
+    # documents, comments that show how a line is written, and lines about people of an example domain hold made-up ones
     shown = file.path in manifest or "docs" in file.roles
     example = _SHOWN.search(file.name) is not None
     for number in numbers:
         line = file.lines[number - 1]
-        plain = shown or _MADE_UP.search(line) is not None
+        plain = shown or _MADE_UP.search(line) is not None or _EXPLAINED.match(line) is not None
         for what, start in _secrets(line, env, not plain, example) if len(line) <= MAX_LINE else ():
             yield what, _masked(file.site(number), start, line)
 
@@ -235,4 +240,5 @@ def _entropy(value: str) -> float:
 
 
 def _assigns(file: File) -> bool:
-    return any(re.match(r"^\s*[\"']?\w+[\"']?\s*[=:]\s*\S+", line) for line in file.lines)
+    """Whether the file gives a value to a name that may be a secret's: ports and folders are none."""
+    return any((match := _SETTING.match(line)) and _MAY_BE_SECRET.search(match[1]) for line in file.lines)

@@ -59,3 +59,12 @@ def test_a_django_project_is_asked_for_one(check, place):
     }
     (finding,) = check("MLE0513", files)
     assert place(finding) == ("web/wsgi.py", 2)
+
+
+def test_a_root_that_says_it_is_alive_is_a_health_route(check):
+    code = (
+        "import flask, joblib\nm = joblib.load('m')\napp = flask.Flask('a')\n@app.route('/')\ndef root():\n"
+        "    return \"I'm alive!\"\n@app.route('/p')\ndef p():\n    return str(m.predict(flask.request.json))\n"
+    )
+    assert check("MLE0513", {"app.py": code}) == []
+    assert len(check("MLE0513", {"app.py": code.replace("I'm alive!", "Welcome!")})) == 1

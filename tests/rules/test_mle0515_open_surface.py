@@ -1,3 +1,5 @@
+import pytest
+
 APP = """
 import joblib
 from fastapi import FastAPI
@@ -100,3 +102,34 @@ def test_a_bare_model_server_that_compose_publishes(check, place):
     assert "TensorFlow Serving" in finding.title
     assert place(finding) == ("docker-compose.yml", 3)
     assert check("MLE0515", {"docker-compose.yml": compose.replace("8501:8501", "127.0.0.1:8501:8501")}) == []
+
+
+LAMBDA = "import joblib\nm = joblib.load('m')\ndef lambda_handler(event, context):\n    return m.predict(event['x'])\n"
+
+
+@pytest.mark.parametrize(
+    ("app", "path", "text", "closed"),
+    [
+        (None, "cloudbuild.yaml", "args: ['run', 'deploy', 'a', '--allow-unauthenticated']\n", "'--no-ingress']\n"),
+        (
+            LAMBDA,
+            "a.yaml",
+            "M:\n  Type: AWS::ApiGateway::Method\n  AuthorizationType: NONE\n",
+            "AuthorizationType: AWS_IAM",
+        ),
+        (
+            LAMBDA,
+            "stack.py",
+            "from aws_cdk import aws_apigateway as g\ng.LambdaRestApi(self, 'a', handler=f)\n",
+            "pass",
+        ),
+    ],
+)
+def test_what_a_cloud_publishes_without_asking_who_calls(check, app, path, text, closed):
+    flask = (
+        "import flask, joblib\nm = joblib.load('m')\napp = flask.Flask('a')\n"
+        "@app.route('/p')\ndef p():\n    return str(m.predict(flask.request.json))\n"
+    )
+    (finding,) = check("MLE0515", {"app.py": app or flask, path: text})
+    assert finding.evidence[1].path == path
+    assert check("MLE0515", {"app.py": app or flask, path: closed}) == []

@@ -29,3 +29,13 @@ def test_lists_constants_and_quoted_values_are_fine(check):
     ]
     for line in lines:
         assert check("MLE0529", {"app.py": FLASK + f"    {line}\n    return ''\n"}) == []
+
+
+def test_a_helper_that_hands_a_command_on_is_judged_by_its_callers(check, place):
+    code = (
+        "import os, subprocess\ndef sh(cmd, check=True):\n    return subprocess.run(cmd, shell=True)\n"
+        "sh('ls data')\nsh(f'rm -r {os.environ[\"OUT\"]}')\n"
+    )
+    (finding,) = check("MLE0529", {"deploy.py": code})
+    assert place(finding) == ("deploy.py", 5)
+    assert len(finding.evidence) == 1

@@ -106,3 +106,9 @@ def test_a_plain_word_that_signs_sessions_is_medium(check, place):
     assert (finding.severity, place(finding)) == ("medium", ("app.py", 3))
     assert "mouse" not in finding.model_dump_json()
     assert check("MLE1010", {"app.py": f"{SIGNED}import os\napp.secret_key = os.environ['KEY']\n"}) == []
+
+
+def test_a_line_that_a_comment_shows_is_no_secret(check):
+    line = "access_key = 'mperto28a8xnul81g7w58xvy3qbplerw'"
+    assert check("MLE1010", {"a.py": f"# Then paste your key: `{line}`\n"}) == []
+    assert len(check("MLE1010", {"a.py": f"# {line}\n"})) == 1
