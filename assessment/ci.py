@@ -149,7 +149,8 @@ def is_test(repo: Repo, command: Command) -> bool:
     if program in _TASK_RUNNERS:
         unresolved = len(repo.commands.expand(command)) == 1
         named = any(_TEST_TASK.match(word) for word in arguments)
-        return unresolved and (named or (program in ("tox", "nox") and not arguments))
+        session = program in ("tox", "nox") and (not arguments or any("$" in word for word in arguments))
+        return unresolved and (named or session)
     if program == "pre-commit":
         return any("pytest" in file.text for file in repo.glob(".pre-commit-config.yaml"))
     if program in ("docker", "docker-compose", "podman"):

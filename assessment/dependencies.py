@@ -45,10 +45,11 @@ _REQUIREMENTS = re.compile(
 _EPSILON = ".99999"
 # Beside a package that is published: what stands there is in no installation of it.
 _BESIDE = re.compile(
-    r"^(experiments?|examples?|samples?|scripts?|benchmarks?|tools?|demos?|tutorials?|notebooks?|research|projects)/",
+    r"^(experiments?|examples?|samples?|scripts?|bench(marks?|marking)?|tools?|demos?|tutorials?|notebooks?|spaces?|"
+    r"research|projects)/",
     re.I,
 )
-_SHOWS = re.compile(r"(^|/)(docs?|documentation)/|(^|/)testing\.py$", re.I)
+_SHOWS = re.compile(r"(^|/)(docs?|documentation)(-[\w-]+)?/|(^|/)testing\.py$", re.I)
 
 
 class Dependencies:

@@ -1,8 +1,9 @@
 """What the users of a published package get, and what only stands beside it.
 
-weight(repo, usual, hit)    the severity of a hit, lower where it is no part of what is used
-on_import(repo)             modules that run when the package is imported, optional ones left out
-is_optional(repo, module)   whether a module is imported by others only where its packages are there
+weight(repo, usual, hit)      the severity of a hit, lower where it is no part of what is used
+on_import(repo)               modules that run when the package is imported, optional ones left out
+is_for_callers(repo, scope)   whether a function works on rows that the package is handed by whoever calls it
+is_optional(repo, module)     whether a module is imported by others only where its packages are there
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, Missing
 
 if TYPE_CHECKING:
-    from ml_engineer.assessment.module import Import, Module
+    from ml_engineer.assessment.module import Function, Import, Module
     from ml_engineer.assessment.repo import Repo
 
 MAX_MODULES = 1_000  # what runs in a larger tree is not worth its parsing
@@ -25,7 +26,25 @@ def weight(repo: Repo, usual: str, hit: Hit) -> str:
     if severity != HIGH:
         return severity
     paths = {site.need.path if isinstance(site, Missing) else site.path for site in hit.sites}
-    return MEDIUM if all(repo.dependencies.only_shows(path) for path in paths) else HIGH
+    return MEDIUM if all(_is_aside(repo, path) for path in paths) else HIGH
+
+
+def _is_aside(repo: Repo, path: str) -> bool:
+    """Whether a file only shows a published package, or is a program in none of its packages that no training needs."""
+    if repo.dependencies.only_shows(path):
+        return True
+    module = repo.by_path.get(path)
+    if module is None or "/" not in path or not repo.dependencies.is_library or not repo.dependencies.is_beside(module):
+        return False
+    return not any(module in repo.closure(kind).modules for kind in ("train", "serve"))
+
+
+def is_for_callers(repo: Repo, scope: Function | None) -> bool:
+    """Whether a function works on what the caller of a published package hands over: an estimator's own algorithm,
+    say, which keeps no rows out. Who calls it does, and judges."""
+    if scope is None or not repo.dependencies.is_library or repo.dependencies.is_beside(scope.module):
+        return False
+    return any(parameter.arg not in ("self", "cls") for parameter in scope.parameters)
 
 
 def on_import(repo: Repo) -> set[Module]:

@@ -128,7 +128,12 @@ def join_lines(lines: Iterable[str]) -> list[tuple[int, str]]:
 _PLAIN = re.compile(r"[ \t!#-%*-:=?-\[\]-{}~]*")
 
 
+_EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}")  # of a pipeline: its value is one word
+
+
 def _tokens(line: str) -> list[str]:
+    if "${{" in line:
+        line = _EXPRESSION.sub(lambda match: "$" + re.sub(r"\W+", "_", match[1]).strip("_"), line)
     if _PLAIN.fullmatch(line):
         return line.split()
     lexer = shlex.shlex(line, posix=True, punctuation_chars="();<>|&")

@@ -216,6 +216,9 @@ def _from_toml(file: File) -> Iterator[Task]:
         ("rye", _at(tool, "rye", "scripts")),
         ("pixi", _at(tool, "pixi", "tasks") if file.name != "pixi.toml" else document.get("tasks")),
     ]
+    features = _at(tool, "pixi", "feature") if file.name != "pixi.toml" else document.get("feature")
+    for feature in features.values() if isinstance(features, dict) else ():
+        tables.append(("pixi", _at(feature, "tasks")))
     environments = _at(tool, "hatch", "envs")
     for environment in environments.values() if isinstance(environments, dict) else ():
         tables.append(("hatch", _at(environment, "scripts")))

@@ -21,6 +21,7 @@ _FITTED = re.compile(
     r"TargetEncoder|WOEEncoder|LeaveOneOutEncoder|MEstimateEncoder|CatBoostEncoder|IterativeImputer|Nystroem)\(\)"
 )
 _CATEGORIES = re.compile(r".*(OneHot|Ordinal|Label|Binary|Hashing|Count)\w*(Encoder|Binarizer)\(\)|.*LabelEncoder\(\)")
+_OF_COLUMNS = re.compile(r".*(ColumnTransformer|make_column_transformer)\(\)\.fit(_transform)?$")
 _JOINS = ("pandas.concat", "numpy.concatenate", "numpy.vstack", "numpy.r_", "scipy.sparse.vstack", "polars.concat")
 # These learn nothing from the rows they are fitted on.
 _STATELESS = re.compile(r".*(FunctionTransformer|HashingVectorizer|Normalizer|PolynomialFeatures|Binarizer)\(\)")
@@ -44,11 +45,12 @@ def _applies(repo: Repo) -> bool:
     applies=_applies,
 )
 def check(repo: Repo) -> Iterator[Hit]:
+    from ml_engineer.assessment.published import is_for_callers
     from ml_engineer.assessment.splits import find_splits, half
 
     reported: set[ast.expr] = set()
     for split in find_splits(repo):
-        if split.kind == "datasets" or not split.inputs:
+        if split.kind == "datasets" or not split.inputs or is_for_callers(repo, split.scope):
             continue
         features = split.inputs if split.kind == "hand" else split.inputs[:1]
         if split.kind in ("cross-validation", "folds", "split") and half(repo, split.module, features[0]) == "train":
@@ -143,10 +145,23 @@ def _fitted_before(repo: Repo, split: Split, value: ast.expr) -> Iterator[tuple[
         owner = fit.name.rpartition(".")[0]
         if _STATELESS.match(owner):
             continue
-        if _CATEGORIES.match(owner):
+        if _CATEGORIES.match(owner) or _only_encodes(repo, fit):
             yield fit, False
         elif _FITTED.match(owner):
             yield fit, True
+
+
+def _only_encodes(repo: Repo, fit: Call) -> bool:
+    """Whether a transformer of columns holds encoders of categories, and nothing that learns numbers."""
+    from ml_engineer.assessment.dataflow import sources
+
+    if not isinstance(fit.node.func, ast.Attribute) or not _OF_COLUMNS.match(fit.name):
+        return False
+    parts: set[str] = set()
+    for step in sources(repo, fit.module, fit.node.func.value):
+        if isinstance(step.node, ast.Call) and not step.name.endswith(("ColumnTransformer", "make_column_transformer")):
+            parts.add(f"{step.name}()")
+    return any(map(_CATEGORIES.match, parts)) and not any(map(_FITTED.match, parts))
 
 
 def _behind(repo: Repo, split: Split, value: ast.expr) -> Iterator[Step]:

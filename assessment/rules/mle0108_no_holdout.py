@@ -56,13 +56,14 @@ def _applies(repo: Repo) -> bool:
 )
 def check(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.learning import entry_closure, train_entries
+    from ml_engineer.assessment.published import is_for_callers
 
     sites: dict[Site, set[Module]] = {}
     for entry in train_entries(repo):
         closure = entry_closure(repo, entry)
         if closure.cut or entry.site in sites or _is_exempt(repo, entry, closure) or _holds_out(repo, closure):
             continue
-        if _is_part_of_a_library(repo, entry):
+        if is_for_callers(repo, entry.unit):
             continue
         if not _made_up_or_handed_over(repo, entry) and not _judged_elsewhere(repo, entry, closure):
             sites[entry.site] = closure.modules
@@ -76,12 +77,6 @@ def check(repo: Repo) -> Iterator[Hit]:
             "a test file",
         )
         yield Hit([repo.missing(site, looked_for, modules) for site, modules in sites.items()])
-
-
-def _is_part_of_a_library(repo: Repo, entry: Entry) -> bool:
-    """Whether a published package trains on what its caller hands over: who calls it keeps rows out and judges."""
-    given = {p.arg for p in entry.unit.parameters} - {"self", "cls"} if entry.unit is not None else set()
-    return bool(given) and repo.dependencies.is_library and not repo.dependencies.is_beside(entry.module)
 
 
 def _is_given_the_loss(call: Call) -> bool:

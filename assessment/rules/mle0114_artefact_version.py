@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.declarations import Declared
     from ml_engineer.assessment.repo import Repo
     from ml_engineer.assessment.savedfiles import Artefact
+
+_SHOWS = re.compile(r"(^|/)(docs?(-\w+)?|documentation|examples?|tutorials?)/", re.I)
 
 
 @rule(
@@ -61,6 +65,8 @@ def _declared(repo: Repo, name: str, near: str) -> list[Declared]:
     if name == "keras" and not found:
         for other in ("tensorflow", "tensorflow-cpu", "tensorflow-gpu"):
             found = found or repo.dependencies.of(other, near=near)
+    # What an example of the documentation asks for is for that example's own files.
+    found = [d for d in found if not _SHOWS.search(d.environment) or near.startswith(posixpath.dirname(d.environment))]
     return [d for d in found if d.kind == "lock"] or found
 
 

@@ -40,6 +40,7 @@ def _applies(repo: Repo) -> bool:
 )
 def check(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.judging import training_scores
+    from ml_engineer.assessment.published import is_for_callers
     from ml_engineer.assessment.splits import find_splits
 
     divided = {split.module for split in find_splits(repo)}
@@ -48,7 +49,7 @@ def check(repo: Repo) -> Iterator[Hit]:
             continue
         if module not in divided or _leaves_test_half(repo, module):
             scores = training_scores(repo, module)
-            scores = [s for s in scores if not _in_own_fit(s.score)]
+            scores = [s for s in scores if not _in_own_fit(s.score) and not is_for_callers(repo, s.score.scope)]
             if scores:
                 yield Hit([*(s.score.site() for s in scores), scores[0].fit.site("fitted on the same rows")])
         yield from _same_loader(module)

@@ -133,12 +133,14 @@ def _uses(repo: Repo, module: Module) -> Iterator[tuple[Removed, ast.AST]]:
         yield from _epoch_ends(repo, module)
     for item in module.imports:
         entry = _lookup(removed.BY_NAME, item.target)
-        if entry is not None and not item.guarded:
+        if entry is not None and not item.guarded and not any(_asks_for_version(test) for test in item.tests):
             named = next((a for a in item.node.names if entry.name.endswith(a.name.rpartition(".")[2])), item.node)
             yield entry, named
     for node in module.nodes(ast.Attribute):
         if node.attr in removed.OF_DATES and isinstance(node.value, ast.Attribute) and node.value.attr == "dt":
-            yield removed.OF_DATES[node.attr], node
+            above = module.parent(node)
+            if not (isinstance(above, ast.Call) and above.func is node):  # a method of that name is that of polars
+                yield removed.OF_DATES[node.attr], node
         if node.attr in removed.LAST_PARTS and _is_plain(node):
             entry = removed.BY_NAME.get(module.raw(node))
             if entry is not None and not _guarded(module, node):
@@ -150,6 +152,8 @@ def _uses(repo: Repo, module: Module) -> Iterator[tuple[Removed, ast.AST]]:
             if b"return_dict" not in module.file.data:
                 yield removed.UNPACKED_OUTPUTS, call.node
         found = _by_call(call, keras) or _by_arguments(call)
+        if found is not None and found is removed.BY_METHOD.get("append") and _is_own_append(repo, call):
+            continue
         if found is not None and not _guarded(module, call.node):
             yield found, call.node
 
@@ -280,6 +284,14 @@ def _is_tables(call: Call) -> bool:
     return kept and any(item.top == "pandas" for item in call.module.imports)
 
 
+def _is_own_append(repo: Repo, call: Call) -> bool:
+    """Whether the table of an attribute may be an object of a class here that has an `append` of its own."""
+    owner = call.node.func.value if isinstance(call.node.func, ast.Attribute) else None
+    return isinstance(owner, ast.Attribute) and any(
+        b"def append(" in module.file.data for module in repo.modules if "test" not in module.file.roles
+    )
+
+
 def _guarded(module: Module, node: ast.AST) -> bool:
     """Whether it stands in a try block, or behind a test of the version or of the attribute."""
     for parent in module.ancestors(node):
@@ -289,6 +301,10 @@ def _guarded(module: Module, node: ast.AST) -> bool:
             for handler in parent.handlers
         ):
             return any(node is n for part in parent.body for n in walk(part))
-        if isinstance(parent, ast.If) and re.search(r"version|hasattr", ast.unparse(parent.test)):
+        if isinstance(parent, ast.If | ast.IfExp) and _asks_for_version(parent.test):
             return True
     return False
+
+
+def _asks_for_version(test: ast.expr) -> bool:
+    return re.search(r"version|hasattr|at_?least|_(ge|gt|le|lt)_?\d", ast.unparse(test), re.I) is not None

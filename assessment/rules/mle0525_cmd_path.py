@@ -12,6 +12,7 @@ from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, SeverityName, rule
 if TYPE_CHECKING:
     from ml_engineer.assessment.commands import Command
     from ml_engineer.assessment.docker import Dockerfile
+    from ml_engineer.assessment.files import File
     from ml_engineer.assessment.repo import Repo
 
 _SERVERS = frozenset("gunicorn uvicorn hypercorn daphne".split())
@@ -74,12 +75,23 @@ def _documented(repo: Repo) -> Iterator[Hit]:
         if not wanted or _PLACEHOLDER.search(wanted[0]) or _clones_another(repo, repo.files[command.site.path].text):
             continue
         names = {posixpath.basename(path) for path in wanted}
+        if _is_for_the_reader(repo.files[command.site.path], names):
+            continue
         if not any(posixpath.basename(path) in names for path in (*repo.files, *(p for p, _ in repo.skipped))):
             if not _in_tree(repo, command, wanted):
                 # An installation by a file that is gone stops the reader, and nothing that runs.
                 severity: SeverityName = MEDIUM if names == {"setup.py"} else HIGH
                 title = f"The README starts {wanted[0]}, which does not exist"
                 yield Hit([command.site], severity=severity, title=title)
+
+
+def _is_for_the_reader(readme: File, names: set[str]) -> bool:
+    """Whether a README has the reader write the file: "copy the snippet below into `train.py`"."""
+    asked = re.compile(
+        r"\b(copy|save|create|put|write|paste)\b[^.]*\b(into|as|in|to|an?|the|file|called|named)\b", re.I
+    )
+    lines = [line for line in readme.lines if asked.search(line) and "python" not in line.lower()]
+    return any(name in line for line in lines for name in names)
 
 
 def _clones_another(repo: Repo, text: str) -> bool:

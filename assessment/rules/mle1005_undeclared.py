@@ -120,7 +120,7 @@ def _undeclared(repo: Repo) -> Iterator[Hit]:
         uses = [
             (m, i)
             for m, i in dependencies.imports_of(target)
-            if not i.guarded and not _aside(m) and not _for_some_python(i) and not _declared_in(repo, m, names)
+            if not i.guarded and not _aside(m) and not _is_left_out(i) and not _declared_in(repo, m, names)
         ]
         uses = [(m, i) for m, i in uses if not m.is_notebook or not _in_kernel(repo, m, names[0], target)]
         if not uses or all(misplaced(repo, m, i) for m, i in uses):  # MLE0315 says so
@@ -167,9 +167,9 @@ def _in_some_form(repo: Repo, direct: set[str]) -> set[str]:
     return found
 
 
-def _for_some_python(item: Import) -> bool:
-    """Whether the import is made for some versions of Python only."""
-    return any("sys.version_info" in ast.unparse(test) for test in item.tests)
+def _is_left_out(item: Import) -> bool:
+    """Whether the import is made for some versions of Python only, or for a type checker, which runs nothing."""
+    return any(re.search(r"sys\.version_info|\bTYPE_CHECKING\b", ast.unparse(test)) for test in item.tests)
 
 
 def _in_source_tree(repo: Repo, name: str) -> bool:
@@ -285,7 +285,9 @@ def _severity(repo: Repo, uses: list[tuple[Module, Import]], carrier: str | None
     plain = [(m, i) for m, i in plain if not is_optional(repo, m)]
     if not plain:
         return LOW
-    at_import = any(m.scope_of(i.node) is None and not _in_main(m, i) for m, i in plain)
+    if all(_is_asked_for(i) for _, i in plain):
+        return LOW
+    at_import = any(m.scope_of(i.node) is None and not _in_main(m, i) and not _is_asked_for(i) for m, i in plain)
     if library and not at_import:
         return LOW  # what a published package imports only when it is asked to need not be there
     closures = repo.closure("serve"), repo.closure("train")
@@ -294,6 +296,12 @@ def _severity(repo: Repo, uses: list[tuple[Module, Import]], carrier: str | None
     if library and not needed and (at_once := on_import(repo)) and not any(m in at_once for m, _ in plain):
         return MEDIUM  # a part of the package that is imported by its own name only
     return HIGH if at_import or needed else MEDIUM
+
+
+def _is_asked_for(item: Import) -> bool:
+    """Whether the code asks first whether the package is there."""
+    asks = re.compile(r"available|find_spec|installed|\bhas_|\bHAS_|\bHAVE_")
+    return any(asks.search(ast.unparse(test)) for test in item.tests)
 
 
 def _in_main(module: Module, item: Import) -> bool:
@@ -326,7 +334,11 @@ def _unused(repo: Repo) -> Iterator[Hit]:
     counts: dict[str, int] = {}
     for declared in dependencies.declared:
         counts[declared.environment] = counts.get(declared.environment, 0) + 1
-        if declared.kind in ("lock", "constraints", "notebook", "dockerfile", "script") or declared.group or declared.url:
+        if (
+            declared.kind in ("lock", "constraints", "notebook", "dockerfile", "script")
+            or declared.group
+            or declared.url
+        ):
             continue
         name = declared.name
         if name.replace("-", "") in spelled or name in _SILENT or name.startswith(_SILENT_PREFIXES) or name in programs:

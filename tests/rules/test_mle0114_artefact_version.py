@@ -47,3 +47,10 @@ def test_keras_files_break_between_majors_only(check):
 
 def test_fixtures_of_tests_are_left_out(check):
     assert check("MLE0114", {"tests/m.pkl": MODEL}) == []
+
+
+def test_what_one_example_asks_for_is_not_for_another(check):
+    lock = '[[package]]\nname = "scikit-learn"\nversion = "1.2.1"\n'
+    files = {"uv.lock": lock, "docs/a/requirements.txt": "scikit-learn==1.3.0\n", "docs/a/m.pkl": MODEL}
+    (finding,) = check("MLE0114", {**files, "docs/b/m.pkl": MODEL})
+    assert [e.path for e in finding.evidence] == ["docs/a/requirements.txt", "docs/a/m.pkl"]

@@ -246,3 +246,15 @@ def test_dash_3_has_no_run_server(check):
     for version, severity in (("", "high"), ("==2.18", "low")):
         (finding,) = check("MLE0308", {"a.py": code, "requirements.txt": f"dash{version}\n"})
         assert finding.severity.value == severity
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import sklearn\nif not SKLEARN_AT_LEAST_0_22:\n    from sklearn.utils.testing import x\n",
+        "def week(dates):\n    import polars, pandas\n    return dates.dt.week()\n",
+        "import pandas\nclass A:\n    def append(self):\n        self.a = self.a.append(1)",
+    ],
+)
+def test_what_asks_for_the_version_and_what_is_of_another_class(check, code):
+    assert check("MLE0308", {"requirements.txt": "pandas\nscikit-learn\n", "a.py": code}) == []

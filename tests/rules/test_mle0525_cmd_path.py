@@ -103,3 +103,10 @@ def test_a_package_that_the_image_installs_is_started(check):
     assert check("MLE0525", {"Dockerfile": docker % "served[redis]", "a.py": ""}) == []
     (finding,) = check("MLE0525", {"Dockerfile": docker % "gunicorn", "a.py": ""})
     assert "served" in finding.title
+
+
+def test_a_file_that_the_reader_is_to_write(check):
+    text = "# Use\n\nCopy the snippet below into `train.py`:\n\n```\n$ python train.py\n```\n"
+    assert check("MLE0525", {"README.md": text, "a.py": ""}) == []
+    (finding,) = check("MLE0525", {"README.md": text.replace("Copy the snippet below into", "Look at")})
+    assert finding.severity.value == "high"

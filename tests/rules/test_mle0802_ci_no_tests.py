@@ -82,3 +82,10 @@ def test_the_stages_of_travis(check):
     files = {"script/test": "#!/usr/bin/env bash\npytest -v\n", "tests/test_a.py": "def test_a():\n    assert 1\n"}
     assert check("MLE0802", {**files, ".travis.yml": head.format(run="script/test")}) == []
     assert len(check("MLE0802", {**files, ".travis.yml": head.format(run="flake8 .")})) == 1
+
+
+@pytest.mark.parametrize("command", ["nox -s ${{ matrix.type }}", "pixi run -e ${{ matrix.env }} tests"])
+def test_a_session_that_the_matrix_names_may_be_that_of_the_tests(check, command):
+    text = f"on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: {command}\n"
+    project = "[tool.pixi.feature.tests.tasks]\ntests = 'pytest'\n"
+    assert check("MLE0802", {".github/workflows/ci.yml": text, "a.py": "", "pyproject.toml": project}) == []

@@ -280,3 +280,16 @@ def test_what_a_build_installs_into_the_folder_it_ships(check):
     files = {"requirements.txt": "boto3\n", "functions/a.py": "import boto3, crhelper\n", "buildspec.yml": build}
     assert check("MLE1005", files) == []
     assert len(check("MLE1005", {**files, "buildspec.yml": build.replace("crhelper", "flask")})) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import plotly\n", []),
+        ("from lib.core import is_plotly_available\nif is_plotly_available():\n    import plotly\n", ["low"]),
+        ("import sys\nif len(sys.path) > 1:\n    import plotly\n", ["high"]),
+    ],
+)
+def test_an_import_that_is_asked_for_or_for_a_type_checker(check, code, expected):
+    found = check("MLE1005", {**LIBRARY, "lib/__init__.py": code})
+    assert [f.severity.value for f in found] == expected
