@@ -40,11 +40,12 @@ _DOWNLOAD = re.compile(
     re.I,
 )
 _INSTALLS = re.compile(r"install|deploy|docker|setup_env|weights|model", re.I)
-_OF_DATA = re.compile(r"data|corpus|corpora|competitions|\.(csv|tsv|jsonl|parquet|npz|mat)\b", re.I)
+_OF_DATA = re.compile(r"data|corpus|corpora|competitions|\.(csv|tsv|jsonl|parquet|npz|mat|zip)\b", re.I)
 _FETCHES = re.compile(
     r"(fetch|download|ingest|extract|collect|scrape|acquire|get_data|prepar|etl|load)[^/]*$|(^|/)data(sets?)?/[^/]*$",
     re.I,
 )
+_TABLE = re.compile(r"\.(csv|tsv|zip|tar|tgz|gz|jsonl?|parquet|npz|npy|xlsx?)$", re.I)
 _SUMS = re.compile(r"sha\d+sum|md5sum|shasum|md5\b", re.I)
 _DIGEST = re.compile(r"hashlib|sha256|sha1|md5|file_hash|known_hash|checksum|digest", re.I)
 
@@ -96,7 +97,7 @@ def _fetches(repo: Repo) -> Iterator[tuple[Call, str]]:
             if trained:
                 yield call, call.name
             continue
-        address = _address(call)
+        address = _address(call) or _kept_in_a_bucket(call)
         if address is None or _MODEL.search(address):
             continue
         if trained or _names_data(call.module, address):
@@ -140,6 +141,24 @@ def _address(call: Call) -> str | None:
         if found is not None:
             return text if text.startswith(found[:8]) else found
     return None
+
+
+def _kept_in_a_bucket(call: Call) -> str | None:
+    """The name of a table or an archive that is fetched from a bucket, where no version of it is asked for."""
+    if not call.name.endswith(".download_file") or "VersionId" in ast.unparse(call.node):
+        return None
+    receiver = call.module.value(call.node.func.value) if isinstance(call.node.func, ast.Attribute) else None
+    parts = [n for node in (receiver, *call.node.args) if node is not None for n in walk(node)]
+    texts = (part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str))
+    return next((text for text in texts if _TABLE.search(text)), None)
+
+
+def _object(call: Call) -> str | None:
+    """What is fetched from a bucket of boto3 or of Google by a client or an object, without the version of it."""
+    if not (call.name.endswith(".download_file") and call.name.startswith(("boto3.", "google.cloud.storage."))):
+        return None
+    text = ast.unparse(call.node)
+    return None if "VersionId" in text or not _OF_DATA.search(text) else text
 
 
 def _names_data(module: Module, address: str) -> bool:

@@ -131,3 +131,25 @@ def test_a_program_in_the_folder_of_data_fetches_them(check, place):
     code = "import wget\nwget.download('https://open.org/sets/an4.tar.gz')\n"
     (finding,) = check("MLE0413", {**TRAINER, "data/an4.py": code})
     assert place(finding) == ("data/an4.py", 2)
+
+
+def test_an_object_of_a_bucket(check, place):
+    code = "import boto3, pandas as pd\nfrom sklearn.svm import SVC\nbucket = boto3.resource('s3').Object('b', 'k')\n"
+    code += "bucket.download_file('rides.csv')\ndf = pd.read_csv('rides.csv')\nSVC().fit(df, df)\n"
+    (finding,) = check("MLE0413", {"t.py": code})
+    assert place(finding) == ("t.py", 4)
+    assert check("MLE0413", {"t.py": code.replace("'rides.csv')\ndf", "'m.joblib')\ndf")}) == []
+
+
+def test_a_table_of_a_bucket_without_its_version(check, place):
+    code = """
+        import boto3, pandas as pd
+        from sklearn.svm import SVC
+        thing = boto3.resource("s3").Object(BUCKET, f"{PREFIX}/data/cards.zip")
+        thing.download_file("cards.zip"MORE)
+        df = pd.read_csv("cards.csv")
+        SVC().fit(df, df.y)
+        """
+    (finding,) = check("MLE0413", {"t.py": code.replace("MORE", "")})
+    assert place(finding) == ("t.py", 5)
+    assert check("MLE0413", {"t.py": code.replace("MORE", ", ExtraArgs={'VersionId': V}")}) == []
