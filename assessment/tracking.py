@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.files import holds
-from ml_engineer.assessment.learning import TRACKERS, entry_closure, train_entries
+from ml_engineer.assessment.index import walk
+from ml_engineer.assessment.learning import TRACKERS, entry_closure, metric_calls, train_entries
 from ml_engineer.assessment.module import Call, Module
 from ml_engineer.assessment.repo import matches
 
 if TYPE_CHECKING:
+    from ml_engineer.assessment.callgraph import Closure
+    from ml_engineer.assessment.entrypoints import Entry
+    from ml_engineer.assessment.files import File
     from ml_engineer.assessment.repo import Repo
+    from ml_engineer.assessment.rule import Site
 
 # Trainers that log by default, and callbacks that write a log.
 _LOGGING = (
@@ -31,12 +36,28 @@ _KEEPS = re.compile(r"regist|record|save|insert|store|track|persist|create|Train
 _METRIC_NAME = re.compile(
     r"(test_|val_|cv_)?(mae|mse|rmse|mape|r2(_score)?|accuracy|precision|recall|f1(_score)?|auc(_roc)?|roc_auc|metrics?|scores?)"
 )
-_NAMES_METRIC = re.compile(rf"(^|_){_METRIC_NAME.pattern}(_|$)")
+_NAMES_METRIC = re.compile(
+    rf"(^|_)({_METRIC_NAME.pattern}|(train|val|test|eval|epoch|avg)\w*_loss|acc|m?iou|dice|psnr|ssim|wer|cer|fid)(_|$)",
+    re.I,
+)
 _TRACKER_NAME = re.compile(
     r"torch\.utils\.tensorboard|tensorboardX|SummaryWriter|summary\.(FileWriter|create_file_writer)|"
-    r"\b(wandb|mlflow|comet_ml|neptune|clearml)\b"
+    r"\b(wandb|mlflow|comet_ml|neptune|clearml)\b|"
+    r"[\"' ](pytorch_)?lightning(\.pytorch)?(\.trainer){0,2}\.Trainer[\"'\n]"  # made by its name, it logs by default
 )
-_TRACKER_WORDS = ("tensorboard", "summary", "wandb", "mlflow", "comet_ml", "neptune", "clearml")  # one in each
+_TRACKER_WORDS = (
+    "tensorboard",
+    "summary",
+    "wandb",
+    "mlflow",
+    "comet_ml",
+    "neptune",
+    "clearml",
+    "lightning",
+)  # one in each
+# What a model answered, in the form that a benchmark takes: figures are made of it elsewhere.
+_ANSWERS = re.compile(r"submi|predict|detection|b?box|image_id|category_id|caption", re.I)
+_RESULTS = re.compile(r"results?", re.I)
 _FIGURE = re.compile(
     r"metric|score|history|\bhist\b|result|loss|\bacc\b|accuracy|eval|report|perf|rmse|\bmse\b|auc|f1|stats", re.I
 )
@@ -89,7 +110,18 @@ def _writes_figures(call: Call) -> bool:
         written += " ".join(ast.unparse(item) for item in block.items)
     if call.name in ("pickle.dump", "joblib.dump", "torch.save"):
         return bool(re.search(r"metric|history|scores|results", written, re.I))
-    return bool(_FIGURE.search(written)) or any(_has_figures(call.module, node) for node in ast.walk(call.node))
+    if _FIGURE.search(_RESULTS.sub("", written) if _ANSWERS.search(written) or _holds_answers(call) else written):
+        return True
+    return any(_has_figures(call.module, node) for node in walk(call.node))
+
+
+def _holds_answers(call: Call) -> bool:
+    """Whether what is written is a list of answers, each with the number of its picture or row."""
+    first = call.node.args[0] if call.node.args else None
+    if not isinstance(first, ast.Name):
+        return False
+    keys = (key for d in call.module.nodes(ast.Dict) if isinstance(d, ast.Dict) for key in d.keys)
+    return any(isinstance(key, ast.Constant) and key.value in ("image_id", "category_id", "image_name") for key in keys)
 
 
 def _has_figures(module: Module, node: ast.AST) -> bool:
@@ -103,6 +135,8 @@ def _has_figures(module: Module, node: ast.AST) -> bool:
         value = value.elts[0] if isinstance(value, ast.List) and value.elts else value  # one row
     if isinstance(value, ast.Dict):
         keys += value.keys
+    elif isinstance(value, ast.Call) and value.args and isinstance(value.args[0], ast.List):  # OrderedDict([(key, …)])
+        keys += [pair.elts[0] for pair in value.args[0].elts if isinstance(pair, ast.Tuple) and len(pair.elts) == 2]
     texts = [module.literal(key) for key in keys]
     return any(isinstance(text, str) and _NAMES_METRIC.search(text) for text in texts)
 
@@ -122,14 +156,74 @@ def records_runs(repo: Repo) -> bool:
     return found
 
 
+def unrecorded(repo: Repo) -> list[Entry]:
+    """Training programs whose runs leave no trace. Of several, each is judged by what it reaches itself, as long as
+    whatever keeps figures belongs to one of them: a helper that is made by its name may serve all."""
+    entries = train_entries(repo)
+    if not records_runs(repo):
+        return entries
+    if len({entry.module for entry in entries}) < 2 or keeps_metrics_in_pipeline(repo):
+        return []
+    closures = {entry: entry_closure(repo, entry) for entry in entries}
+    reached = {module for closure in closures.values() for module in closure.modules}
+    judged = repo.closure("evaluate", "serve").modules - reached
+    if any(closure.cut for closure in closures.values()) or is_tracked(repo, judged):
+        return []
+    if any(_names_one(module.file) for module in _scripts(repo) if module not in reached) or any(
+        map(_names_one, _configurations(repo))
+    ):
+        return []
+    return [
+        entry
+        for entry, closure in closures.items()
+        if entry.unit is None
+        and not is_tracked(repo, closure.modules)
+        and not _by_name(closure)
+        and not printed(closure)
+    ]
+
+
+def _by_name(closure: Closure) -> bool:
+    return any(_names_one(module.file) for module in closure.modules)
+
+
+def printed(closure: Closure) -> list[Site]:
+    """Metrics that go into a print and nothing else."""
+    return list(_printed(closure))
+
+
+def _printed(closure: Closure) -> Iterator[Site]:
+    for module in sorted(closure.modules, key=lambda m: m.path):
+        for call in metric_calls(module.calls):
+            if not closure.covers(module, call.node):
+                continue
+            statement = module.statement_of(call.node)
+            names = {t.id for t in walk(statement) if isinstance(t, ast.Name) and isinstance(t.ctx, ast.Store)}
+            if "print(" in ast.unparse(statement) or any(
+                names & {n.id for n in walk(other.node) if isinstance(n, ast.Name)}
+                for other in module.calls
+                if other.name == "print"
+            ):
+                yield call.site()
+
+
 def _names_a_tracker(repo: Repo) -> bool:
     """A tracker that is imported, also by its name in a string, or chosen in a configuration file."""
     if repo.uses(*TRACKERS):
         return True
-    scripts = [m.file for m in repo.modules if not m.is_notebook and "test" not in m.file.roles]
-    configured = [f for f in repo.glob("*.yaml", "*.yml") if f.size < 100_000 and "conf" in f.path]
-    texts = (file.text for file in [*scripts, *configured])
-    return any(holds(text, _TRACKER_WORDS) and _TRACKER_NAME.search(text) for text in texts)
+    return any(_names_one(file) for file in [*(module.file for module in _scripts(repo)), *_configurations(repo)])
+
+
+def _scripts(repo: Repo) -> list[Module]:
+    return [m for m in repo.modules if not m.is_notebook and "test" not in m.file.roles]
+
+
+def _configurations(repo: Repo) -> list[File]:
+    return [f for f in repo.glob("*.yaml", "*.yml") if f.size < 100_000 and "conf" in f.path]
+
+
+def _names_one(file: File) -> bool:
+    return holds(file.text, _TRACKER_WORDS) and bool(_TRACKER_NAME.search(file.text))
 
 
 def keeps_metrics_in_pipeline(repo: Repo) -> bool:

@@ -30,14 +30,14 @@ def _applies(repo: Repo) -> bool:
 )
 def check(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.learning import train_entries
-    from ml_engineer.assessment.tracking import records_runs
+    from ml_engineer.assessment.tracking import unrecorded
 
-    if records_runs(repo):
+    found = unrecorded(repo)
+    if not found:
         return
     modules = [m for m in repo.modules if "test" not in m.file.roles]
-    entries = sorted(
-        train_entries(repo), key=lambda entry: (entry.module.is_notebook, entry.site.path, entry.site.line)
-    )
+    entries = sorted(found, key=lambda entry: (entry.module.is_notebook, entry.site.path, entry.site.line))
     sites = list(dict.fromkeys(entry.site for entry in entries))
     looked_for = ("mlflow", "wandb", "tensorboard", "dvclive", "a metrics file")
-    yield Hit([repo.missing(site, looked_for, modules) for site in sites])
+    title = None if len(found) == len(train_entries(repo)) else "Some training programs leave no record of their runs"
+    yield Hit([repo.missing(site, looked_for, modules) for site in sites], title=title, anchor="tracking")

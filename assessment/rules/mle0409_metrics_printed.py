@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
-    from ml_engineer.assessment.callgraph import Closure
     from ml_engineer.assessment.repo import Repo
 
 
@@ -33,7 +30,7 @@ def _applies(repo: Repo) -> bool:
 )
 def check(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.learning import entry_closure, train_entries
-    from ml_engineer.assessment.tracking import is_tracked, keeps_metrics_in_pipeline, records_runs
+    from ml_engineer.assessment.tracking import is_tracked, keeps_metrics_in_pipeline, printed, records_runs
 
     if keeps_metrics_in_pipeline(repo) or not records_runs(repo):
         return  # nothing is recorded at all: that is MLE0408
@@ -42,24 +39,6 @@ def check(repo: Repo) -> Iterator[Hit]:
         closure = entry_closure(repo, entry)
         if entry.module.is_notebook or is_tracked(repo, closure.modules):
             continue
-        sites.extend(site for site in _printed(closure) if site not in sites)
+        sites.extend(site for site in printed(closure) if site not in sites)
     if sites:
         yield Hit(sites)
-
-
-def _printed(closure: Closure) -> Iterator[Site]:
-    """Metrics that go into a print and nothing else."""
-    from ml_engineer.assessment.learning import metric_calls
-
-    for module in sorted(closure.modules, key=lambda m: m.path):
-        for call in metric_calls(module.calls):
-            if not closure.covers(module, call.node):
-                continue
-            statement = module.statement_of(call.node)
-            names = {t.id for t in walk(statement) if isinstance(t, ast.Name) and isinstance(t.ctx, ast.Store)}
-            if "print(" in ast.unparse(statement) or any(
-                names & {n.id for n in walk(other.node) if isinstance(n, ast.Name)}
-                for other in module.calls
-                if other.name == "print"
-            ):
-                yield call.site()

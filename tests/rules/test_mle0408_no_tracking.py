@@ -74,3 +74,28 @@ def test_a_table_of_figures_that_a_helper_saves(check, column, found):
         save_tables([run])
         """
     assert len(check("MLE0408", {"t.py": code, "files.py": "def save_tables(tables):\n    pass\n"})) == found
+
+
+def test_of_several_programs_each_keeps_its_own_record(check, place):
+    tracked = "import wandb\n" + TRAIN.replace("print(", "wandb.log(")
+    quiet = TRAIN.replace("print(m.score(a, b))", "m.predict(a)")
+    (finding,) = check("MLE0408", {"a.py": tracked, "b.py": quiet})
+    assert (place(finding), finding.title) == (("b.py", 3), "Some training programs leave no record of their runs")
+    assert check("MLE0408", {"a.py": tracked, "b.py": quiet, "conf/log.yaml": "logger: wandb\n"}) == []
+
+
+def test_answers_in_the_form_of_a_benchmark_are_no_figures(check):
+    code = (
+        "import json\n{train}results = [{{'image_id': i, 'score': s}}]\njson.dump(results, open('{name}.json', 'w'))\n"
+    )
+    assert len(check("MLE0408", {"t.py": code.format(train=TRAIN, name="val_bbox_results")})) == 1
+    assert check("MLE0408", {"t.py": code.format(train=TRAIN, name="metrics")}) == []
+
+
+def test_curves_of_an_ordered_dictionary_and_a_trainer_made_by_its_name(check):
+    code = "from collections import OrderedDict\nimport pandas as pd\n{train}log = OrderedDict([('{key}', [])])\n"
+    code += "pd.DataFrame(log).to_csv('log.csv')\n"
+    assert check("MLE0408", {"t.py": code.format(train=TRAIN, key="val_iou")}) == []
+    assert len(check("MLE0408", {"t.py": code.format(train=TRAIN, key="epoch")})) == 1
+    conf = "class Conf:\n    _target_: str = 'pytorch_lightning.Trainer'\n"
+    assert check("MLE0408", {"t.py": TRAIN, "conf.py": conf}) == []
