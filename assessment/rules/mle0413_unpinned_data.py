@@ -40,7 +40,7 @@ _DOWNLOAD = re.compile(
     re.I,
 )
 _INSTALLS = re.compile(r"install|deploy|docker|setup_env|weights|model", re.I)
-_OF_DATA = re.compile(r"data|corpus|corpora|competitions|\.(csv|tsv|jsonl|parquet|npz|mat|zip)\b", re.I)
+_OF_DATA = re.compile(r"data|corpus|corpora|competitions|\.(csv|tsv|jsonl|parquet|npz|mat)\b", re.I)
 _FETCHES = re.compile(
     r"(fetch|download|ingest|extract|collect|scrape|acquire|get_data|prepar|etl|load)[^/]*$|(^|/)data(sets?)?/[^/]*$",
     re.I,
@@ -151,14 +151,6 @@ def _kept_in_a_bucket(call: Call) -> str | None:
     parts = [n for node in (receiver, *call.node.args) if node is not None for n in walk(node)]
     texts = (part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str))
     return next((text for text in texts if _TABLE.search(text)), None)
-
-
-def _object(call: Call) -> str | None:
-    """What is fetched from a bucket of boto3 or of Google by a client or an object, without the version of it."""
-    if not (call.name.endswith(".download_file") and call.name.startswith(("boto3.", "google.cloud.storage."))):
-        return None
-    text = ast.unparse(call.node)
-    return None if "VersionId" in text or not _OF_DATA.search(text) else text
 
 
 def _names_data(module: Module, address: str) -> bool:
