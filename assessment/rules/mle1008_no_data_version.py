@@ -30,6 +30,9 @@ _DATA_FILE = re.compile(
     r"\.(csv|tsv|jsonl|parquet|feather|np[yz]|mat|arff|xlsx?|h5|hdf5|tfrecord|tif|nii(\.gz)?|wav)(\.gz)?$", re.I
 )
 _FOLDER = re.compile(r"(\.{0,2}/)*([\w.-]+/)*(data|datasets?|inputs?|images?|raw|corpus)/([\w.-]+/)*", re.I)
+# What a folder of data is kept by in git, and programs that lie in one.
+_NO_ROWS = re.compile(r"(^|/)(\.git(keep|ignore)|\.keep|\.placeholder|__init__\.py|readme[^/]*)$|\.(py|sh|md)$", re.I)
+_NO_PLACE = re.compile(r"\.(ya?ml|toml|ini|cfg)$|^[./]*\w*/?$")  # a configuration, or an ending
 _WEIGHTS = (".ckpt", ".pt", ".pth", ".bin", ".safetensors", ".onnx", ".joblib", ".keras", ".pb", ".tflite")
 _RESULT = re.compile(r"(^|[/_])(output|result|log|metric|prediction|test|example|doc|demo)s?([/_.-]|$)", re.I)
 _MAKES_DATA = re.compile(r"generat|synth|simulat|(make|create|fake|dummy|mock)_?(data|sample)", re.I)
@@ -129,7 +132,8 @@ def _read_of_unknown_path(repo: Repo) -> Call | None:
     from ml_engineer.assessment.judging import read_paths
     from ml_engineer.assessment.values import known_text
 
-    reads = [read.call for read in training_reads(repo) if not read.call.module.is_notebook]
+    samples_first = sorted(training_reads(repo), key=lambda read: not read.sample)
+    reads = [read.call for read in samples_first if not read.call.module.is_notebook]
     tracked = (path for path in {*repo.files, *(repo.git.tracked or ())} if _DATA_FILE.search(path))
     if not reads or any(not _RESULT.search(path) for path in tracked) or repo.glob(".gitmodules"):
         return None
@@ -141,7 +145,7 @@ def _read_of_unknown_path(repo: Repo) -> Call | None:
         first = call.node.args[0] if call.node.args else None
         if first is None or known_text(repo, call.module, first) is not None:
             continue
-        if not read_paths(repo, call.module, first):
+        if all(_NO_PLACE.search(path) for path in read_paths(repo, call.module, first)):
             return call
     return None
 
@@ -200,7 +204,7 @@ def _path(repo: Repo, call: Call) -> str | None:
     value = known_text(repo, call.module, given)
     if value is None and isinstance(given, ast.Call | ast.BinOp | ast.JoinedStr):
         # of a path that starts in a folder which is not known, the name of the file
-        value = next((text for text in _literals(given) if _DATA_FILE.search(text)), None)
+        value = next((text for text in _literals(given) if _DATA_FILE.search(text[1:])), None)
     if value is None or "://" in value or not value.strip():
         return None
     value = value.replace("\\", "/")
@@ -219,8 +223,9 @@ def _is_tracked(repo: Repo, call: Call, path: str) -> bool:
         return "." in name and any(p == name or p.endswith(f"/{name}") for p in tracked)
     ending = posixpath.normpath(path).lstrip("./").rstrip("/*")
     folder = call.module.file.folder
+    kept = [p for p in repo.files if not _NO_ROWS.search(p)]
     for base in dict.fromkeys((folder, "", posixpath.dirname(folder))):
         full = posixpath.normpath(posixpath.join(base, path.rstrip("/*"))).lstrip("./")
-        if full in repo.files or full in (repo.git.tracked or ()) or any(p.startswith(f"{full}/") for p in repo.files):
+        if full in repo.files or full in (repo.git.tracked or ()) or any(p.startswith(f"{full}/") for p in kept):
             return True
-    return bool(ending) and any(p == ending or p.endswith(f"/{ending}") or f"/{ending}/" in f"/{p}" for p in repo.files)
+    return bool(ending) and any(p == ending or p.endswith(f"/{ending}") or f"/{ending}/" in f"/{p}" for p in kept)

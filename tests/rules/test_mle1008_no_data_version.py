@@ -112,3 +112,10 @@ def test_the_raw_data_of_a_table_that_another_program_hands_over(check, place):
 def test_a_digest_that_names_a_file_is_no_version(check):
     code = TRAIN + "import hashlib\nname = hashlib.md5(str(df.shape).encode()).hexdigest()\n"
     assert len(check("MLE1008", {"train.py": code})) == 1
+
+
+def test_a_folder_that_git_only_keeps_holds_no_data(check):
+    code = "import glob\nfrom sklearn.svm import SVC\nfiles = glob.glob('inputs/images/*')\nSVC().fit(files, y)\n"
+    files = {"t.py": code, "inputs/.gitkeep": "", "inputs/images/load.py": "x = 1\n"}
+    assert len(check("MLE1008", files)) == 1
+    assert check("MLE1008", {**files, "inputs/images/a.png": "x"}) == []
