@@ -40,7 +40,7 @@ _CHECKS_SAMPLE = re.compile(
 )
 _NO_DATA = re.compile(
     r"config|conf\b|param|setting|vocab|label_?map|class_?names|token|args|meta|checkpoint|model|state|log|mapping|"
-    r"schema|secret|credential|auth|\bkey|metric|result|history|index|template|prompt|feature_?names|report|prediction|score|\bstats|_stats\b",
+    r"schema|secret|credential|auth|\bkey|metric|result|history|index|template|prompt|feature_?names|report|prediction|score|outputs?\b|manifest|\bstats|_stats\b",
     re.I,
 )
 VALIDATORS = (

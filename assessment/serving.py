@@ -89,6 +89,10 @@ _PASS_REQUEST = frozenset("django aiohttp sanic starlette azure-function cloud-f
 _UNTYPED = re.compile(
     r"(\w+\.)?(list|List|bytes|Mapping|Json|JSON)$|(\w+\.)?Mapping\[|.*\b(Any|object|dict|Dict)\b(?!\.)"
 )
+_POSTS = re.compile(r"(requests|httpx)(\.\w+\(\))?\.post")
+_SCORES = re.compile(
+    r"scoring|predict|inference|invocations|model_?(url|endpoint|uri)|endpoint_?ur[il]|/v\d/models/|deployments/", re.I
+)
 _PREDICTING_NAME = re.compile(r"(^|_)(predict|infer|inference|classify|prediction|forward|generate_text)(_|$)", re.I)
 _CONSTRUCTORS = ("__init__", "__new__", "__post_init__", "model_post_init")
 _CALLED = ("__call__", "forward", "call")
@@ -159,7 +163,8 @@ class Handler:
     def model_calls(self) -> list[Call]:
         """Calls that make a model answer; failing that, calls of local functions whose name says that they do."""
         found = [call for call in self.calls if values.is_model_call(self.repo, call)]
-        return found or [call for call in values.calls_in(self.function) if _sounds_like_model(call)]
+        found = found or [call for call in values.calls_in(self.function) if _sounds_like_model(call)]
+        return found or [call for call in self.calls if _asks_elsewhere(self.repo, call)]
 
     @cached_property
     def reads(self) -> list[Read]:
@@ -328,7 +333,7 @@ def _following(repo: Repo, function: Function) -> list[tuple[Call, list[Function
     if function not in cache:
         cache[function] = []
         for call in values.calls_in(function):
-            called = list(run_by(repo, values.origin(repo, call.name)))
+            called = list(run_by(repo, values.origin(repo, call.name))) or _by_its_name(repo, call)
             given: list[Function] = []
             for argument in [*call.node.args, *(k.value for k in call.node.keywords)]:
                 if isinstance(argument, ast.Name | ast.Attribute):
@@ -336,6 +341,21 @@ def _following(repo: Repo, function: Function) -> list[tuple[Call, list[Function
             if called or given:
                 cache[function].append((call, called, given))
     return cache[function]
+
+
+def _by_its_name(repo: Repo, call: Call) -> list[Function]:
+    """The one method of the repository that a call on something unknown, `handlers["store"].get_model()`, can mean."""
+    func = call.node.func
+    if not isinstance(func, ast.Attribute) or not isinstance(func.value, ast.Subscript) or "_" not in func.attr:
+        return []
+    known: dict[str, list[Function]] = repo.kept("methods_by_name")
+    if not known:
+        for module in repo.modules:
+            for function in module.functions.values():
+                if function.class_name is not None and "test" not in module.file.roles:
+                    known.setdefault(function.node.name, []).append(function)
+    found = known.get(func.attr, [])
+    return found if len(found) == 1 else []
 
 
 def run_by(repo: Repo, name: str) -> Iterator[Function]:
@@ -362,6 +382,21 @@ def _sounds_like_model(call: Call) -> bool:
     return bool(
         _PREDICTING_NAME.search(called) or (_MODEL_NAME.search(called) and (call.node.args or called == "model"))
     )
+
+
+def _asks_elsewhere(repo: Repo, call: Call) -> bool:
+    """Whether a call sends rows to a model that another program serves: `requests.post(SCORING_URL, json=rows)`.
+
+    A page that asks a route of the same repository is no service of its own: that route is judged.
+    """
+    address = call.argument(0, "url") if _POSTS.fullmatch(call.name) else None
+    if address is None or not {"json", "data"} & {k.arg for k in call.node.keywords}:
+        return False
+    behind = call.module.value(address)
+    text = ast.unparse(address) + (f" {ast.unparse(behind)}" if behind is not None else "")
+    if not _SCORES.search(text):
+        return False
+    return not any(route.path and route.path.strip("/") and route.path.rstrip("/") in text for route in repo.routes)
 
 
 def _is_rejection(node: ast.AST) -> bool:

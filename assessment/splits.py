@@ -84,6 +84,8 @@ def _called(call: Call) -> Split | None:
         if isinstance(node.func, ast.Attribute) and not positional[1:]:
             return Split("datasets", call.module, node, (node.func.value,), _literal(call, "shuffle") is not False)
         return None
+    if name.endswith(".randomSplit") and isinstance(node.func, ast.Attribute):
+        return Split("split", call.module, node, (node.func.value,), True)
     if _FOLDS.match(name):
         random = "Shuffle" in name or _fold_shuffles(call)
         data = tuple(a for a in (call.argument(0, "X"), call.argument(1, "y")) if a is not None)
@@ -166,7 +168,7 @@ def _rows(node: ast.Subscript) -> ast.expr:
 
 def _pair(module: Module, first: ast.Subscript, second: ast.Subscript) -> Split | None:
     names = [_bound_name(module, node) for node in (first, second)]
-    if not _looks_divided(names[0], names[1]):
+    if not _looks_divided(names[0], names[1]) and not _given_apart(module, first, second):
         return None
     frame, rows = _frame(first.value), _rows(first)
     if isinstance(rows, ast.Name):  # a mask: only a random one divides for training
@@ -179,6 +181,13 @@ def _pair(module: Module, first: ast.Subscript, second: ast.Subscript) -> Split 
     if start is not None and any(p in module.resolve(start) for p in ("permutation", "randperm", "range")):
         inputs = tuple(_taken_by(module, start)) or inputs
     return Split("hand", module, first, inputs, shuffled, first, second)
+
+
+def _given_apart(module: Module, first: ast.expr, second: ast.expr) -> bool:
+    """`def time_split(df): … return df[:n], df[n:]`: a function that says in its name that it divides."""
+    scope, statement = module.scope_of(first), module.statement_of(first)
+    divides = scope is not None and "split" in scope.node.name.lower()
+    return divides and isinstance(statement, ast.Return) and module.statement_of(second) is statement
 
 
 def _looks_divided(first: str, second: str) -> bool:
@@ -309,7 +318,7 @@ def _parts(split: Split) -> Iterator[tuple[ast.expr, Half]]:
 
 
 def _is_split_call(step: Step) -> bool:
-    return bool(step.name.endswith("train_test_split") or step.name in _TORCH)
+    return bool(step.name.endswith(("train_test_split", ".randomSplit")) or step.name in _TORCH)
 
 
 def _half_of_step(repo: Repo, step: Step) -> Half | None:
@@ -327,7 +336,7 @@ def _half_of_step(repo: Repo, step: Step) -> Half | None:
     number = int(first[1])
     if step.name.endswith("train_test_split") and step.name != "?":
         return "test" if number % 2 else "train"
-    if step.name in _TORCH:
+    if step.name in _TORCH or step.name.endswith(".randomSplit"):
         return ("train", "test", "test")[number] if number < 3 else None
     if _LOADED_PAIRS.fullmatch(f"{step.name}()") and re.match(r"\[\d\]\[\d\]", step.suffix):
         return "test" if number else "train"

@@ -10,6 +10,7 @@ and on top of it what is a model, where models are called, and what is read as a
 from __future__ import annotations
 
 import ast
+import posixpath
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -297,11 +298,14 @@ def constant(repo: Repo, module: Module, node: ast.expr | None) -> object:
 def known_text(repo: Repo, module: Module, node: ast.expr | None, depth: int = 4) -> str | None:
     """The text behind an expression: a constant, or known parts that are put together.
 
-    `os.path.join("data", NAME)`, `Path("data") / "x.csv"`, `FOLDER + "/x.csv"` and f-strings of such parts; None where
-    one part is not known.
+    `os.path.join("data", NAME)`, `Path("data") / "x.csv"`, `FOLDER + "/x.csv"` and f-strings of such parts; what
+    starts from `__file__` is counted from the root of the repository. None where one part is not known.
     """
     if node is None or depth < 0:
         return None
+    above = _folder_above(repo, module, node)
+    if above is not None:
+        return above
     kept = constant(repo, module, node)
     if isinstance(kept, str):
         return kept
@@ -322,4 +326,40 @@ def known_text(repo: Repo, module: Module, node: ast.expr | None, depth: int = 4
             parts = [part.value if isinstance(part, ast.FormattedValue) else part for part in value.values]
     texts = [known_text(repo, place, part, depth - 1) for part in parts]
     known = [text for text in texts if text is not None]
-    return slash.join(known) if known and len(known) == len(texts) else None
+    if not known or len(known) != len(texts):
+        return None
+    return slash.join(known).removeprefix("/" if slash and not known[0] else "")
+
+
+def _folder_above(repo: Repo, module: Module, node: ast.expr, depth: int = 8) -> str | None:
+    """The path behind `__file__`, and what climbs from it: `os.path.dirname(…)`, `….parent`, `….parents[1]`."""
+    if depth < 0:
+        return None
+    match node:
+        case ast.Name(id="__file__"):
+            return module.path
+        case ast.Name() | ast.Attribute(value=ast.Name()) if (
+            not isinstance(node, ast.Attribute) or node.attr != "parent"
+        ):
+            found = definition(repo, module, node)
+            if found is None or found[1] is node or isinstance(found[1], ast.Name):
+                return None
+            return _folder_above(repo, *found, depth - 1)
+        case ast.Attribute(value=inner, attr="parent"):
+            path = _folder_above(repo, module, inner, depth - 1)
+            return posixpath.dirname(path) if path is not None else None
+        case ast.Subscript(value=ast.Attribute(value=inner, attr="parents"), slice=ast.Constant(value=int(number))):
+            path = _folder_above(repo, module, inner, depth - 1)
+            for _ in range(number + 1 if path is not None and number < 9 else 0):
+                path = posixpath.dirname(path or "")
+            return path
+        case ast.Call(func=ast.Attribute(value=inner, attr="resolve" | "absolute"), args=[]):
+            return _folder_above(repo, module, inner, depth - 1)
+        case ast.Call(args=[inner, *_]):
+            name = module.resolve(node.func)
+            if name in ("os.path.abspath", "os.path.realpath", "pathlib.Path", "str", "os.path.normpath"):
+                return _folder_above(repo, module, inner, depth - 1)
+            if name == "os.path.dirname":
+                path = _folder_above(repo, module, inner, depth - 1)
+                return posixpath.dirname(path) if path is not None else None
+    return None

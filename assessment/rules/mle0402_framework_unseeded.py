@@ -21,7 +21,8 @@ _ALL = re.compile(
 )
 _ONE_ONLY = re.compile(r"tensorflow\.(compat\.v1\.)?(random\.)?set_(random_)?seed$|random\.seed$|numpy\.random\.seed$")
 _TRAINER = re.compile(
-    r"transformers\.(\w*Trainer|TrainingArguments|Seq2SeqTrainingArguments)|trl\.\w*Trainer|ultralytics\.YOLO"
+    r"transformers\.(\w*Trainer|TrainingArguments|Seq2SeqTrainingArguments)|trl\.\w*Trainer|ultralytics\.YOLO|"
+    r"sagemaker\..*\.fit$"  # a job elsewhere: what is drawn here does not reach it
 )
 
 

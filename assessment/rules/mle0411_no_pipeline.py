@@ -38,14 +38,15 @@ _RUNNERS = (
 )
 _STEP = re.compile(
     r"make_|sampl|generat|augment|label|prepar|process|clean|ingest|download|fetch|featur|split|extract|train|fit|tune|"
-    r"\bval|validat|eval|test|predict|infer|score|export|convert|build|data|scal|normali[sz]|filter|merge|aggregat|"
+    r"\bval|validat|eval|test|predict|infer|score|export|convert|build|data|(^|_)scal(e|ing)|normali[sz]|filter|merge|aggregat|"
     r"mapp(er|ing)|encod|transform|impute|select|ensembl|blend|stack|submi",
     re.I,
 )
 _NUMBERED = re.compile(r"^(step|stage|part)?[_-]?(\d{1,2})(\.\d+)?[\s._-]", re.I)
 _COMMAND = re.compile(r"\s*(?:[$>!]\s*)?(?:cd \S+ *(?:&&|;) *|CUDA_VISIBLE_DEVICES=\S+ +)*(python[\d.]*\s+\S+\.py\b.*)")
 _QUOTED = re.compile(r"`+([^`]+)`+")
-_RUN = re.compile(r"\b(run|execute|launch|start|call)(s|ning|ing)?\b", re.I)  # a list of files tells nobody to run them
+# "Run `features.py`": neither a list of files nor a sentence about what something runs tells anybody to run it.
+_RUN = re.compile(r"\b(run|execute|launch)\b[^`.]{0,40}`+(\S+\.py)\b", re.I)
 # Programs by their names, where nothing tells in which turn they run: what comes before a training, and after it.
 _BEFORE = re.compile(
     r"prepare|(?<![a-z])(pre_?)?process|(make|create|build)_(data|csv|list|split|vocab|h5|lmdb|tfrec)|generate_|convert|"
@@ -120,12 +121,10 @@ def _told(repo: Repo) -> Iterator[tuple[tuple[str, ...], Site]]:
             if command := _COMMAND.match(line):
                 yield tuple(command[1].split()), file.site(number, number)
                 continue
-            for quoted in _QUOTED.findall(line):
-                told = re.match(r"python[\d.]*\s", quoted) or (
-                    _RUN.search(line) and re.match(r"\S+\.(py|ipynb)\b", quoted)
-                )
-                if told:
-                    yield tuple(quoted.split()), file.site(number, number)
+            told = [quoted for quoted in _QUOTED.findall(line) if re.match(r"python[\d.]*\s", quoted)]
+            told += [match[2] for match in _RUN.finditer(line)]
+            for command in told:
+                yield tuple(command.split()), file.site(number, number)
 
 
 def _scripts(words: tuple[str, ...]) -> list[str]:

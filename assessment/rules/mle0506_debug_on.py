@@ -44,6 +44,8 @@ def check(repo: Repo) -> Iterator[Hit]:
         for call in module.calls:
             if _is_debugged(repo, call):
                 debugged.append(call.site())
+            elif _is_set(call):
+                assigned.append(call.site())
             elif call.name == "uvicorn.run" and _is_on(call, "reload"):
                 reloaded.append((call, call.site()))
         guarded = range(module.main_guard.lineno, (module.main_guard.end_lineno or 0) + 1) if module.main_guard else ()
@@ -89,6 +91,22 @@ def _is_debugged(repo: Repo, call: Call) -> bool:
     if call.name in ("fastapi.FastAPI", "starlette.applications.Starlette"):
         return True
     return call.name.endswith((".run", ".run_server")) and _is_server(repo, call)
+
+
+def _is_set(call: Call) -> bool:
+    """`app.config.update(DEBUG=True)`, also with a dict."""
+    if call.name != "flask.Flask().config.update":
+        return False
+    if _is_on(call, "DEBUG"):
+        return True
+    given = call.module.value(call.node.args[0]) if call.node.args else None
+    match given:
+        case ast.Call(func=ast.Name(id="dict"), keywords=keywords):
+            return any(k.arg == "DEBUG" and call.module.literal(k.value) is True for k in keywords)
+        case ast.Dict(keys=keys, values=values):
+            pairs = zip(keys, values, strict=True)
+            return any(call.module.literal(k) == "DEBUG" and call.module.literal(v) is True for k, v in pairs)
+    return False
 
 
 def _is_server(repo: Repo, call: Call) -> bool:

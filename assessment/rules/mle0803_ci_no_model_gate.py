@@ -17,7 +17,7 @@ _PIPELINE = re.compile(
     r"\bdvc\s+(repro|exp\s+run|exp\s+diff|metrics|plots)\b|\bcml\b|\bmlflow\s+run\b|\bkedro\s+run\b|\bsnakemake\b|"
     r"\bzenml\s+pipeline|\bmetaflow\b|\bprefect\s+deployment\s+run|\bflyte\w*\b|\banyscale\s+jobs?\b|\baz\s+ml\s+"
     r"(job|run)\b|\bgcloud\s+ai\b|\bsagemaker\b|\bgreat_expectations\b|\bdeepchecks\b|\bgiskard\b|\bsoda\s+scan\b|"
-    r"\bpromptfoo\b|\blm_eval\b|\bdatabricks\s+(bundle|jobs)\b",
+    r"\bpapermill\b|\bnbconvert\b.*--execute|\bnbmake\b|\bpromptfoo\b|\blm_eval\b|\bdatabricks\s+(bundle|jobs)\b",
     re.I,
 )
 _MODEL_WORDS = re.compile(

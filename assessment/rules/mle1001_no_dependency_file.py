@@ -31,7 +31,7 @@ def _uses_packages(repo: Repo) -> bool:
 )
 def check(repo: Repo) -> Iterator[Hit]:
     dependencies = repo.dependencies
-    if dependencies.files:
+    if any(file.text.strip() for file in dependencies.files):
         return
     entries = {
         module: number for number, kind in enumerate(("serve", "train")) for module in repo.closure(kind).started

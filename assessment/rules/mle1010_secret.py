@@ -31,6 +31,10 @@ _SHAPES = (
     ("Google client secret", r"\b(GOCSPX-[0-9A-Za-z_-]{28})"),
     ("GitLab token", r"\b(glpat-[0-9A-Za-z_-]{20,})"),
     ("private key", r"-----BEGIN ((?:RSA |EC |DSA |OPENSSH |ENCRYPTED )?PRIVATE KEY-----)"),
+    (
+        "key in an address",
+        r"[?&](?:api_?key|app_?id|access_?token|auth_?token|subscription-key)=(?=[\w-]*\d)([0-9A-Za-z_-]{20,})",
+    ),
     ("Azure storage key", r"AccountKey=([A-Za-z0-9+/]{86}==)"),
     (
         "password in a connection string",
@@ -40,7 +44,7 @@ _SHAPES = (
         ),
     ),
 )
-_SHAPE_PATTERNS = tuple((name, re.compile(pattern)) for name, pattern in _SHAPES)
+_SHAPE_PATTERNS = tuple((name, re.compile(pattern, re.I if "address" in name else 0)) for name, pattern in _SHAPES)
 _ANY_SHAPE = re.compile("|".join(pattern for _, pattern in _SHAPES))
 # A cheap look at lower-case bytes: lines without a cue hold no secret that the patterns above and below would find.
 # Each cue starts with the word it is kept under: a file without the word is not searched for it.
@@ -59,6 +63,9 @@ _CUES = {
     b"hf_": re.compile(rb"hf_[a-z]{9}"),
     b"sk-": re.compile(rb"sk-[a-z0-9]"),
     b"private key-": re.compile(rb"private key-"),
+    b"key=": re.compile(rb"key=[0-9a-z_-]{20}"),
+    b"token=": re.compile(rb"token=[0-9a-z_-]{20}"),
+    b"id=": re.compile(rb"id=[0-9a-z_-]{20}"),
     b"://": re.compile(rb"://[^\s:/@'\"]*:[^\s@'\"/]+@"),
 }
 _ENV_CUES = {**_CUES, **{word: re.compile(word + rb"(?:" + _ASSIGNED + rb"|\w*[= ])") for word in _WORDS}}

@@ -375,3 +375,27 @@ def test_a_grpc_service_and_a_model_that_is_kept_on_the_application(repo):
     found = {handler.framework: handler.function.node.name for handler in serving.web_handlers(opened)}
     assert found == {"grpc": "Score", "flask": "classify"}
     assert {app.framework for app in serving.apps(opened)} == {"grpc", "flask"}
+
+
+def test_a_page_that_asks_a_model_elsewhere(repo):
+    page = """
+        import os, requests
+        from flask import Flask, request
+        app = Flask(__name__)
+
+        @app.route("/", methods=["POST"])
+        def index():
+            return requests.post({address}, json=dict(request.form)).text
+        """
+    api = """
+        from flask import Flask
+        api = Flask(__name__)
+
+        @api.route("/predict", methods=["POST"])
+        def answer():
+            return "1"
+        """
+    addresses = {"remote": 'os.environ["MODEL_URL"]', "own": '"http://api:5000/predict"', "other": 'os.environ["HOOK"]'}
+    files = {f"{name}.py": page.format(address=address) for name, address in addresses.items()}
+    found = serving.model_handlers(repo({**files, "api.py": api}))
+    assert [handler.module.path for handler in found] == ["remote.py"]

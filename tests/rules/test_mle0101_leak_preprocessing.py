@@ -204,3 +204,29 @@ def test_a_helper_fits_on_training_and_held_out_rows(check, place, halves, sever
     (finding,) = check("MLE0101", {"t.py": code})
     assert (place(finding), finding.severity.value) == (("t.py", 7), severity)
     assert check("MLE0101", {"t.py": code.replace("[train, test]", "[train, train]")}) == []
+
+
+def test_rows_that_spark_divides(check, place):
+    code = (
+        "import pandas as pd\nfrom sklearn.impute import SimpleImputer\ndf = pd.read_csv('a.csv')\n"
+        "df.iloc[:, 1] = SimpleImputer().fit_transform(df[['a']])\n"
+        "rows = spark.createDataFrame(df)\ntrain, test = rows.randomSplit([0.8, 0.2], 24)\n"
+    )
+    (finding,) = check("MLE0101", {"t.py": code})
+    assert place(finding) == ("t.py", 4)
+
+
+def test_columns_of_which_only_categories_are_encoded(check):
+    code = (
+        "import pandas as pd\nfrom sklearn.compose import ColumnTransformer\n"
+        "from sklearn.model_selection import train_test_split\n"
+        "from sklearn.preprocessing import OneHotEncoder, StandardScaler\ndf = pd.read_csv('a.csv')\n"
+        "ct = ColumnTransformer([('c', OneHotEncoder(), ['a'])], remainder='passthrough')\n"
+        "X = ct.fit_transform(df)\nX_train, X_test = train_test_split(X, random_state=1)\n"
+    )
+    for changed, severity in (
+        (code, "low"),
+        (code.replace("['a'])", "['a']), ('n', StandardScaler(), ['b'])"), "high"),
+    ):
+        (finding,) = check("MLE0101", {"t.py": changed})
+        assert finding.severity.value == severity

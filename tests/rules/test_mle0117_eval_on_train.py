@@ -125,3 +125,26 @@ def test_a_page_of_a_library_weighs_less(check):
     files = {"pyproject.toml": project, "lib/__init__.py": "", "docs/a.py": code, "lib/a.py": code}
     found = {f.evidence[0].path: f.severity for f in check("MLE0117", files)}
     assert found == {"docs/a.py": "medium", "lib/a.py": "high"}
+
+
+def test_a_helper_that_divides_what_evaluation_reads(check):
+    train = "import joblib, pandas as pd\nfrom sklearn.svm import SVC\ndf = pd.read_csv('d/all.csv')\n"
+    train += "train = df.iloc[:80]\njoblib.dump(SVC().fit(train, train.y), 'm.pkl')\n"
+    judge = (
+        "import joblib, pandas as pd\nfrom sklearn.metrics import f1_score\n{}m = joblib.load('m.pkl')\n"
+        "df = pd.read_csv('d/all.csv')\n{}print(f1_score(val_df.y, m.predict(val_df)))\n"
+    )
+    split = "def time_split(df):\n    return df.iloc[:80], df.iloc[80:]\n"
+    divided = judge.format(split, "train_df, val_df = time_split(df)\n")
+    assert check("MLE0117", {"train.py": train, "judge.py": divided}) == []
+    assert len(check("MLE0117", {"train.py": train, "judge.py": judge.format("", "val_df = df\n")})) == 1
+
+
+def test_training_rows_beside_the_held_out_ones(check):
+    train = "import joblib, pandas as pd\nfrom sklearn.svm import SVC\ndf = pd.read_csv('d/train.csv')\n"
+    train += "joblib.dump(SVC().fit(df, df.y), 'm.pkl')\n"
+    judge = "import joblib, pandas as pd\nfrom sklearn.metrics import f1_score\nm = joblib.load('m.pkl')\n{}"
+    judge += "df = pd.read_csv('d/train.csv')\nprint(f1_score(df.y, m.predict(df)))\n"
+    held_out = "other = pd.read_csv('d/val.csv')\nprint(f1_score(other.y, m.predict(other)))\n"
+    assert len(check("MLE0117", {"train.py": train, "judge.py": judge.format("")})) == 1
+    assert check("MLE0117", {"train.py": train, "judge.py": judge.format(held_out)}) == []

@@ -55,9 +55,9 @@ def test_trainers_of_several_models_are_no_steps(check):
 
 
 def test_steps_that_sentences_tell_to_run(check, place):
-    told = "Run `features.py` first.\nThen run `python train.py --fast`, and `scale.py` after you ran it.\n"
+    told = "Run `features.py` first.\nThen run `python train.py --fast`, and run `scale.py`.\n"
     files = {"features.py": "x = 1\n", "train.py": TRAIN, "scale.py": "x = 1\n"}
-    (finding,) = check("MLE0411", {**files, "README.md": told.replace("ran", "run")})
+    (finding,) = check("MLE0411", {**files, "README.md": told})
     assert place(finding) == ("README.md", 1)
     listed = "- `features.py` makes columns\n- `train.py`: the model\n- `scale.py`: figures\n"
     assert check("MLE0411", {**files, "README.md": listed}) == []

@@ -60,3 +60,10 @@ def test_a_setting_holds_under_a_production_server_too(check, place):
     }
     (finding,) = check("MLE0506", files)
     assert (finding.severity.value, place(finding)) == ("high", ("site/settings.py", 1))
+
+
+def test_a_configuration_that_is_updated(check, place):
+    code = "from flask import Flask\napp = Flask(__name__)\napp.config.update(dict(DEBUG={}, KEY=1))\napp.run()\n"
+    (finding,) = check("MLE0506", {"app.py": code.format(True)})
+    assert (place(finding), finding.severity.value) == (("app.py", 3), "high")
+    assert check("MLE0506", {"app.py": code.format(False)}) == []

@@ -31,3 +31,10 @@ def test_a_test_that_trains_counts(check):
 
 def test_a_repository_that_trains_nothing_is_no_subject(check):
     assert check("MLE0803", {WHERE: CI % "pytest", "a.py": "x = 1\n"}) == []
+
+
+def test_a_notebook_that_ci_runs(check):
+    files = {"train.py": "from sklearn.svm import SVC\nSVC().fit(X, y)\n"}
+    flow = "on: push\njobs:\n  test:\n    runs-on: ubuntu-latest\n    steps:\n      - run: {}\n"
+    assert check("MLE0803", {**files, ".github/workflows/ci.yml": flow.format("papermill a.ipynb b.ipynb")}) == []
+    assert len(check("MLE0803", {**files, ".github/workflows/ci.yml": flow.format("pip list")})) == 1

@@ -50,3 +50,7 @@ def test_a_dockerfile_that_installs_most_of_them_is_medium(check):
     files = {"train.py": "import keras, imgaug, lightgbm\n"}
     docker = "FROM python:3.12\nRUN pip install keras==3.0.0 imgaug==0.4.0\n"
     assert [f.severity for f in check("MLE1001", files | {"docker/Dockerfile": docker})] == ["medium"]
+
+
+def test_an_empty_file_declares_nothing(check):
+    assert len(check("MLE1001", {"train.py": "import pandas\n", "requirements.txt": "\n"})) == 1

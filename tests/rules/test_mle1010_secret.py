@@ -112,3 +112,11 @@ def test_a_line_that_a_comment_shows_is_no_secret(check):
     line = "access_key = 'mperto28a8xnul81g7w58xvy3qbplerw'"
     assert check("MLE1010", {"a.py": f"# Then paste your key: `{line}`\n"}) == []
     assert len(check("MLE1010", {"a.py": f"# {line}\n"})) == 1
+
+
+def test_a_key_in_an_address(check):
+    line = 'url = "https://api.films.org/3/{}?api_key=9f3b71c0d5e8a2467b1c&lang=en"\n'
+    (finding,) = check("MLE1010", {"app.py": line})
+    assert finding.severity.value == "critical"
+    assert "9f3b71" not in finding.evidence[0].quote
+    assert check("MLE1010", {"app.py": line.replace("9f3b71c0d5e8a2467b1c", "your_api_key_goes_right_here")}) == []
