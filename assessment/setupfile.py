@@ -23,7 +23,13 @@ def declared_in(module: Module) -> Iterator[Declared]:
         always = list(_literals(module, wanted, ""))
         yield from always or (_listed(module) if wanted is not None else ())
         yield from _literals(module, call.keyword("tests_require"), "test")
-        extras = module.value(call.keyword("extras_require"))
+        named = call.keyword("extras_require")
+        kept = named.id if isinstance(named, ast.Name) else ""
+        for node in module.nodes(ast.Assign) if kept else ():  # `extras["gpu"] = [...]`
+            target = node.targets[0]
+            if isinstance(target, ast.Subscript) and ast.unparse(target.value) == kept:
+                yield from _literals(module, node.value, str(module.literal(target.slice)))
+        extras = module.value(named)
         if isinstance(extras, ast.Dict):
             for key, value in zip(extras.keys, extras.values, strict=True):
                 group = key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else "extra"

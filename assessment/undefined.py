@@ -40,6 +40,7 @@ _NOTEBOOK_NAMES = frozenset(
 PYTHON2_NAMES = frozenset(
     "xrange unicode raw_input basestring unichr execfile cmp long reduce reload file intern".split()
 )
+_CELLS = re.compile(r"^# (?:%%|\+$|%(?:load_ext|autoreload|matplotlib)\b)|^#\s+jupytext:", re.M)
 _HISTORY = re.compile(r"^_i?\d+$")
 _BRINGS_NAMES = re.compile(r"^%pylab\b|^%run\b|^%load\b|^%store\s+-r\b|^%autoreload\b.*\bfrom\b|^%%(?:cython|px|spark)")
 _OTHER_PYTHON = re.compile(
@@ -197,8 +198,10 @@ def _late(module: Module, read: Read) -> ast.AST | None:
 
 
 def _is_hosted(module: Module) -> bool:
-    """Whether a notebook's kernel runs the code: a notebook, or one that Databricks keeps as a script."""
-    return module.is_notebook or module.file.text.startswith("# Databricks notebook source")
+    """Whether a notebook's kernel runs the code: a notebook, or one that Databricks or Jupytext keeps as a script."""
+    if module.is_notebook or module.file.text.startswith("# Databricks notebook source"):
+        return True
+    return _CELLS.search(module.file.text) is not None
 
 
 def _comes_too_late(module: Module, read: ast.Name, bindings: list[ast.AST]) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.rule import HIGH, LOW, Hit, Site, rule
+from ml_engineer.assessment.rule import HIGH, LOW, MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Module
@@ -19,6 +19,7 @@ _MAGIC = re.compile(r"^\s*(%{1,2}[a-zA-Z]\w*|![a-zA-Z./])")
 _PYTHON2 = re.compile(
     r"^\s*(print\s+[^=(\s]|print\s+\(.*\)\s*%|exec\s+[\"'\w]|raise\s+\w+\s*,)|except\s+[\w.()]+\s*,\s*\w+\s*:|<>|`"
 )
+_OF_PAGES = re.compile(r"(^|/)(_config|mkdocs|\.readthedocs|_data/[^/]+|codecov|\.codecov)\.ya?ml$")
 _OLD = "Python 2 syntax"
 # Syntax of Python 3.12 and later, which the parser of an older Python takes for an error.
 _NEWER = re.compile(
@@ -41,7 +42,9 @@ def check(repo: Repo) -> Iterator[Hit]:
         if "test" not in module.file.roles and repo.facts[module.path].errors:
             yield from _of_module(module)
     for site, reason in repo.parse_problems:
-        yield Hit([site], title=f"{site.path.rpartition('/')[2]} cannot be parsed: {reason}", anchor=site.path)
+        title = f"{site.path.rpartition('/')[2]} cannot be parsed: {reason}"
+        severity = MEDIUM if _OF_PAGES.search(site.path) else HIGH
+        yield Hit([site], severity=severity, title=title, anchor=site.path)
 
 
 def _of_module(module: Module) -> Iterator[Hit]:

@@ -306,3 +306,10 @@ def test_a_script_with_the_magics_of_a_notebook_is_read_but_for_them(tmp_path):
     assert module.source.errors
     assert [call.name for call in module.calls] == ["print", "json.dumps"]
     assert [(d.name, d.kind) for d in repo.dependencies.declared] == [("flask", "notebook")]
+
+
+def test_extras_that_a_setup_py_adds_one_by_one(tmp_path):
+    code = "from setuptools import setup\nextras = {}\nextras['st'] = ['torch==2.1']\nsetup(extras_require=extras)\n"
+    (tmp_path / "setup.py").write_text(code)
+    (declared,) = Repo.open(tmp_path).dependencies.of("torch")
+    assert (declared.specifier, declared.group, declared.source.line) == ("==2.1", "st", 3)

@@ -65,3 +65,24 @@ def test_what_a_function_only_adds_to(check, body, found):
         f"from sklearn.svm import SVC\ntotal = 0\ndef count(rows):\n    {body}\nSVC().fit([[0], [1]], count([0, 1]))\n"
     )
     assert [f.severity.value for f in check("MLE0306", {"train.py": code})] == ["critical"] * found
+
+
+def test_a_notebook_that_jupytext_keeps_as_a_script(check):
+    code = "import pandas\ndf = pandas.read_csv('a.csv')\n{}display(df)\nif __name__ == '__main__':\n    df.fit()\n"
+    assert check("MLE0306", {"a.py": code.format("# %%\n")}) == []
+    assert len(check("MLE0306", {"a.py": code.format("# 1\n")})) == 1
+
+
+def test_an_annotation_is_read_with_the_definition(check):
+    code = "from fastapi import FastAPI\napp = FastAPI()\n@app.get('/a')\ndef first():\n    return 1\n"
+    (finding,) = check("MLE0306", {"app.py": code + "def first(given: Row):\n    return given\n"})
+    assert finding.severity.value == "critical"
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [("import StringIO", 1), ("try:\n    import StringIO\nexcept ImportError:\n    import io as StringIO", 0)],
+)
+def test_a_module_of_python_2(check, line, found):
+    findings = check("MLE0306", {"app.py": f"{line}\nfrom flask import Flask\napp = Flask(__name__)\napp.run()\n"})
+    assert [f.severity.value for f in findings] == ["high"] * found

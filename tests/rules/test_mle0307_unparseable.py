@@ -89,3 +89,11 @@ def test_files_of_python2_are_one_finding_and_reviewed_by_the_other_rules(check)
     assert [e.path for e in finding.evidence] == ["a.py", "b.py"]
     assert check("MLE0501", files)
     assert check("MLE0306", files) == []
+
+
+def test_settings_of_the_pages_alone_are_medium(check):
+    found = check("MLE0307", {"_config.yml": "a: b: c\n", "params.yml": "a: b: c\n"})
+    assert sorted((f.evidence[0].path, f.severity.value) for f in found) == [
+        ("_config.yml", "medium"),
+        ("params.yml", "high"),
+    ]
