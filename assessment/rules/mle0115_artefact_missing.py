@@ -23,6 +23,8 @@ _MODEL = re.compile(
 )
 MAX_TEXT = 500_000
 
+_COPIED = re.compile(r"\s*(COPY|ADD)\s")  # a line of a Dockerfile
+
 
 @rule(
     id="MLE0115",
@@ -93,6 +95,8 @@ def _made(repo: Repo, path: str, loads: list[Call]) -> bool:
         if file.size > MAX_TEXT or file.roles & {"vendored"} or name not in file.text:
             continue
         module = repo.by_path.get(file.path)
+        if module is None and all(_COPIED.match(line) for line in file.lines if name in line):
+            continue  # an image is to hold it, too
         if module is None:
             return True  # a document, a script or a configuration names it
         if any(name in magic for _, magic in module.source.magics):

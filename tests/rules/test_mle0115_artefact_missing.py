@@ -37,3 +37,13 @@ def test_a_producer_a_download_a_reference_or_the_file_itself(check, tmp_path):
 def test_absolute_written_and_unknown_paths(check):
     code = "import joblib, numpy as np\njoblib.load('/srv/m.pkl')\njoblib.load(f'm{x}.pkl')\nopen('o.pkl', 'wb')\n"
     assert check("MLE0115", {"a.py": code}) == []
+
+
+def test_an_image_that_copies_the_file_does_not_make_it(check):
+    app = (
+        "import flask, joblib\napp = flask.Flask('a')\nm = joblib.load('m.joblib')\n@app.route('/p')\ndef p():\n"
+        "    return str(m.predict(flask.request.json))\n"
+    )
+    files = {"app.py": app, "Dockerfile": "FROM python:3.12\nCOPY app.py m.joblib ./\nCMD python app.py\n"}
+    assert len(check("MLE0115", files)) == 1
+    assert check("MLE0115", {**files, "Dockerfile": "FROM python:3.12\nRUN wget https://x.org/m.joblib\n"}) == []
