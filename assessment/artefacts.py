@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.entrypoints import is_training_call
-from ml_engineer.assessment.learning import saves_of_fitted
+from ml_engineer.assessment.learning import entry_closure, saves_of_fitted, train_entries
 from ml_engineer.assessment.module import Call
 from ml_engineer.assessment.wrappers import deciding_calls
 
@@ -20,7 +20,8 @@ _WRITES = (
     "skops.io.dump", "torch.save", "torch.jit.save", "torch.onnx.export", "*.save_model", "*.save_weights",
     "*.save_pretrained", "*keras.models.save_model", "tensorflow.saved_model.save", "*.log_model", "*Sequential().save",
     "*keras.Model().save", "*.models.Model().save", "?.save", "safetensors.*.save_file", "*Saver().save",
-    "*keras.callbacks.ModelCheckpoint",
+    "*keras.callbacks.ModelCheckpoint", "*lightning*.ModelCheckpoint", "*lightning*.Trainer().fit",
+    "hydra.utils.instantiate().fit",
 )  # fmt: skip
 
 # Calls that write any object at all: what it is called says whether it is a model.
@@ -46,10 +47,14 @@ def model_writes(repo: Repo) -> list[Call]:
     """Calls below a training entry that write a model (of a wrapper: its callers), those of training scripts first."""
     found: list[Call] | None = repo.__dict__.get("_model_writes")
     if found is None:
-        closure = repo.closure("train")
-        written = [c for c in closure.calls(*_WRITES) if "test" not in c.module.file.roles and not dumps_data(c)]
-        written += [c for c in saves_of_fitted(repo) if closure.covers(c.module, c.node) and c not in written]
-        called_back = [call for call in written if call.name.endswith(".ModelCheckpoint")]  # is given no model
+        # A training that a service starts on request is an entry of its own.
+        own = [entry for entry in train_entries(repo) if entry.unit is not None]
+        written: list[Call] = []
+        for closure in (repo.closure("train"), *(entry_closure(repo, entry) for entry in own)):
+            found = [c for c in closure.calls(*_WRITES) if "test" not in c.module.file.roles and not dumps_data(c)]
+            found += [c for c in saves_of_fitted(repo) if closure.covers(c.module, c.node)]
+            written += [call for call in found if call not in written]
+        called_back = [call for call in written if call.name.endswith((".ModelCheckpoint", ".fit"))]  # is given no path
         found = [outer for call in written if call not in called_back for outer in deciding_calls(repo, call)]
         found += called_back
         found.sort(key=lambda call: (call.module.is_notebook, not any(map(is_training_call, call.module.calls))))

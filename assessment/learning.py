@@ -30,6 +30,7 @@ SAVERS = (
     "*.write().overwrite().save", "*.write().save", "*Saver().save", "*.push_to_hub", "*.convert_sklearn",
     "tensorflow.train.Checkpoint().save", "*CheckpointManager().save", "*.dump_model", "*.joblib_dump",
     "safetensors.*.save_file", "orbax.*", "pytorch_lightning.Trainer().fit", "lightning.*Trainer().fit",
+    "hydra.utils.instantiate().fit",
     "bentoml.*.save", "*.to_disk", "*.store_artifact", "*.log_artifact", "*.log_artifacts",
     "*.register_model", "*.SaveModel",
 )  # fmt: skip

@@ -118,6 +118,8 @@ def _kind(call: Call) -> str | None:
         return None if module.literal(call.keyword("shuffle")) is False else "sklearn"
     if _FOLDS.fullmatch(name):
         return "sklearn" if module.literal(call.argument(1, "shuffle")) is True else None
+    if name.startswith("torchtext.") and name.endswith(".split"):
+        return "sklearn"
     if (
         name.endswith(".train_test_split")
         and isinstance(call.node.func, ast.Attribute)

@@ -101,3 +101,10 @@ def test_rows_that_are_mixed_before_the_folds(check, place):
     assert place(finding) == ("folds.py", 4)
     assert check("MLE0401", {"folds.py": MIXED.format(seed=", random_state=7")}) == []
     assert len(check("MLE0401", {"folds.py": MIXED.format(seed="").replace("split(df,", "split(X=df, y=")})) == 1
+
+
+def test_torchtext_divides_at_random(check, place):
+    code = "from torchtext import datasets\na, test = datasets.IMDB.splits(TEXT, LABEL)\na, valid = a.split({})\n"
+    (finding,) = check("MLE0401", {"load.py": code.format("")})
+    assert place(finding) == ("load.py", 3)
+    assert check("MLE0401", {"load.py": code.format("random_state=random.seed(1)")}) == []

@@ -1,3 +1,5 @@
+import json
+
 TRAIN = """
 import json, joblib
 import pandas as pd
@@ -81,3 +83,42 @@ def test_a_callback_of_keras_saves_the_model(check, place):
 def test_what_is_called_an_index_is_no_model(check):
     code = "import joblib, pandas as pd\nfrom sklearn.svm import SVC\ndf = pd.read_csv('d.csv')\nSVC().fit(df, df)\n"
     assert check("MLE0704", {"train.py": code + "index = df.index\njoblib.dump(index, 'i.pkl')\n"}) == []
+
+
+def test_lightnings_trainer_saves_the_model(check, place):
+    files = {
+        "train.py": "import hydra\ntrainer = hydra.utils.instantiate(cfg)\ntrainer.fit(model, data)\n",
+        "net.py": "import torch\nclass Net(torch.nn.Module):\n    pass\n",
+        "demo.py": "import torch\nfrom net import Net\nn = Net()\nn.load_state_dict(torch.load('n.pt'))\ny = n(x)\n",
+    }
+    (finding,) = check("MLE0704", files)
+    assert place(finding) == ("train.py", 3)
+
+
+def test_a_service_that_trains_on_request_is_asked_too(check, place):
+    text = """
+        import joblib
+        import pandas as pd
+        from flask import Flask
+        from sklearn.svm import SVC
+        app = Flask(__name__)
+        @app.route("/train")
+        def train():
+            df = pd.read_csv("d.csv")
+            model = SVC().fit(df[["a"]], df["y"])
+            joblib.dump(model, "m.joblib")
+            return "done"
+        """
+    (finding,) = check("MLE0704", {"app.py": text})
+    assert place(finding) == ("app.py", 11)
+
+
+def test_a_notebook_whose_model_nothing_asks_is_low(check):
+    lines = ["import joblib, pandas as pd\n", "from sklearn.svm import SVC\n", "df = pd.read_csv('d.csv')\n"]
+    lines += ["model = SVC().fit(df, df.y)\n", "joblib.dump(model, 'm.pkl')\n"]
+    notebook = {"cells": [{"cell_type": "code", "source": lines, "outputs": [], "execution_count": 1, "metadata": {}}]}
+    files = {"a.ipynb": json.dumps({**notebook, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})}
+    (finding,) = check("MLE0704", files)
+    assert finding.severity.value == "low"
+    (finding,) = check("MLE0704", {**files, "app.py": "import joblib\nm = joblib.load('m.pkl')\nprint(m.predict(x))\n"})
+    assert finding.severity.value == "medium"
