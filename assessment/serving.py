@@ -84,6 +84,8 @@ _CONTENT_NAMES = frozenset(
     "query_params".split()
 )
 _EXAMPLES = re.compile(r"(^|/)(examples?|samples?|demos?|tutorials?)/", re.I)
+# Services that another one is compared with.
+_ASIDE = re.compile(r"(^|/)(benchmark(s|ing)?|experiments?|playground|sandbox|scratch|old|archive|legacy)/", re.I)
 _PASS_REQUEST = frozenset("django aiohttp sanic starlette azure-function cloud-function robyn tornado".split())
 # Annotations that say nothing of the content: a list of numbers or of a schema's rows is typed.
 _UNTYPED = re.compile(
@@ -190,8 +192,9 @@ def handlers(repo: Repo) -> list[Handler]:
     found: list[Handler] | None = repo.__dict__.get("_handlers")
     if found is None:
         by_function: dict[Function, list[Route]] = {}
+        main = any(not _ASIDE.search(r.module.path) and not _is_shown_only(repo, r.module) for r in repo.routes)
         for route in repo.routes:
-            if _is_shown_only(repo, route.module):
+            if _is_shown_only(repo, route.module) or (main and _ASIDE.search(route.module.path)):
                 continue
             by_function.setdefault(route.handler, []).append(route)
         found = [Handler(repo, function, routes) for function, routes in by_function.items()]
@@ -231,8 +234,9 @@ def apps(repo: Repo) -> list[App]:
     """Application objects of web frameworks, test files left out."""
     found: list[App] | None = repo.__dict__.get("_apps")
     if found is None:
-        calls = repo.calls(*_APP_CONSTRUCTORS, tests=False)
-        found = [App(_APP_CONSTRUCTORS[call.name], call) for call in calls if not _is_shown_only(repo, call.module)]
+        calls = [c for c in repo.calls(*_APP_CONSTRUCTORS, tests=False) if not _is_shown_only(repo, c.module)]
+        calls = [c for c in calls if not _ASIDE.search(c.module.path)] or calls
+        found = [App(_APP_CONSTRUCTORS[call.name], call) for call in calls]
         repo.__dict__["_apps"] = found
     return found
 

@@ -51,7 +51,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     for module in sorted(subjects, key=lambda m: m.path):
         if module.is_notebook or module in interfaces - servers or "test" in module.file.roles:
             continue
-        work = [(call, what) for call in _on_import(module) if (what := _work(call)) is not None]
+        work = [(call, what) for call in _on_import(module) if (what := _work(repo, call)) is not None]
         if not work:
             continue
         severity: SeverityName = MEDIUM
@@ -83,7 +83,7 @@ def _on_import(module: Module) -> list[Call]:
     return calls
 
 
-def _work(call: Call) -> str | None:
+def _work(repo: Repo, call: Call) -> str | None:
     """What a call does that an import should not do."""
     if any(isinstance(parent, ast.Lambda) for parent in call.module.ancestors(call.node)):
         return None
@@ -93,7 +93,25 @@ def _work(call: Call) -> str | None:
         return "reads data"
     if matches(call.name, *_DOWNLOADS):
         return "downloads"
-    return "loads a model" if matches(call.name, *values.ARTEFACT_LOADERS) and call.node.args else None
+    if matches(call.name, *values.ARTEFACT_LOADERS):
+        return "loads a model" if call.node.args or call.node.keywords else None
+    return "loads a model" if _loads_inside(repo, call.name) else None
+
+
+def _loads_inside(repo: Repo, name: str) -> bool:
+    """Whether a class's constructor, or a function of the repository, loads a model whenever it is called."""
+    if name not in repo.classes and name not in repo.functions:
+        return False
+    known: dict[str, bool] = repo.kept("loads_inside")
+    if name not in known:
+        started = serving.run_by(repo, name)
+        inner = (f for start in started for f in serving.reached(repo, start, handed_over=False))
+        known[name] = any(
+            matches(call.name, *values.ARTEFACT_LOADERS) and bool(call.node.args or call.node.keywords)
+            for function in inner
+            for call in values.calls_of(function.module, function)
+        )
+    return known[name]
 
 
 def _imported(repo: Repo) -> set[Module]:

@@ -54,6 +54,8 @@ def check(repo: Repo) -> Iterator[Hit]:
         if "test" in module.file.roles or not imports_any(repo, module, "pandas"):
             continue
         chained = list(_chained(module))
+        if repo.dependencies.may_be_at_least("pandas", "3.0", module.path) is not False:
+            chained += [call.site() for call in module.calls if _changes_column_in_place(module, call)]
         if chained:
             yield Hit(chained, anchor=f"{module.path}\0chained")
         dropped = [call for call in module.calls if _is_dropped(module, call)]
@@ -98,6 +100,15 @@ def _chained(module: Module) -> Iterator[Site]:
     for node, target in sorted(written, key=lambda item: (item[0].lineno, item[0].col_offset)):
         if isinstance(target, ast.Subscript) and _selects_copy(module, target.value):
             yield module.site(node)
+
+
+def _changes_column_in_place(module: Module, call: Call) -> bool:
+    """`df[column].fillna(0, inplace=True)`: since pandas 3 that changes the selected column and not the table."""
+    owner = call.node.func.value if isinstance(call.node.func, ast.Attribute) else None
+    if not isinstance(owner, ast.Subscript) or call.name.rpartition(".")[2] not in _RESULTS:
+        return False
+    inplace = call.keyword("inplace")
+    return isinstance(inplace, ast.Constant) and inplace.value is True and _selects_copy(module, owner)
 
 
 def _selects_copy(module: Module, node: ast.expr) -> bool:

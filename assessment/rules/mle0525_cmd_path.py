@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _SERVERS = frozenset("gunicorn uvicorn hypercorn daphne".split())
 _APP = re.compile(r"^([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)(\(.*\))?$")
+_BENTO = re.compile(r"^service:\s*[\"']?([A-Za-z_][\w.]*):\w+")
 _PLACEHOLDER = re.compile(r"[<>{}$*\[\]]|your|path/to|example|script\.py$|my_|file\.py$|xxx", re.I)
 
 
@@ -29,7 +30,9 @@ _PLACEHOLDER = re.compile(r"[<>{}$*\[\]]|your|path/to|example|script\.py$|my_|fi
     why="The container or process exits at once.",
     remedy="Name the file where it really lies, or copy it there.",
     source="observed in public repositories",
-    applies=lambda repo: bool(repo.commands.of("docker-cmd", "procfile", "compose", "readme")),
+    applies=lambda repo: bool(
+        repo.commands.of("docker-cmd", "procfile", "compose", "readme") or repo.glob("bentofile.y*ml")
+    ),
 )
 def check(repo: Repo) -> Iterator[Hit]:
     for command in repo.commands.of("docker-cmd"):
@@ -47,6 +50,16 @@ def check(repo: Repo) -> Iterator[Hit]:
         wanted = _wanted(command)
         if command.origin == "procfile" and wanted and not _in_tree(repo, command, wanted):
             yield Hit([command.site], title=f"{command.name} starts {wanted[0]}, which does not exist")
+    for file in repo.glob("bentofile*.y*ml"):
+        for line, match in file.find(_BENTO):
+            path = match[1].removesuffix(".py").replace(".", "/")
+            places = [
+                posixpath.normpath(posixpath.join(file.folder, f"{path}{end}")) for end in (".py", "/__init__.py")
+            ]
+            if not any(place in repo.files or place in dict(repo.skipped) for place in places):
+                yield Hit(
+                    [file.site(line)], title=f"The Bento serves {match[1]}, which does not exist", anchor=file.path
+                )
     yield from _documented(repo)
 
 

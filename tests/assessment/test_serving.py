@@ -399,3 +399,13 @@ def test_a_page_that_asks_a_model_elsewhere(repo):
     files = {f"{name}.py": page.format(address=address) for name, address in addresses.items()}
     found = serving.model_handlers(repo({**files, "api.py": api}))
     assert [handler.module.path for handler in found] == ["remote.py"]
+
+
+def test_a_service_that_another_is_compared_with_is_aside(tmp_path: Path) -> None:
+    app = "import joblib\nfrom flask import Flask\napp = Flask(__name__)\nm = joblib.load('m')\n"
+    app += "@app.route('/p')\ndef p():\n    return str(m.predict([[1]]))\n"
+    (tmp_path / "benchmark").mkdir()
+    (tmp_path / "benchmark/other.py").write_text(app)
+    assert [h.module.path for h in serving.model_handlers(Repo.open(tmp_path))] == ["benchmark/other.py"]
+    (tmp_path / "app.py").write_text(app)
+    assert [h.module.path for h in serving.model_handlers(Repo.open(tmp_path))] == ["app.py"]

@@ -37,3 +37,20 @@ def test_functions_guards_and_plain_scripts_are_silent(check):
     )
     assert check("MLE0205", {"lib.py": guarded, "main.py": "import lib\n"}) == []
     assert check("MLE0205", {"lib.py": "import pandas as pd\ndf = pd.read_csv('a.csv')\n", "main.py": ""}) == []
+
+
+def test_a_class_or_function_that_loads_is_called_on_import(check, place):
+    files = {
+        "app.py": "from flask import Flask\nimport predictor\napp = Flask(__name__)\n",
+        "predictor.py": """
+            from transformers import pipeline
+            class Predictor:
+                def __init__(self):
+                    self.pipe = pipeline(task="x", model="a/b")
+            MADE
+            """,
+    }
+    made = {**files, "predictor.py": files["predictor.py"].replace("MADE", "predictor = Predictor()")}
+    (finding,) = check("MLE0205", made)
+    assert (place(finding), finding.severity) == (("predictor.py", 6), "medium")
+    assert check("MLE0205", {**files, "predictor.py": files["predictor.py"].replace("MADE", "made = None")}) == []

@@ -62,3 +62,10 @@ def test_a_transformed_copy_that_nobody_takes(check, place):
     (finding,) = check("MLE0311", {"t.py": head + "i.transform(X)\n"})
     assert place(finding) == ("t.py", 5)
     assert check("MLE0311", {"t.py": head + "X = i.transform(X)\ni.fit(X)\n"}) == []
+
+
+def test_a_column_changed_in_place_stays_as_it_was_since_pandas_3(check, place):
+    files = {"a.py": "import pandas as pd\ndf = pd.read_csv('d.csv')\ndf['x'].fillna(0, inplace=True)\n"}
+    (finding,) = check("MLE0311", files)
+    assert place(finding) == ("a.py", 3)
+    assert check("MLE0311", {**files, "requirements.txt": "pandas==1.5.3\n"}) == []

@@ -110,3 +110,13 @@ def test_a_file_that_the_reader_is_to_write(check):
     assert check("MLE0525", {"README.md": text, "a.py": ""}) == []
     (finding,) = check("MLE0525", {"README.md": text.replace("Copy the snippet below into", "Look at")})
     assert finding.severity.value == "high"
+
+
+def test_a_bento_of_a_module_that_is_not_there(check, place):
+    files = {
+        "demo/bentofile.yaml": 'include:\n- "*.py"\nservice: "graph_service:svc"\n',
+        "demo/service.py": "svc = 1\n",
+    }
+    (finding,) = check("MLE0525", files)
+    assert place(finding) == ("demo/bentofile.yaml", 3)
+    assert check("MLE0525", {**files, "demo/graph_service.py": "svc = 1\n"}) == []
