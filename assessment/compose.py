@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
 
 _NAME = re.compile(r"(docker-)?compose([._-][\w.-]+)?\.ya?ml|[\w.-]+[._-]compose\.ya?ml", re.I)
+_VARIABLE = re.compile(r"\$\{(\w+)(?::?-[^}]*)?\}|\$(\w+)")
 _DEFAULT = re.compile(r"\$\{\w+:?-([^}]*)\}")
 
 
@@ -39,6 +41,7 @@ class Service:
     file: File
     name: str
     node: Node
+    variables: Mapping[str, str] = field(default_factory=dict)  # what the .env file beside it sets
 
     @property
     def image(self) -> Node | None:
@@ -68,7 +71,7 @@ class Service:
     @cached_property
     def ports(self) -> list[Port]:
         listed = self.node.get("ports")
-        return [_port(item) for item in listed.items] if listed is not None else []
+        return [_port(item, self.variables) for item in listed.items] if listed is not None else []
 
     @cached_property
     def environment(self) -> dict[str, Node]:
@@ -89,11 +92,12 @@ class Service:
         return self.file.site(self.node.key_line or self.node.line, anchor=f"service/{self.name}")
 
 
-def _port(item: Node) -> Port:
+def _port(item: Node, variables: Mapping[str, str]) -> Port:
     if item.kind == "map":
         published, target, host = item.get("published"), item.get("target"), item.get("host_ip")
         return Port(host.text if host else "", _number(published), _number(target), item)
-    text = _DEFAULT.sub(lambda match: match[1], item.text).partition("/")[0]
+    text = _VARIABLE.sub(lambda match: variables.get(match[1] or match[2], match[0]), item.text)
+    text = _DEFAULT.sub(lambda match: match[1], text).partition("/")[0]
     before, _, inside = text.rpartition(":")
     address, _, outside = before.rpartition(":")
     return Port(
@@ -108,6 +112,14 @@ def _number(node: Node | None) -> int | None:
     return node.integer() if node is not None else None
 
 
+def _variables(file: File | None) -> dict[str, str]:
+    """Plain assignments of a .env file, which Compose fills in."""
+    pairs = (
+        re.match(r"^\s*(?:export\s+)?(\w+)\s*=\s*[\"']?([^\s\"'#$]+)", line) for line in (file.lines if file else ())
+    )
+    return {pair[1]: pair[2] for pair in pairs if pair}
+
+
 def is_compose(file: File) -> bool:
     return _NAME.fullmatch(file.name) is not None
 
@@ -118,11 +130,12 @@ def find_services(repo: Repo) -> list[Service]:
     for file in repo.glob("*.yaml", "*.yml"):
         if not is_compose(file) or "test" in file.roles:
             continue
+        variables = _variables(repo.files.get(f"{file.folder}/.env".lstrip("/")))
         for document in repo.yaml(file).documents:
             services = document.get("services")
             if services is None and document.get("version") is None and file.name.lower().startswith("docker-compose"):
                 services = document  # the first format had no `services`
             for name, node in services.entries.items() if services is not None else ():
                 if node.kind == "map" and (services is not document or node.get("image") or node.get("build")):
-                    found.append(Service(file, name, node))
+                    found.append(Service(file, name, node, variables))
     return found

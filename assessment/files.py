@@ -39,6 +39,7 @@ BINARY_SUFFIXES = frozenset(
     ".sqlite .xls .xlsx .dat .msgpack .caffemodel .weights .mar .sav .dill .cbm .ubj".split()
 )
 
+_SHEBANG = re.compile(rb"#!.*\bpython[\d.]*\s*$", re.M)
 _VENDORED = re.compile(
     r"(^|/)(vendor|vendored|third_party|3rdparty|external|node_modules|site-packages|_vendor)/", re.I
 )
@@ -79,6 +80,13 @@ class File:
     def folder(self) -> str:
         """Path of the folder it lies in, empty for the root."""
         return self.path.rpartition("/")[0]
+
+    @cached_property
+    def is_python(self) -> bool:
+        """Whether it is a program in Python or a notebook: by its suffix, or by its first line, as `bin/train` is."""
+        if self.suffix or "." in self.name:
+            return self.suffix in (".py", ".ipynb")
+        return _SHEBANG.match(self.head(64)) is not None
 
     @cached_property
     def roles(self) -> frozenset[str]:

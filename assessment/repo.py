@@ -109,11 +109,11 @@ class Repo:
         """Every Python file and notebook, without vendored ones and templates, by path."""
         found = []
         for file in self.files.values():
-            if file.suffix not in (".py", ".ipynb") or file.roles & {"vendored", "template"}:
+            if not file.is_python or file.roles & {"vendored", "template"}:
                 continue
             if ".ipynb_checkpoints/" in file.path:  # a copy that Jupyter keeps of a notebook beside it
                 continue
-            dotted = file.path.rsplit(".", 1)[0].replace("/", ".").removesuffix(".__init__")
+            dotted = file.path[: len(file.path) - len(file.suffix)].replace("/", ".").removesuffix(".__init__")
             if dotted == "__init__":
                 dotted = ""
             found.append(Module(file, dotted, file.folder.replace("/", "."), self._link, self._defines))

@@ -177,6 +177,8 @@ def _same_files(repo: Repo) -> Iterator[Hit]:
         closure = entry_closure(repo, entry)
         if any(module in divided for module in closure.modules) or next(closure.calls(*LOADERS), None) is None:
             continue
+        if any(_is_held_out(path) for _, paths in _reads(repo, closure) for path in paths):
+            continue  # the training rows stand beside the held-out ones
         for call, paths in _data(repo, closure):
             known = trained.get((call.name, paths))
             if known is not None and known.module is not call.module:
@@ -190,6 +192,19 @@ def _same_files(repo: Repo) -> Iterator[Hit]:
 
 def _data(repo: Repo, closure: Closure) -> Iterator[tuple[Call, frozenset[str]]]:
     """Reads of data files with their literal paths; files that are named as held out are left aside."""
+    for call, paths in _reads(repo, closure):
+        # what follows a folder that is not known, as in f"{folder}/train.csv", may be any folder's file
+        if any(path.startswith("/") and path.count("/") == 1 for path in paths):
+            continue
+        if not any(_is_held_out(path) for path in paths):
+            yield call, paths
+
+
+def _is_held_out(path: str) -> bool:
+    return any(word in path.lower() for word in ("test", "val", "eval", "dev"))
+
+
+def _reads(repo: Repo, closure: Closure) -> Iterator[tuple[Call, frozenset[str]]]:
     from ml_engineer.assessment.judging import READERS, read_paths
     from ml_engineer.assessment.repo import matches
 
@@ -198,10 +213,5 @@ def _data(repo: Repo, closure: Closure) -> Iterator[tuple[Call, frozenset[str]]]
             reads = matches(call.name, *READERS) and not call.name.endswith((".load", "open"))
             if not (reads or call.name.rpartition(".")[2].endswith("Dataset")) or not call.node.args:
                 continue
-            if closure.covers(module, call.node):
-                paths = frozenset(read_paths(repo, module, call.node.args[0]))
-                # what follows a folder that is not known, as in f"{folder}/train.csv", may be any folder's file
-                if any(path.startswith("/") and path.count("/") == 1 for path in paths):
-                    continue
-                if paths and not any(word in path.lower() for path in paths for word in ("test", "val", "eval", "dev")):
-                    yield call, paths
+            if closure.covers(module, call.node) and (paths := read_paths(repo, module, call.node.args[0])):
+                yield call, frozenset(paths)

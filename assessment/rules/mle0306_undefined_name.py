@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.reachable import SCHEDULERS, declared, reached, worked
-from ml_engineer.assessment.rule import CRITICAL, HIGH, MEDIUM, Hit, SeverityName, rule
+from ml_engineer.assessment.rule import CRITICAL, HIGH, MEDIUM, Hit, SeverityName, Site, rule
 from ml_engineer.assessment.undefined import PYTHON2_NAMES, Undefined, undefined
 
 if TYPE_CHECKING:
-    from ml_engineer.assessment.module import Function, Module
+    from ml_engineer.assessment.module import Function, Import, Module
     from ml_engineer.assessment.repo import Repo
 
 
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
 )
 def check(repo: Repo) -> Iterator[Hit]:
     old: list[Undefined] = []
+    gone: list[tuple[str, Site]] = []
     for module in reached(repo):
         if module.is_notebook:
             continue
+        gone.extend((item.top, module.site(item.node)) for item in module.imports if _is_python2(module, item))
         by_name: dict[str, list[Undefined]] = {}
         for missing in undefined(repo, module):
             by_name.setdefault(missing.name, []).append(missing)
@@ -37,14 +40,15 @@ def check(repo: Repo) -> Iterator[Hit]:
                 old.extend(reads)
             else:
                 yield _hit(repo, module, name, reads)
-    if old:
-        names = ", ".join(f"`{name}`" for name in sorted({read.name for read in old}))
+    gone += [(read.name, read.module.site(read.node)) for read in old]
+    if gone:
+        names = ", ".join(f"`{name}`" for name in sorted({name for name, _ in gone}))
         yield Hit(
-            [read.module.site(read.node) for read in old],
+            [site for _, site in gone],
             severity=HIGH,
             title=f"The code runs under Python 2 only: {names}",
-            why="Python 2 has had no fixes since 2020, and under Python 3 these lines raise NameError.",
-            remedy="Port the code to Python 3 (range, str, input), and say which Python it needs.",
+            why="Python 2 has had no fixes since 2020, and under Python 3 these lines raise NameError or ImportError.",
+            remedy="Port the code to Python 3 (range, str, io), and say which Python it needs.",
             anchor="python2",
         )
 
@@ -65,6 +69,14 @@ def _hit(repo: Repo, module: Module, name: str, reads: list[Undefined]) -> Hit:
     )
 
 
+def _is_python2(module: Module, item: Import) -> bool:
+    """Whether a module of Python 2's library is imported, and nothing stands ready where it is not there."""
+    return item.top in _PYTHON2_MODULES and not (item.guarded or item.tests)
+
+
+_PYTHON2_MODULES = frozenset(
+    "StringIO cStringIO urllib2 urlparse ConfigParser Queue cPickle HTMLParser Tkinter httplib __builtin__".split()
+)
 _ORDER: dict[SeverityName, int] = {CRITICAL: 0, MEDIUM: 1}
 _WHY: dict[SeverityName, str] = {
     CRITICAL: "Python raises NameError as soon as an entry point gets to this line.",
@@ -74,8 +86,19 @@ _WHY: dict[SeverityName, str] = {
 
 def _severity(repo: Repo, read: Undefined) -> SeverityName:
     closures = [worked(repo), declared(repo)]
-    covered = any(closure.covers(read.module, read.node) for closure in closures)
+    place = _evaluated_with(read)
+    covered = any(closure.covers(read.module, place) for closure in closures)
     return CRITICAL if covered or _is_registered(read.module.scope_of(read.node)) else MEDIUM
+
+
+def _evaluated_with(read: Undefined) -> ast.AST:
+    """What Python runs when it reads the name: annotations, defaults and decorators are read with the definition."""
+    inside: ast.AST = read.node
+    for parent in read.module.ancestors(read.node):
+        if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef):
+            return parent if inside not in parent.body else read.node
+        inside = parent
+    return read.node
 
 
 def _is_registered(function: Function | None) -> bool:

@@ -160,7 +160,7 @@ def _judge(module: Module, node: ast.Try, handler: ast.ExceptHandler, on_request
         return _Case(handler, HIGH, "When reading fails, other data is used in silence")
     if _stands_in(module, node, handler):
         return _Case(handler, MEDIUM, "What cannot be read is replaced by something made up")
-    if _invents_figure(node, handler):
+    if _invents_figure(node, handler) or _returns_figure(module, handler):
         return _Case(handler, MEDIUM, "A figure of quality that cannot be computed is made up")
     statements = [s for s in handler.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
     if all(isinstance(s, ast.Pass | ast.Continue) for s in statements):
@@ -321,6 +321,15 @@ def _invents_figure(node: ast.Try, handler: ast.ExceptHandler) -> bool:
         name in wanted and _FIGURE.search(name) and isinstance(value, ast.Constant) and isinstance(value.value, float)
         for name, value in made
     )
+
+
+def _returns_figure(module: Module, handler: ast.ExceptHandler) -> bool:
+    """`except Exception: return 0` in a function that is called after a figure of quality."""
+    last, scope = handler.body[-1], module.scope_of(handler)
+    if not isinstance(last, ast.Return) or not isinstance(last.value, ast.Constant) or scope is None:
+        return False
+    number = type(last.value.value) in (int, float)
+    return number and bool(_FIGURE.search(scope.node.name)) and not any(isinstance(n, ast.Raise) for n in walk(handler))
 
 
 def _is_blank(module: Module, value: ast.expr) -> bool:

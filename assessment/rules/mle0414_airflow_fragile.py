@@ -67,8 +67,9 @@ def _retries(module: Module) -> bool:
     """Whether retries are set anywhere, or come from somewhere else with the default arguments."""
     if any(item.target.rpartition(".")[2] in ("default_args", "DEFAULT_ARGS") for item in module.imports):
         return True
-    return any(
-        (isinstance(node, ast.keyword) and node.arg == "retries")
-        or (isinstance(node, ast.Constant) and node.value == "retries")
-        for node in module.nodes(ast.keyword, ast.Constant)
-    )
+    given = [node.value for node in module.nodes(ast.keyword) if node.arg == "retries"]
+    for table in module.nodes(ast.Dict):
+        pairs = zip(table.keys, table.values, strict=True)
+        given += [value for key, value in pairs if isinstance(key, ast.Constant) and key.value == "retries"]
+    named = any(node.value == "retries" for node in module.nodes(ast.Constant)) and not given
+    return named or any(module.literal(value) != 0 for value in given)

@@ -154,6 +154,9 @@ def _asks_for_absence(test: ast.expr) -> bool:
     for node in walk(test):
         if isinstance(node, ast.Compare) and isinstance(node.ops[0], _TEST_OF_ABSENCE):
             return True
+        if isinstance(node, ast.Compare) and isinstance(node.comparators[0], ast.Constant):
+            if node.comparators[0].value is None:  # `if cls.model == None:`
+                return True
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             return True
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("hasattr", "getattr"):

@@ -74,7 +74,7 @@ def _bare_name(repo: Repo, call: Call) -> str | None:
         kept = configured(repo, call.module, node)
     parts = [kept] if isinstance(kept, str) else []
     parts += [text for step in sources(repo, call.module, node) for text in texts(step.node)]
-    if any(_VERSIONED.search(part) for part in parts):
+    if any(_VERSIONED.search(part) or part.startswith("/opt/ml/") for part in parts):  # SageMaker puts it there
         return None
     return next((part for part in parts if _ARTEFACT.search(part)), None)
 

@@ -34,7 +34,10 @@ _MAKES = re.compile(r">\s*[\"']?([\w./-]+)|\b(?:-o|-O|--output|--out|--output-fi
     why="The build stops at this line: from a fresh checkout the image cannot be made.",
     remedy="Add the file, correct its path, or take it out of .dockerignore; build the image in CI.",
     source="Docker build reference; seen in real repositories",
-    applies=lambda repo: any(d.final is not None and "test" not in d.file.roles for d in repo.dockerfiles),
+    applies=lambda repo: (
+        any(d.final is not None and "test" not in d.file.roles for d in repo.dockerfiles)
+        or any(service.build_context is not None for service in repo.compose)
+    ),
 )
 def check(repo: Repo) -> Iterator[Hit]:
     for docker in repo.dockerfiles:
@@ -52,6 +55,27 @@ def check(repo: Repo) -> Iterator[Hit]:
             title=f"The image build needs {names}, which "
             + (".dockerignore takes out of the build context" if excluded else "is not there"),
             anchor=f"{docker.path}\0{names}",
+        )
+    yield from _without_dockerfile(repo)
+
+
+def _without_dockerfile(repo: Repo) -> Iterator[Hit]:
+    """Services that Compose builds from a folder without a Dockerfile."""
+    missing: dict[str, list[Site]] = {}
+    for service in repo.compose:
+        context, build = service.build_context, service.node.get("build")
+        if context is None or build is None or build.get("dockerfile_inline") is not None or repo.glob(".gitmodules"):
+            continue
+        path = posixpath.normpath(posixpath.join(service.file.folder, context, service.dockerfile or "Dockerfile"))
+        if "$" in path or re.match(r"\w+:/|git@", context) or path.startswith(("..", "/")):
+            continue
+        if path not in repo.files and "docs" not in service.file.roles:
+            missing.setdefault(path, []).append(build.site())
+    for path, sites in missing.items():
+        yield Hit(
+            sites,
+            title=f"Compose builds an image from {path}, which is not there",
+            anchor=f"compose {path}",
         )
 
 

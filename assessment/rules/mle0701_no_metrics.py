@@ -49,7 +49,8 @@ def check(repo: Repo) -> Iterator[Hit]:
     around = [module for module in repo.modules if module.file.folder == app.call.module.file.folder]
     if any(item.top in LIBRARIES for module in around if not module.is_notebook for item in module.imports):
         return
-    if any("metrics" in (route.path or "") for route in repo.routes):
+    paths = {route.path or "" for route in repo.routes}
+    if any("metrics" in path for path in paths) or {"/ping", "/invocations"} <= paths:  # SageMaker measures its own
         return
     if any(_LAUNCHERS.search(f.text) for f in repo.glob(*_STARTS)):
         return

@@ -74,7 +74,9 @@ def _request_names(handler: Handler) -> set[str]:
     names: set[str] = set()
     if annotated_schemas(handler):
         for parameter in handler.function.parameters:
-            if parameter.annotation is not None and is_schema(handler.repo, module.resolve(parameter.annotation)):
+            inside = walk(parameter.annotation) if parameter.annotation is not None else ()  # `list[Row]` is all of it
+            named = [module.resolve(node) for node in inside if isinstance(node, ast.Name | ast.Attribute)]
+            if any(is_schema(handler.repo, name) for name in named):
                 names.add(parameter.arg)
     for read in handler.reads:
         if read.module is module and read.kind in ("json", "get_json", "form", "data", "get_data", "body", "event"):

@@ -84,5 +84,5 @@ def test_an_annotation_is_read_with_the_definition(check):
     [("import StringIO", 1), ("try:\n    import StringIO\nexcept ImportError:\n    import io as StringIO", 0)],
 )
 def test_a_module_of_python_2(check, line, found):
-    findings = check("MLE0306", {"app.py": f"{line}\nfrom flask import Flask\napp = Flask(__name__)\napp.run()\n"})
+    findings = check("MLE0306", {"app.py": f"{line}\nif __name__ == '__main__':\n    StringIO.read()\n"})
     assert [f.severity.value for f in findings] == ["high"] * found

@@ -214,3 +214,10 @@ def test_data_that_is_read_elsewhere_when_reading_fails(check, instead, found):
     code = f"import pandas as pd\ntry:\n    df = pd.read_csv('a.csv')\nexcept:\n    {instead}\nmodel.fit(df, df.y)\n"
     findings = check("MLE0310", {"train.py": "from sklearn.svm import SVC\nmodel = SVC()\n" + code})
     assert [f.severity.value for f in findings] == ["high"] * found
+
+
+@pytest.mark.parametrize(("name", "found"), [("forecast_accuracy", ["medium"]), ("count_rows", [])])
+def test_a_figure_that_is_returned_when_it_cannot_be_computed(check, name, found):
+    code = f"def {name}(a, b):\n    try:\n        return mean(a == b)\n    except Exception as e:\n"
+    code += "        print(e)\n        return 0\n"
+    assert [f.severity.value for f in check("MLE0310", {"train.py": train(f"{code}{name}(1, 2)\n")})] == found

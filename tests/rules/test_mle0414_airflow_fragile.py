@@ -25,3 +25,8 @@ def test_no_retries(check, place):
 
 def test_declarations_only_and_retries(check):
     assert check("MLE0414/airflow-fragile", {"dags/d.py": DAG.format(top="", args="{'retries': 2}")}) == []
+
+
+def test_no_retries_in_so_many_words(check):
+    (finding,) = check("MLE0414/airflow-fragile", {"dags/d.py": DAG.format(top="", args="{'retries': 0}")})
+    assert "retried" in finding.title

@@ -126,3 +126,41 @@ def test_what_gradio_keeps_in_its_state_is_loaded_once_for_a_session(check):
         """
     assert check("MLE0509", {"app.py": code.format(out="kept")}) == []
     assert len(check("MLE0509", {"app.py": code.format(out="shown")})) == 1
+
+
+@pytest.mark.parametrize(("test", "found"), [("cls.model == None", 0), ("cls.model != 3", 1)])
+def test_a_model_that_a_class_keeps_by_comparing_with_none(check, test, found):
+    code = f"""
+        import pickle
+        from flask import Flask, request
+        app = Flask(__name__)
+        class Service:
+            model = None
+            @classmethod
+            def get_model(cls):
+                if {test}:
+                    cls.model = pickle.load(open("m.pkl", "rb"))
+                return cls.model
+        @app.route("/p", methods=["POST"])
+        def p():
+            return str(Service.get_model().predict([[float(request.form["x"])]]))
+        """
+    assert len(check("MLE0509", {"app.py": code})) == found
+
+
+def test_a_load_behind_something_kept_in_a_table(check, place):
+    app = """
+        import mlflow
+        from fastapi import FastAPI
+        from store import Store
+        app = FastAPI()
+        kept = {}
+        kept["store"] = Store()
+        @app.post("/p")
+        def p(row: list[float]):
+            return kept["store"].get_model().predict([row])
+        """
+    store = "import mlflow\nclass Store:\n    def get_model(self):\n"
+    store += "        return mlflow.pyfunc.load_model('models:/m/1')\n"
+    (finding,) = check("MLE0509", {"app.py": app, "store.py": store})
+    assert place(finding) == ("store.py", 4)

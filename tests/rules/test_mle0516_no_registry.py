@@ -21,6 +21,7 @@ def test_versions_registries_configuration_and_dvc_are_fine(check):
         "import joblib\nmodel = joblib.load('models/churn-v3.pkl')\n",
         "import mlflow\nmodel = mlflow.sklearn.load_model('models:/churn@prod')\n",
         "import joblib, os\nmodel = joblib.load(os.environ['MODEL'])\n",
+        "import joblib\nmodel = joblib.load('/opt/ml/model/model.joblib')\n",  # where SageMaker puts it
     ]
     for line in lines:
         assert check("MLE0516/registry", {"app.py": line + ROUTE}) == []

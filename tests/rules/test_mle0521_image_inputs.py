@@ -96,3 +96,18 @@ def test_an_image_that_is_built_upon_another_of_the_repository(check):
     assert len(check("MLE0521", files)) == 1
     assert check("MLE0521", {**files, "docker-compose.yml": compose}) == []
     assert check("MLE0521", {**files, "docker-compose.yml": "services: {}\n", "build.sh": build}) == []
+
+
+@pytest.mark.parametrize(
+    ("build", "extra", "found"),
+    [
+        (".", {}, 1),
+        ("{context: app, dockerfile: prod.Dockerfile}", {"app/Dockerfile": PYTHON}, 1),
+        ("app", {"app/Dockerfile": PYTHON}, 0),
+        ("https://github.com/a/b.git", {}, 0),
+        ("${FOLDER}", {}, 0),
+    ],
+)
+def test_compose_builds_from_a_folder_without_a_dockerfile(check, place, build, extra, found):
+    findings = check("MLE0521", {"docker-compose.yml": f"services:\n  api:\n    build: {build}\n", **extra})
+    assert [place(finding) for finding in findings] == [("docker-compose.yml", 3)] * found

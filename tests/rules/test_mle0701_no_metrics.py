@@ -43,3 +43,20 @@ def test_ray_brings_its_own(check):
                 return self.model.predict(await request.json())
         """
     assert check("MLE0701", {"serve.py": text}) == []
+
+
+def test_a_container_for_sagemaker_is_measured_by_it(check):
+    text = """
+        import joblib
+        from flask import Flask, request
+        app = Flask(__name__)
+        model = joblib.load("m")
+        @app.route("/{health}")
+        def health():
+            return "ok"
+        @app.route("/invocations", methods=["POST"])
+        def answer():
+            return str(model.predict(request.json))
+        """
+    assert check("MLE0701", {"app.py": text.format(health="ping")}) == []
+    assert len(check("MLE0701", {"app.py": text.format(health="alive")})) == 1

@@ -20,3 +20,10 @@ def test_a_local_address_or_another_service(check, image, port):
 
 def test_a_file_for_the_developers_machine_may_publish(check):
     assert check("MLE0909", {"docker-compose.override.yml": TEXT % ("postgres:16", '"5432:5432"')}) == []
+
+
+def test_a_port_that_the_env_file_names(check, place):
+    files = {"docker-compose.yml": TEXT % ("ghcr.io/mlflow/mlflow:v2", '"${PORT}:${PORT}"')}
+    assert check("MLE0909", files) == []
+    (finding,) = check("MLE0909", {**files, ".env": "PORT = 5050\n"})
+    assert "5050" in finding.title

@@ -1,6 +1,7 @@
 import random
 import string
 
+import git
 import pytest
 
 RANDOM = random.Random(5)
@@ -120,3 +121,11 @@ def test_a_key_in_an_address(check):
     assert finding.severity.value == "critical"
     assert "9f3b71" not in finding.evidence[0].quote
     assert check("MLE1010", {"app.py": line.replace("9f3b71c0d5e8a2467b1c", "your_api_key_goes_right_here")}) == []
+
+
+@pytest.mark.parametrize(("line", "found"), [("PORT = 5050", 0), ("DB_PASSWORD=postgres", 1)])
+def test_an_env_file_in_git(check, tmp_path, line, found):
+    repo = git.Repo.init(tmp_path)
+    (tmp_path / ".env").write_text(f"{line}\n")
+    repo.index.add([".env"])
+    assert [f.title for f in check("MLE1010", {"a.py": "x = 1\n"})] == [".env is tracked by git"] * found
