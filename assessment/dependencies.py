@@ -42,6 +42,7 @@ _TEMPLATE = re.compile(r"^[A-Za-z_]\w*\.py\.(in|example|sample|template|tmpl|dis
 _REQUIREMENTS = re.compile(
     r"(^|/)([\w.-]*(requirements?|reqs?|constraints)[\w.-]*|requirements/[^/]+)\.(txt|in|pip)$", re.I
 )
+_FIXED = re.compile(r"[A-Za-z][\w.-]*(\[[\w,-]+\])?==\d[\w.+!-]*\s*$")
 _EPSILON = ".99999"
 # Beside a package that is published: what stands there is in no installation of it.
 _BESIDE = re.compile(
@@ -50,6 +51,14 @@ _BESIDE = re.compile(
     re.I,
 )
 _SHOWS = re.compile(r"(^|/)(docs?|documentation)(-[\w-]+)?/|(^|/)testing\.py$", re.I)
+
+
+def _is_frozen(file: File) -> bool:
+    """Whether a text file of any other name is what `pip freeze` prints: fixed versions, line after line."""
+    if file.suffix != ".txt" or file.size > 200_000 or b"==" not in file.data:
+        return False
+    lines = [line for line in file.lines if line.strip() and not line.lstrip().startswith("#")]
+    return len(lines) >= 5 and sum(bool(_FIXED.match(line)) for line in lines) >= 0.9 * len(lines)
 
 
 class Dependencies:
@@ -64,7 +73,7 @@ class Dependencies:
     def requirements_files(self) -> list[File]:
         """Requirements and constraints files: by their name, and those that another one, or an install, includes."""
         candidates = self.repo.glob("**/*.txt", "**/*.in", "**/*.pip")
-        found = {f.path: f for f in candidates if _REQUIREMENTS.search(f.path)}
+        found = {f.path: f for f in candidates if _REQUIREMENTS.search(f.path) or _is_frozen(f)}
         wanted = [(f.folder, path) for f in self._install_scripts for path in read.installed_files(f.text)]
         wanted += [(f.folder, path) for f in self.repo.glob("setup.py") for path in setupfile.opened_in(f.text)]
         queue = list(found.values())

@@ -26,6 +26,8 @@ _NEWER = re.compile(
     r"^\s*type\s+\w+(\[.*\])?\s*=|^\s*(async\s+)?def\s+\w+\[|^\s*class\s+\w+\[|\b[tT]r?[\"']|except\s+\w+(\s*,\s*[A-Z]\w*)+\s*:"
 )
 
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")  # what a redirection in PowerShell writes
+
 
 @rule(
     id="MLE0307",
@@ -39,7 +41,12 @@ _NEWER = re.compile(
 )
 def check(repo: Repo) -> Iterator[Hit]:
     for module in repo.all_modules:
-        if "test" not in module.file.roles and repo.facts[module.path].errors:
+        if "test" in module.file.roles:
+            continue
+        if module.file.data[:2] in _UTF16 and not module.is_notebook:
+            title = "File cannot be parsed: it is UTF-16, which Python does not read"
+            yield Hit([Site(module.path, 1, 1, "", None, module.path)], title=title, anchor=module.path)
+        elif repo.facts[module.path].errors:
             yield from _of_module(module)
     for site, reason in repo.parse_problems:
         title = f"{site.path.rpartition('/')[2]} cannot be parsed: {reason}"

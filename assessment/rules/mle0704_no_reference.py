@@ -59,7 +59,7 @@ def _fits_a_table(repo: Repo) -> bool:
     applies=_ships_a_model,
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    from ml_engineer.assessment.artefacts import model_writes
+    from ml_engineer.assessment.artefacts import is_put_to_use, model_writes
 
     closure = repo.closure("train")
     if closure.imports(*_PROFILERS):
@@ -69,11 +69,13 @@ def check(repo: Repo) -> Iterator[Hit]:
     if any(call.keyword("signature") or call.keyword("input_example") for call in closure.calls("mlflow.*.log_model")):
         return
     writes = model_writes(repo)
+    # A notebook whose model nothing asks has nothing that could drift yet.
+    tried = writes[0].module.is_notebook and not is_put_to_use(repo)
     scaled = any(_writes_scaler(repo, call) for call in writes)
     patterns = ("describe, quantile, profile, schema or reference written by training", *_PROFILERS[:4])
     yield Hit(
         [repo.missing(writes[0].site(), patterns, closure.modules)],
-        severity=LOW if scaled else MEDIUM,
+        severity=LOW if scaled or tried else MEDIUM,
         confidence="high" if _fits_a_table(repo) else "medium",  # pictures and text have no table of feature ranges
         anchor="reference",
     )

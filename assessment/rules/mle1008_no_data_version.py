@@ -101,8 +101,8 @@ def _reads(repo: Repo) -> Iterator[Call]:
         if module in seen or "test" in module.file.roles:
             continue
         seen.add(module)
-        imported = [other for item in module.imports if (other := repo.by_dotted.get(item.target.rpartition(".")[0]))]
-        for call in (call for one in (module, *imported) for call in one.calls):
+        imported = [found[0] for item in module.imports if (found := repo.local(module, item.target)) is not None]
+        for call in (call for one in dict.fromkeys((module, *imported)) for call in one.calls):
             if matches(call.name, *READERS):
                 yield call
                 makers += writers_of(repo, call)

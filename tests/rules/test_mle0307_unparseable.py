@@ -97,3 +97,8 @@ def test_settings_of_the_pages_alone_are_medium(check):
         ("_config.yml", "medium"),
         ("params.yml", "high"),
     ]
+
+
+def test_utf_16_is_no_python(check, place):
+    (finding,) = check("MLE0307", {"pkg/__init__.py": "x = 1\n".encode("utf-16")})
+    assert (place(finding), finding.severity.value) == (("pkg/__init__.py", 1), "high")

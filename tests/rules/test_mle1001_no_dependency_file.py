@@ -54,3 +54,9 @@ def test_a_dockerfile_that_installs_most_of_them_is_medium(check):
 
 def test_an_empty_file_declares_nothing(check):
     assert len(check("MLE1001", {"train.py": "import pandas\n", "requirements.txt": "\n"})) == 1
+
+
+def test_a_frozen_list_of_another_name_declares(check):
+    frozen = "".join(f"package{n}==1.{n}.0\n" for n in range(4))
+    assert check("MLE1001", {"train.py": "import pandas\n", "packages.txt": frozen + "pandas==2.2.3\n"}) == []
+    assert len(check("MLE1001", {"train.py": "import pandas\n", "packages.txt": "libgomp1\nffmpeg\n"})) == 1

@@ -119,3 +119,13 @@ def test_a_folder_that_git_only_keeps_holds_no_data(check):
     files = {"t.py": code, "inputs/.gitkeep": "", "inputs/images/load.py": "x = 1\n"}
     assert len(check("MLE1008", files)) == 1
     assert check("MLE1008", {**files, "inputs/images/a.png": "x"}) == []
+
+
+def test_raw_data_that_a_helper_of_the_step_before_reads(check, place):
+    step = "import os\nfrom rows import load\nload('raw').to_csv(os.path.join('out', 'rows.csv'))\n"
+    helper = (
+        "import os\nimport pandas as pd\ndef load(folder):\n    return pd.read_csv(os.path.join(folder, 'rides.csv'))\n"
+    )
+    train = TRAIN.replace("data/train.csv", "out/rows.csv")
+    (finding,) = check("MLE1008", {"train.py": train, "step.py": step, "rows.py": helper})
+    assert place(finding) == ("rows.py", 4)
