@@ -101,7 +101,8 @@ def _is_beside(repo: Repo, command: Command) -> bool:
     if command.program.startswith("jupyter"):
         return True
     served = {module.path for module in repo.closure("serve").modules}
-    paths = repo.commands.runs(command)
+    scripts = [word for word in command.words if word.endswith(".py")]
+    paths = repo.commands.runs(command) or [p for p in repo.by_path for word in scripts if word.endswith(f"/{p}")]
     return bool(paths) and served.isdisjoint(paths)
 
 

@@ -87,5 +87,5 @@ def test_an_image_that_starts_a_notebook_or_prepares_data_starts_no_service(chec
     files = {"app.py": APP, "Dockerfile": image}
     (finding,) = check("MLE0505", files)
     assert place(finding)[0] == "app.py"
-    files |= {"Dockerfile": image.replace("jupyter-notebook --ip=*", "python data.py"), "data.py": "x = 1\n"}
+    files |= {"Dockerfile": image.replace("jupyter-notebook --ip=*", "python /srv/data.py"), "data.py": "x = 1\n"}
     assert len(check("MLE0505", files)) == 1
