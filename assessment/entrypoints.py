@@ -81,6 +81,11 @@ _APPS = {
     "aiohttp.web.RouteTableDef()": "aiohttp",
 }
 _VERBS = ("get", "post", "put", "delete", "patch", "options", "head", "websocket", "api_route", "route")
+# What a router of the REST framework calls of a viewset.
+_VIEWSET = (
+    "list", "create", "retrieve", "update", "partial_update", "destroy", "perform_create", "perform_update",
+    "perform_destroy",
+)  # fmt: skip
 _DECORATORS = {
     "functions_framework.http": "cloud-function",
     "bentoml.api": "bentoml",
@@ -107,11 +112,11 @@ _ROUTE_WORDS = re.compile(
     rb"@[\w.]+\.(route|get|post|put|delete|patch|options|head|websocket|api_route|api|http|web_endpoint|fastapi_endpoint)"
     rb"\b|@(\w+\.)?(deployment|service|api|model_metrics|cml_model)\b|HttpRequest\b|add_url_rule|add_api(_route)?\b|add_resource|\.add_route\b|router\.add_"
     rb"|\bRoute\(|\b(re_)?path\(|\burl\(|\bweb\.(get|post)\(|def (lambda_)?handler\(|LitAPI|SeldonComponent|MLModel"
-    rb"|kserve|Servicer|RequestHandler|BaseHandler|Runnable"
+    rb"|router\.register\(|kserve|Servicer|RequestHandler|BaseHandler|Runnable"
 )
 _ROUTE_MARKS = (  # of which one is in each of them: sooner looked for
     b"@", b"add_", b"Route(", b"path(", b"url(", b"web.", b"handler(", b"LitAPI", b"SeldonComponent", b"MLModel",
-    b"kserve", b"HttpRequest", b"Servicer", b"RequestHandler", b"BaseHandler", b"Runnable",
+    b"kserve", b"HttpRequest", b"Servicer", b".register(", b"RequestHandler", b"BaseHandler", b"Runnable",
 )  # fmt: skip
 _ENTRY_WORDS = re.compile(
     rb"\b(fit|fit_generator|partial_fit|train_on_batch|fit_predict|backward|minimize|predict\w*|generate|evaluate"
@@ -250,6 +255,12 @@ def _registered(repo: Repo, call: Call) -> Iterator[Route]:
         verb = call.name.rpartition(".")[2].removeprefix("add_")
         for function in _handlers(repo, module, call.argument(1, "handler")):
             yield Route("aiohttp", _path(call), (verb.upper(),), function, call.site())
+    elif attribute == "register" and matches(owner, "rest_framework.routers.*Router()"):
+        view = module.resolve(call.argument(1, "viewset"))
+        for method in _VIEWSET:
+            function = callgraph.method(repo, view, method) if view in repo.classes else None
+            if function is not None:
+                yield Route("django", _path(call), (), function, call.site())
     elif matches(
         call.name, "starlette.routing.Route", "django.urls.path", "django.urls.re_path", "django.conf.urls.url"
     ):

@@ -228,6 +228,8 @@ def _secrets(line: str, env: bool, named: bool = True, example: bool = False) ->
 def _is_secret(name: str, value: str, example: bool = False) -> bool:
     if _is_placeholder(value) or re.search(r"\s", value.strip()) or _NO_SECRET_NAME.search(name):
         return False
+    if re.search(r"\.(json|ya?ml|toml|ini|pem|crt|cer|key|p12|txt|env)$", value, re.I):
+        return False  # the file that holds it
     password = re.search(r"passw|pwd", name, re.I)
     if password and not example:
         return (len(value) >= 6 and not value.isalpha()) or len(value) >= 10

@@ -86,3 +86,12 @@ def test_an_annotation_is_read_with_the_definition(check):
 def test_a_module_of_python_2(check, line, found):
     findings = check("MLE0306", {"app.py": f"{line}\nif __name__ == '__main__':\n    StringIO.read()\n"})
     assert [f.severity.value for f in findings] == ["high"] * found
+
+
+def test_a_viewset_that_a_router_registers_is_reached(check):
+    views = "from rest_framework import viewsets\nclass V(viewsets.ModelViewSet):\n    def perform_create(self, s):\n"
+    views += "        s.save()\n        raise Nowhere()\n"
+    urls = "from rest_framework.routers import DefaultRouter\nfrom views import V\n"
+    urls += "router = DefaultRouter()\nrouter.register(r'v', V)\n"
+    (finding,) = check("MLE0306", {"views.py": views, "urls.py": urls})
+    assert finding.severity.value == "critical"

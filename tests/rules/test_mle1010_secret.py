@@ -129,3 +129,8 @@ def test_an_env_file_in_git(check, tmp_path, line, found):
     (tmp_path / ".env").write_text(f"{line}\n")
     repo.index.add([".env"])
     assert [f.title for f in check("MLE1010", {"a.py": "x = 1\n"})] == [".env is tracked by git"] * found
+
+
+def test_the_name_of_the_file_that_holds_a_key_is_none(check):
+    line = "os.environ['GOOGLE_APPLICATION_CREDENTIALS'] = 'my-play-ground-4edb82f0637a.json'\n"
+    assert check("MLE1010", {"app.py": "import os\n" + line}) == []
