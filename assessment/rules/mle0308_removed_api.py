@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import HIGH, LOW, MEDIUM, Hit, SeverityName, Site, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Call, Module
-    from ml_engineer.assessment.removed import Removed
+    from ml_engineer.assessment.removal import Removed
     from ml_engineer.assessment.repo import Repo
 
 _NO_FRAME = re.compile(r"\.(tolist|to_list|to_dict|keys|items|values|columns|index|split|unique|get|pop)\b|\[\]\[\]")
@@ -24,6 +24,11 @@ _BARE_MODEL = re.compile(
 # No function of a module, no list, and nothing of libraries whose own containers give themselves back.
 _UNKNOWN_OR_PART = re.compile(r"\?|(?!torch|tensorflow|polars|[\[<{])\w[\w.]*[(\[]")
 _LOSS = re.compile(r"loss|\berr(or)?(_?[DG])?\b", re.I)
+_ACCURACY = re.compile(r"metrics\s*=\s*(\[[^\]]*)?[\"']accuracy[\"']")
+_ACC = re.compile(r"(val_)?acc")
+_HISTORY = re.compile(r"\.history$|^(hist(ory)?|logs)\w*$")
+_STEERED = re.compile(r"(EarlyStopping|ReduceLROnPlateau|logs\.get)$")
+_TOKENIZES = frozenset("encode_plus batch_encode_plus as_target_tokenizer prepare_seq2seq_batch".split())
 _SAME_PACKAGE = {"pytorch-lightning": "lightning", "tensorflow": "tensorflow-cpu tensorflow-gpu"}
 
 
@@ -119,7 +124,7 @@ def _readme_is_below(repo: Repo, library: str, version: str) -> bool:
 
 
 def _uses(repo: Repo, module: Module) -> Iterator[tuple[Removed, ast.AST]]:
-    from ml_engineer.assessment import removed
+    from ml_engineer.assessment import removed, removed_tables
 
     keras = repo.uses("keras", "tensorflow")
     tops = frozenset(item.top for item in repo.facts[module.path].imports)
@@ -131,6 +136,8 @@ def _uses(repo: Repo, module: Module) -> Iterator[tuple[Removed, ast.AST]]:
         yield from _of_old_torch(repo, module)
     if not tops.isdisjoint(("pytorch_lightning", "lightning")):
         yield from _epoch_ends(repo, module)
+    if not tops.isdisjoint(("keras", "tensorflow")):
+        yield from _of_old_keras(module)
     for item in module.imports:
         entry = _lookup(removed.BY_NAME, item.target)
         if entry is not None and not item.guarded and not any(_asks_for_version(test) for test in item.tests):
@@ -141,17 +148,21 @@ def _uses(repo: Repo, module: Module) -> Iterator[tuple[Removed, ast.AST]]:
             above = module.parent(node)
             if not (isinstance(above, ast.Call) and above.func is node):  # a method of that name is that of polars
                 yield removed.OF_DATES[node.attr], node
+        if node.attr == "ix" and "pandas" in tops and isinstance(module.parent(node), ast.Subscript):
+            yield removed_tables.INDEXER, node
         if node.attr in removed.LAST_PARTS and _is_plain(node):
             entry = removed.BY_NAME.get(module.raw(node))
             if entry is not None and not _guarded(module, node):
                 yield entry, node
     for call in module.calls:
-        if call.name == removed.FOUR_VALUES.name and _unpacked_into(module, call) == 4:
+        if _steps_a_gym(repo, tops, call) and _unpacked_into(module, call) == 4:
             yield removed.FOUR_VALUES, call.node
         if _BARE_MODEL.fullmatch(call.name) and _unpacked_into(module, call) > 1:
             if b"return_dict" not in module.file.data:
                 yield removed.UNPACKED_OUTPUTS, call.node
-        found = _by_call(call, keras) or _by_arguments(call)
+        found = (
+            _by_call(call, keras) or _by_arguments(call) or ("transformers" in tops and _of_transformers(call)) or None
+        )
         if found is not None and found is removed.BY_METHOD.get("append") and _is_own_append(repo, call):
             continue
         if found is not None and not _guarded(module, call.node):
@@ -176,6 +187,67 @@ def _of_old_torch(repo: Repo, module: Module) -> Iterator[tuple[Removed, ast.AST
             forward = module.functions.get(f"{name}.forward")
             if forward is not None and not forward.node.decorator_list:
                 yield removed.LEGACY_FUNCTION, made
+
+
+def _of_old_keras(module: Module) -> Iterator[tuple[Removed, ast.AST]]:
+    """What Keras 2 wrote under other names: the accuracy of the history, files of checkpoints and of weights."""
+    from ml_engineer.assessment import removed_models
+
+    if _ACCURACY.search(module.file.text):
+        for node in module.nodes(ast.Constant):
+            if isinstance(node.value, str) and _ACC.fullmatch(node.value) and _is_recorded(module, node):
+                yield removed_models.ACC, node
+    for call in module.calls:
+        if call.name.endswith(".ModelCheckpoint") and "keras" in call.name:
+            ending = _ending(module, call.argument(0, "filepath"))
+            alone = module.literal(call.keyword("save_weights_only")) is True
+            if ending and alone and not ending.endswith(".weights.h5"):
+                yield removed_models.WEIGHTS, call.node
+            elif ending.endswith(".hdf5") and not alone:
+                yield removed_models.CHECKPOINT, call.node
+        elif call.name.endswith(".save_weights") and call.node.args:
+            ending = _ending(module, call.node.args[0])
+            if ending.endswith((".h5", ".hdf5")) and not ending.endswith(".weights.h5"):
+                yield removed_models.WEIGHTS, call.node
+
+
+def _ending(module: Module, path: ast.expr | None) -> str:
+    """The text that a path ends in, as far as it is written there; empty where it is not."""
+    path = module.value(path)
+    if isinstance(path, ast.Call) and path.args:  # os.path.join(folder, "model.h5"), "{}.h5".format(name)
+        return _ending(module, path.func.value if _is_text(path.func) else path.args[-1])
+    if isinstance(path, ast.BinOp):
+        return _ending(module, path.left if isinstance(path.op, ast.Mod) else path.right)
+    if isinstance(path, ast.JoinedStr) and path.values:
+        path = path.values[-1]
+    return path.value if isinstance(path, ast.Constant) and isinstance(path.value, str) else ""
+
+
+def _is_text(function: ast.expr) -> TypeGuard[ast.Attribute]:
+    return isinstance(function, ast.Attribute) and function.attr == "format"
+
+
+def _is_recorded(module: Module, node: ast.Constant) -> bool:
+    """Whether a name of a metric is looked for in what training has recorded."""
+    above = module.parent(node)
+    if isinstance(above, ast.Subscript):
+        return bool(_HISTORY.search(ast.unparse(above.value)))
+    if isinstance(above, ast.keyword):
+        return above.arg == "monitor"
+    return isinstance(above, ast.Call) and bool(_STEERED.search(ast.unparse(above.func)))
+
+
+def _of_transformers(call: Call) -> Removed | None:
+    """Methods of tokenizers, and tasks of the pipeline."""
+    from ml_engineer.assessment import removed_models
+
+    if isinstance(call.node.func, ast.Attribute) and call.node.func.attr in _TOKENIZES:
+        return next(entry for entry in removed_models.TOKENIZER_METHODS if entry.name == call.node.func.attr)
+    if call.name == "transformers.pipeline":
+        task = call.module.literal(call.argument(0, "task"))
+        if isinstance(task, str) and (task in removed_models.REMOVED_TASKS or task.startswith("translation_")):
+            return removed_models.PIPELINE
+    return None
 
 
 def _epoch_ends(repo: Repo, module: Module) -> Iterator[tuple[Removed, ast.AST]]:
@@ -212,6 +284,18 @@ def _by_arguments(call: Call) -> Removed | None:
     return None
 
 
+def _steps_a_gym(repo: Repo, tops: frozenset[str], call: Call) -> bool:
+    """Whether it is the step of an environment of gym: one that is made here, or is handed about as `env`."""
+    from ml_engineer.assessment import removed
+
+    if call.name == removed.FOUR_VALUES.name:
+        return True
+    if "gym" not in tops or not isinstance(call.node.func, ast.Attribute) or call.node.func.attr != "step":
+        return False
+    known = call.name.startswith("?") and re.fullmatch(r"(self\.)?_?env", ast.unparse(call.node.func.value))
+    return bool(known) and not any(f.node.name == "step" for m in repo.modules for f in m.functions.values())
+
+
 def _unpacked_into(module: Module, call: Call) -> int:
     """How many names take the value of a call apart; 0 where none do."""
     statement = module.statement_of(call.node)
@@ -240,7 +324,7 @@ def _lookup(by_name: dict[str, Removed], target: str) -> Removed | None:
 
 
 def _by_call(call: Call, keras: bool) -> Removed | None:
-    from ml_engineer.assessment import removed
+    from ml_engineer.assessment import removed, removed_tables
     from ml_engineer.assessment.repo import matches
 
     for keyword in call.node.keywords:
@@ -252,14 +336,24 @@ def _by_call(call: Call, keras: bool) -> Removed | None:
         return None
     method = call.node.func.attr
     gone = removed.BY_METHOD.get(method)
+    if method == "drop" and _drops_by_position(call):
+        return removed_tables.DROP_AXIS
     if gone is not None:
         if matches(call.name, gone.name) and not _NO_FRAME.search(call.name):
+            return gone
+        if method in removed_tables.ONLY_OF_FRAMES:
             return gone
         if method == "append" and call.keyword("ignore_index") is not None:
             return gone  # only a table's append takes it
         if method == "append" and _is_tables(call):
             return gone
     return removed.BY_KERAS_METHOD.get(method) if keras else None
+
+
+def _drops_by_position(call: Call) -> bool:
+    """`df.drop("id", 1)`: only a table takes an axis there."""
+    axis = call.node.args[1] if len(call.node.args) == 2 else None
+    return isinstance(axis, ast.Constant) and type(axis.value) is int and axis.value in (0, 1)
 
 
 def _excused(call: Call, entry: Removed) -> bool:

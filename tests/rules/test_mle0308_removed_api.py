@@ -258,3 +258,69 @@ def test_dash_3_has_no_run_server(check):
 )
 def test_what_asks_for_the_version_and_what_is_of_another_class(check, code):
     assert check("MLE0308", {"requirements.txt": "pandas\nscikit-learn\n", "a.py": code}) == []
+
+
+KERAS = "from keras.callbacks import ModelCheckpoint\nfrom keras.models import Sequential\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "pins", "told"),
+    [
+        ("from keras.preprocessing.image import ImageDataGenerator\n", "keras", "ImageDataGenerator"),
+        ("from keras import backend as K\nx = K.mean(y)\n", "keras", "functions of keras.backend"),
+        (f"{KERAS}m.compile(metrics=['accuracy'])\nh = m.fit(x)\nplot(h.history['acc'])\n", "keras", "`acc`"),
+        (f"{KERAS}p = 'w.{{epoch}}.hdf5'\nc = ModelCheckpoint(p)\n", "keras", ".hdf5"),
+        (f"{KERAS}m = Sequential()\nm.save_weights('a/%d.h5' % 3)\n", "keras", ".weights.h5"),
+        ("from langchain.vectorstores import FAISS\n", "langchain", "Langchain 0"),
+        ("from transformers import TFBertModel\n", "transformers", "in TensorFlow"),
+        ("import transformers\nself.tokenizer.encode_plus(text)\n", "transformers", "encode_plus"),
+        ("from transformers import pipeline\np = pipeline('summarization')\n", "transformers", "a task"),
+        ("from trl import SFTTrainer\nSFTTrainer(model=m, max_seq_length=8)\n", "trl", "SFTConfig"),
+        ("import gym\ndef run(env):\n    s, r, done, info = env.step(1)\n", "gym", "four values"),
+    ],
+)
+def test_what_keras_and_language_models_have_lost(check, code, pins, told):
+    (finding,) = check("MLE0308", {"a.py": code, "requirements.txt": f"{pins}\n"})
+    assert (finding.severity.value, told in finding.title) == ("high", True), finding.title
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from tensorflow.keras.preprocessing.image import ImageDataGenerator\n",
+        "from keras import backend as K\nK.clear_session()\n",
+        f"{KERAS}m.compile(metrics=['acc'])\nh = m.fit(x)\nplot(h.history['acc'])\n",
+        f"{KERAS}c = ModelCheckpoint('w.h5')\nm.save_weights(f'{{name}}.weights.h5')\n",
+        "from langchain.agents import create_agent\n",
+        "from transformers import pipeline\np = pipeline('text-classification')\n",
+        (
+            "import gym\nclass Env(gym.Env):\n    def step(self, a):\n        return 1\n"
+            "def run(env):\n    s, r, done, info = env.step(1)\n"
+        ),
+    ],
+)
+def test_what_they_still_have(check, code):
+    pins = "tensorflow\nkeras\nlangchain\ntransformers\ngym\n"
+    assert check("MLE0308", {"a.py": code, "requirements.txt": pins}) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        ("import lightgbm as lgb\nlgb.LGBMRegressor().fit(X, y, early_stopping_rounds=9)\n", "early_stopping_rounds="),
+        ("from xgboost import XGBClassifier\nm = XGBClassifier()\nm.fit(X, y, eval_metric='auc')\n", "(XGBoost)"),
+        ("import pandas as pd\nwide = f(pd).reindex_axis(days, axis=1)\n", "DataFrame.reindex_axis"),
+        ("import pandas as pd\ndf = pd.read_csv('a.csv')\ndf = df.drop('id', 1)\n", "axis of drop"),
+        ("import pandas as pd\ndf = pd.read_csv('a.csv')\nx = df.ix[3]\n", "indexer .ix"),
+        ("from sklearn.ensemble import GradientBoostingRegressor as G\nG(loss='ls')\n", "loss= of"),
+    ],
+)
+def test_what_libraries_for_tables_have_removed(check, code, shown):
+    (finding,) = check("MLE0308", {"t.py": code})
+    assert shown in finding.title and finding.severity.value == "high"
+
+
+def test_what_libraries_for_tables_still_have(check):
+    code = "import pandas as pd, lightgbm as lgb\ndf = pd.read_csv('a.csv').drop('id', axis=1)\nnames.drop('id', x)\n"
+    code += "lgb.LGBMRegressor().fit(df, y, callbacks=[lgb.early_stopping(9)])\nnp.ix_[3]\n"
+    assert check("MLE0308", {"t.py": code}) == []
