@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from ml_engineer.assessment.declarations import Declared, requirement
-from ml_engineer.assessment.module import UNKNOWN, Module
+from ml_engineer.assessment.module import UNKNOWN, Call, Module
 
 _REQUIREMENT = re.compile(r"[A-Za-z][\w.-]*(\[[\w,\s-]+\])?\s*([=<>!~]=?[^;]*)?(;.*)?")
 _NAMED_SO = re.compile(r"req|dep|install|pack|extra|lib", re.I)
@@ -19,11 +19,11 @@ def declared_in(module: Module) -> Iterator[Declared]:
     for call in module.calls:
         if not (call.name.endswith("setup") and call.node.keywords):
             continue
-        wanted = call.keyword("install_requires")
+        wanted = _given(call, "install_requires")
         always = list(_literals(module, wanted, ""))
         yield from always or (_listed(module) if wanted is not None else ())
-        yield from _literals(module, call.keyword("tests_require"), "test")
-        named = call.keyword("extras_require")
+        yield from _literals(module, _given(call, "tests_require"), "test")
+        named = _given(call, "extras_require")
         kept = named.id if isinstance(named, ast.Name) else ""
         for node in module.nodes(ast.Assign) if kept else ():  # `extras["gpu"] = [...]`
             target = node.targets[0]
@@ -34,6 +34,24 @@ def declared_in(module: Module) -> Iterator[Declared]:
             for key, value in zip(extras.keys, extras.values, strict=True):
                 group = key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else "extra"
                 yield from _literals(module, value, group)
+
+
+def _given(call: Call, name: str) -> ast.expr | None:
+    """The value of an argument, also where it stands in a table of them: `setup(**settings)`."""
+    if (value := call.keyword(name)) is not None:
+        return value
+    for keyword in call.node.keywords:
+        table = call.module.value(keyword.value) if keyword.arg is None else None
+        if isinstance(table, ast.Call):  # `dict(name="x", install_requires=[...])`
+            found = next((k.value for k in table.keywords if k.arg == name), None)
+        elif isinstance(table, ast.Dict):
+            pairs = zip(table.keys, table.values, strict=True)
+            found = next((v for k, v in pairs if isinstance(k, ast.Constant) and k.value == name), None)
+        else:
+            found = None
+        if found is not None:
+            return found
+    return None
 
 
 def _literals(module: Module, node: ast.expr | None, group: str) -> Iterator[Declared]:

@@ -23,6 +23,7 @@ MAX_DEPTH = 200  # brackets that may be open at once; deeper source is not writt
 _MAGIC = re.compile(r"^(\s*)(%|!|\?|(?:pip|conda|mamba) install\b)|^(\s*)[\w.]+\?{1,2}\s*$")
 _CELL_MAGIC = re.compile(r"^\s*%%(\w+)")
 _PYTHON_CELL_MAGICS = frozenset({"time", "timeit", "capture", "prun", "memit", "python", "python3"})
+_AUTOMAGIC = re.compile(r"^(ls|cd|pwd|cp|mv|rm|mkdir|rmdir|cat|less|more|man|ll)(\s+[^\s=(\[.,].*)?$")
 _ASSIGNED_MAGIC = re.compile(r"^(\s*[\w, ]+=\s*)[!%].*$")
 
 
@@ -214,6 +215,11 @@ def _plain_python(lines: list[str], first_line: int, magics: list[tuple[int, str
             magics.append((first_line + number, line.strip()))
             line = f"{assigned[1]}None"
         plain.append(line)
+    if any(_AUTOMAGIC.match(line) for line in plain) and _parse_text("\n".join(plain))[1] is not None:
+        for number, line in enumerate(plain):
+            if _AUTOMAGIC.match(line):
+                magics.append((first_line + number, line.strip()))
+                plain[number] = "pass"
     return plain
 
 

@@ -102,6 +102,8 @@ def _made_up_or_handed_over(repo: Repo, entry: Entry) -> bool:
     owner = call.name.rpartition(".")[0].removesuffix("()")
     if owner.startswith("yellowbrick.cluster."):
         return True  # tries numbers of clusters: rows without a target
+    if owner in repo.classes and _only_groups(repo, owner):
+        return True
     if owner.split(".")[0] in repo.by_dotted and owner not in repo.classes and owner not in repo.functions:
         return True  # a local name that cannot be found: what its `fit` does is not known
     data = fit_data(call)[0]
@@ -119,6 +121,16 @@ def _made_up_or_handed_over(repo: Repo, entry: Entry) -> bool:
         for name in names
     )
     return drawn and not any(_READS.search(name) for name in names)
+
+
+def _only_groups(repo: Repo, name: str) -> bool:
+    """Whether a class here groups rows by an algorithm of clustering, and fits nothing else."""
+    from ml_engineer.assessment.learning import is_unsupervised
+
+    module, node = repo.classes[name]
+    first, last = node.lineno, node.end_lineno or node.lineno
+    fits = [c for c in module.calls if first <= c.node.lineno <= last and c.name.endswith((".fit", ".fit_predict"))]
+    return bool(fits) and all(is_unsupervised(call) for call in fits)
 
 
 def _draws_its_tensors(closure: Closure) -> bool:

@@ -188,13 +188,21 @@ def _is_needed(module: Module, node: ast.Try) -> bool:
         for target in _targets(statement)
         for inner in walk(target)
         if isinstance(inner, ast.Name)
-    }
+    } - _stated_before(module, node)
     end = node.end_lineno or node.lineno
     scope = module.scope_of(node)
     body = scope.node if scope is not None else module.tree
     return any(
         isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and n.id in made and n.lineno > end for n in walk(body)
     )
+
+
+def _stated_before(module: Module, node: ast.Try) -> set[str]:
+    """Names that the statement before gives another value, worked out and no mere blank, which then stands."""
+    block = getattr(module.parent(node), "body", [])
+    place = block.index(node) if node in block else 0
+    pairs = _assigned(block[place - 1]) if place else ()
+    return {name for name, value in pairs if isinstance(value, ast.BinOp | ast.Call | ast.JoinedStr | ast.Subscript)}
 
 
 def _targets(statement: ast.stmt) -> list[ast.expr]:

@@ -35,4 +35,5 @@ def check(repo: Repo) -> Iterator[Hit]:
                 given = step.inputs.get("ref") if (step.uses or "").startswith("actions/checkout") else None
                 if given is not None and _HEAD.search(given.text):
                     runs = any(later.lines for later in job.steps[position + 1 :])
-                    yield Hit([given.site(), step.site()], severity=HIGH if runs else MEDIUM)
+                    approved = any(other.environment is not None for other in (job, *job.before()))
+                    yield Hit([given.site(), step.site()], severity=HIGH if runs and not approved else MEDIUM)

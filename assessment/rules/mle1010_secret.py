@@ -103,6 +103,7 @@ _SETTING = re.compile(r"^\s*(?:export\s+)?[\"']?(\w+)[\"']?\s*[=:]\s*\S+")
 _MAY_BE_SECRET = re.compile(
     r"pass|pwd|secret|token|key|cred|auth|dsn|ur[il]\b|ur[il]_|ur[il]$|conn|user|account|webhook|salt|sid$", re.I
 )
+_PUBLIC = re.compile(r"(VITE|REACT_APP|VUE_APP|(NEXT|NUXT|EXPO)_PUBLIC|PUBLIC)_")  # sent to every browser by the build
 _ENV_FILE = re.compile(r"(^|/)\.env(\.(?!example|sample|template|dist|test)[\w.-]+)?$|(^|/)kaggle\.json$")
 
 
@@ -250,4 +251,5 @@ def _entropy(value: str) -> float:
 
 def _assigns(file: File) -> bool:
     """Whether the file gives a value to a name that may be a secret's: ports and folders are none."""
-    return any((match := _SETTING.match(line)) and _MAY_BE_SECRET.search(match[1]) for line in file.lines)
+    names = [match[1] for line in file.lines if (match := _SETTING.match(line))]
+    return any(_MAY_BE_SECRET.search(name) and not _PUBLIC.match(name) for name in names)

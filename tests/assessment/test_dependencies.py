@@ -313,3 +313,10 @@ def test_extras_that_a_setup_py_adds_one_by_one(tmp_path):
     (tmp_path / "setup.py").write_text(code)
     (declared,) = Repo.open(tmp_path).dependencies.of("torch")
     assert (declared.specifier, declared.group, declared.source.line) == ("==2.1", "st", 3)
+
+
+@pytest.mark.parametrize("table", ["dict(install_requires=needs)", "{'name': 'x', 'install_requires': needs}"])
+def test_the_settings_of_a_setup_py_may_stand_in_a_table(tmp_path, table):
+    code = f"from setuptools import setup\nneeds = ['torch<2']\nsettings = {table}\nsetup(**settings)\n"
+    (tmp_path / "setup.py").write_text(code)
+    assert short(Repo.open(tmp_path).dependencies.of("torch")) == [("torch", "<2", 2)]

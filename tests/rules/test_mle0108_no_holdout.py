@@ -186,3 +186,19 @@ def test_another_program_judges_only_the_model_that_it_loads(check):
     judge += "print(f1_score(y, m.predict(X)))\n"
     assert check("MLE0108", {"t.py": train, "judge.py": judge.format("a.pkl")}) == []
     assert len(check("MLE0108", {"t.py": train, "judge.py": judge.format("b.pkl")})) == 1
+
+
+def test_a_class_that_only_groups_rows(check):
+    code = """
+        from sklearn.cluster import {0}
+        class Grouping:
+            def fit(self, rows):
+                return {0}().fit(rows)
+        def main():
+            Grouping().fit(open("a.txt").readlines())
+        if __name__ == "__main__":
+            main()
+        """
+    assert check("MLE0108", {"a.py": code.format("DBSCAN")}) == []
+    code = code.replace("sklearn.cluster", "sklearn.svm")
+    assert len(check("MLE0108", {"a.py": code.format("SVC")})) == 1

@@ -102,3 +102,12 @@ def test_settings_of_the_pages_alone_are_medium(check):
 def test_utf_16_is_no_python(check, place):
     (finding,) = check("MLE0307", {"pkg/__init__.py": "x = 1\n".encode("utf-16")})
     assert (place(finding), finding.severity.value) == (("pkg/__init__.py", 1), "high")
+
+
+def test_a_line_of_the_shell_in_a_cell_needs_no_sign(check):
+    def notebook(line):
+        cell = {"cell_type": "code", "source": [line], "outputs": [], "execution_count": 1, "metadata": {}}
+        return json.dumps({"cells": [cell], "nbformat": 4, "nbformat_minor": 5, "metadata": {}})
+
+    assert check("MLE0307", {"a.ipynb": notebook('ls "/tmp/train" ')}) == []
+    assert len(check("MLE0307", {"a.ipynb": notebook("ls = = 3")})) == 1

@@ -221,3 +221,24 @@ def test_a_figure_that_is_returned_when_it_cannot_be_computed(check, name, found
     code = f"def {name}(a, b):\n    try:\n        return mean(a == b)\n    except Exception as e:\n"
     code += "        print(e)\n        return 0\n"
     assert [f.severity.value for f in check("MLE0310", {"train.py": train(f"{code}{name}(1, 2)\n")})] == found
+
+
+@pytest.mark.parametrize(("before", "severity"), [("text = str(row) + '!'", "medium"), ("text = None", "high")])
+def test_a_value_that_was_worked_out_before_stands(check, before, severity):
+    app = """
+        import joblib
+        from flask import Flask, request
+        app = Flask(__name__)
+        model = joblib.load("m.joblib")
+        @app.route("/predict", methods=["POST"])
+        def predict():
+            row = request.json
+            {}
+            try:
+                text = row["text"]
+            except:
+                pass
+            return str(model.predict([text])[0])
+        """
+    (finding,) = check("MLE0310", {"app.py": app.format(before)})
+    assert finding.severity.value == severity

@@ -30,3 +30,10 @@ def test_a_checkout_that_nothing_is_run_from_is_medium(check):
         "MLE0807/pull-request-target", {WHERE: (TEXT % "pull_request_target").replace("      - run: make\n", "")}
     )
     assert finding.severity.value == "medium"
+
+
+def test_a_person_approves_before_the_code_runs(check):
+    text = (TEXT % "pull_request_target").replace("jobs:\n", "jobs:\n  ask:\n    environment: outside\n", 1)
+    text = text.replace("    steps:\n", "    needs: ask\n    steps:\n", 1)
+    (finding,) = check("MLE0807/pull-request-target", {WHERE: text})
+    assert finding.severity.value == "medium"

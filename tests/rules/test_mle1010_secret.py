@@ -123,7 +123,7 @@ def test_a_key_in_an_address(check):
     assert check("MLE1010", {"app.py": line.replace("9f3b71c0d5e8a2467b1c", "your_api_key_goes_right_here")}) == []
 
 
-@pytest.mark.parametrize(("line", "found"), [("PORT = 5050", 0), ("DB_PASSWORD=postgres", 1)])
+@pytest.mark.parametrize(("line", "found"), [("PORT = 5050", 0), ("DB_PASSWORD=postgres", 1), ("VITE_URL=a.org", 0)])
 def test_an_env_file_in_git(check, tmp_path, line, found):
     repo = git.Repo.init(tmp_path)
     (tmp_path / ".env").write_text(f"{line}\n")
