@@ -44,6 +44,11 @@ _SAME_PACKAGE = {"pytorch-lightning": "lightning", "tensorflow": "tensorflow-cpu
     applies=lambda repo: bool(repo.dependencies.third_party),
 )
 def check(repo: Repo) -> Iterator[Hit]:
+    hits = list(_hits(repo))
+    yield from _by_library(hits) if repo.dependencies.is_library else (hit for _, hit in hits)
+
+
+def _hits(repo: Repo) -> Iterator[tuple[Removed, Hit]]:
     for module in repo.modules:
         if "test" in module.file.roles:
             continue
@@ -52,7 +57,24 @@ def check(repo: Repo) -> Iterator[Hit]:
             groups.setdefault(entry.family or f"{entry.name}{entry.keyword}", []).append((entry, node))
         for found in groups.values():
             found.sort(key=lambda use: (getattr(use[1], "lineno", 0), getattr(use[1], "col_offset", 0)))
-            yield _judged(repo, module, found)
+            yield found[0][0], _judged(repo, module, found)
+
+
+def _by_library(hits: list[tuple[Removed, Hit]]) -> Iterator[Hit]:
+    """A published package must admit new versions: all that those of one library lack is one task for it."""
+    serious: dict[str, list[tuple[str, Hit]]] = {}
+    for entry, hit in hits:
+        if hit.severity == HIGH and not entry.family:
+            serious.setdefault(entry.since[0][0], []).append((entry.name.replace("*", "…"), hit))
+        else:
+            yield hit
+    for library, found in serious.items():
+        names = list(dict.fromkeys(name for name, _ in found))
+        if len(names) == 1:
+            yield from (hit for _, hit in found)
+        else:
+            told = f"{library} has removed what is used here: {', '.join(names)}"
+            yield Hit([site for _, hit in found for site in hit.sites], severity=HIGH, title=told, anchor=library)
 
 
 def _judged(repo: Repo, module: Module, found: list[tuple[Removed, ast.AST]]) -> Hit:
@@ -66,7 +88,8 @@ def _judged(repo: Repo, module: Module, found: list[tuple[Removed, ast.AST]]) ->
     if entry.state == "deprecated":
         told = f"{shown} is deprecated since {library} {version}"
     elif _may_lack(repo, module, entry):
-        severity = HIGH if entry.state == "removed" and not repo.dependencies.only_shows(module.path) else MEDIUM
+        part = repo.dependencies.only_shows(module.path) or _is_an_extra(repo, library)
+        severity = HIGH if entry.state == "removed" and not part else MEDIUM
         newer = repo.dependencies.may_be_below(library, version, near=module.path) is False
         state = "a later one is asked for" if newer else "it may be installed"
         told = f"{shown} is gone since {library} {version}: {state}"
@@ -79,6 +102,12 @@ def _judged(repo: Repo, module: Module, found: list[tuple[Removed, ast.AST]]) ->
         remedy=f"Use {entry.instead}." if entry.instead else None,
         anchor=f"{severity} {told}",
     )
+
+
+def _is_an_extra(repo: Repo, library: str) -> bool:
+    """Whether a published package needs a library for an extra only."""
+    declared = [d for d in repo.dependencies.of(library) if d.kind != "lock"]
+    return repo.dependencies.is_library and bool(declared) and all(d.group for d in declared)
 
 
 def _shown(entry: Removed, node: ast.AST) -> str:

@@ -324,3 +324,20 @@ def test_what_libraries_for_tables_still_have(check):
     code = "import pandas as pd, lightgbm as lgb\ndf = pd.read_csv('a.csv').drop('id', axis=1)\nnames.drop('id', x)\n"
     code += "lgb.LGBMRegressor().fit(df, y, callbacks=[lgb.early_stopping(9)])\nnp.ix_[3]\n"
     assert check("MLE0308", {"t.py": code}) == []
+
+
+LIBRARY = "[project]\nname = 'lib'\nclassifiers = ['Programming Language :: Python']\n"
+
+
+def test_what_one_library_has_removed_is_one_task_of_a_published_package(check):
+    files = {"a.py": "import numpy\nx = numpy.float_(1)\n", "b.py": "import numpy\ny = numpy.NAN\n"}
+    assert len(check("MLE0308", {"pyproject.toml": LIBRARY.replace("Programming", "Some"), **files})) == 2
+    (finding,) = check("MLE0308", {"pyproject.toml": LIBRARY})
+    assert [e.path for e in finding.evidence] == ["a.py", "b.py"]
+
+
+def test_what_an_extra_alone_needs_is_medium(check):
+    code = {"lib/a.py": "import numpy\nx = numpy.float_(1)\n"}
+    extra = LIBRARY + "[project.optional-dependencies]\nfast = ['numpy']\n"
+    (finding,) = check("MLE0308", {"pyproject.toml": extra, **code})
+    assert finding.severity.value == "medium"
