@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.console import Console
+
 # A busy machine is no fault of what is tested. What fails is printed with what repeats it: nothing is kept on the disk.
 settings.register_profile(
     "suite", deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None, print_blob=True
@@ -29,3 +31,11 @@ def state_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         del os.environ["ML_ENGINEER_HOME"]
     else:
         os.environ["ML_ENGINEER_HOME"] = before
+
+
+@pytest.fixture(scope="session")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    """Runs the console script without its imports, in a process of its own each time."""
+    console = Console(tmp_path_factory.mktemp("console"))
+    yield console
+    console.close()

@@ -1,18 +1,15 @@
-"""The real console script, in a child process with a home of its own."""
+"""The console script, in a child process with a home of its own."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(sysconfig.get_path("scripts")) / "ml-engineer"
+from tests.support.console import Console, Result, clean_environment
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-Result = subprocess.CompletedProcess[str]
 
 
 @pytest.fixture
@@ -22,25 +19,13 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(home: Path) -> dict[str, str]:
-    """Nothing of the developer's own machine: no key, no home, no settings."""
-    kept = {key: value for key, value in os.environ.items() if key in ("PATH", "LANG", "LC_ALL", "TMPDIR")}
-    return kept | {"ML_ENGINEER_HOME": str(home), "HOME": str(home), "COLUMNS": "100"}
+    return clean_environment(home)
 
 
 @pytest.fixture
-def run(environment: dict[str, str]) -> Callable[..., Result]:
+def run(console: Console, environment: dict[str, str]) -> Callable[..., Result]:
     def call(*arguments: str | Path, cwd: Path | None = None, **more: str) -> Result:
-        return subprocess.run(
-            [SCRIPT, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            errors="surrogateescape",
-            stdin=subprocess.DEVNULL,
-            cwd=cwd,
-            env=environment | more,
-            timeout=120,
-            check=False,
-        )
+        return console.run(arguments, environment | more, cwd)
 
     return call
 

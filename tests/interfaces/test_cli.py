@@ -15,11 +15,12 @@ from ml_engineer.interfaces import options
 from ml_engineer.interfaces.rules import STEPS
 from ml_engineer.report.schema import STEP_NAMES, Report, Severity
 from ml_engineer.report.seal import digest
-from tests.interfaces.conftest import SCRIPT
+from tests.support.console import SCRIPT
 
 
-def test_a_review_writes_one_sealed_report_to_stdout_and_nothing_else(run, prototype):
-    result = run("review", prototype, "--offline", "--format", "json")
+def test_a_review_writes_one_sealed_report_to_stdout_and_nothing_else(environment, prototype):
+    command = [SCRIPT, "review", prototype, "--offline", "--format", "json"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
     report = Report.model_validate_json(result.stdout)
     assert report.digest == digest(report)
@@ -232,9 +233,10 @@ def test_ctrl_c_while_the_program_is_being_loaded_is_no_traceback(environment):
     assert (ended.returncode, ended.stderr) == (130, "Interrupted.\n")
 
 
-def test_help_and_rules_import_neither_langgraph_nor_pydantic_nor_anthropic(run):
+def test_help_and_rules_import_neither_langgraph_nor_pydantic_nor_anthropic(environment):
     for arguments in (("--help",), ("rules",)):
-        result = run(*arguments, PYTHONPROFILEIMPORTTIME="1")
+        profiled = environment | {"PYTHONPROFILEIMPORTTIME": "1"}
+        result = subprocess.run([SCRIPT, *arguments], env=profiled, capture_output=True, text=True, check=True)
         imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
         assert "ml_engineer.interfaces.main" in imported
         assert not {"langgraph", "anthropic", "pydantic", "rich"} & imported

@@ -16,7 +16,7 @@ import yaml
 
 from ml_engineer import __version__
 from ml_engineer.delegation.peers import parse_peer
-from tests.interfaces.conftest import SCRIPT
+from tests.support.console import SCRIPT
 
 ROOT = Path(__file__).parents[2]
 Call = Callable[..., subprocess.CompletedProcess[str]]

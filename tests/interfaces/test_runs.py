@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ml_engineer.report.schema import Report
-from tests.interfaces.conftest import SCRIPT
+from tests.support.console import SCRIPT
 
 
 def only_run(home: Path) -> Path:
