@@ -148,3 +148,30 @@ def test_training_rows_beside_the_held_out_ones(check):
     held_out = "other = pd.read_csv('d/val.csv')\nprint(f1_score(other.y, m.predict(other)))\n"
     assert len(check("MLE0117", {"train.py": train, "judge.py": judge.format("")})) == 1
     assert check("MLE0117", {"train.py": train, "judge.py": judge.format(held_out)}) == []
+
+
+def test_parts_of_one_folder_that_a_data_set_is_asked_for(check):
+    load = "import torch\nfrom data import VOCDataset\nmodel = torch.load('m.pt')\n"
+    files = {
+        "data.py": "class VOCDataset:\n    def __init__(self, folder, split):\n        self.folder = folder\n",
+        "train.py": "import torch\nfrom data import VOCDataset\nrows = VOCDataset('./voc', split='train')\n"
+        "loss.backward()\ntorch.save(model, 'm.pt')\n",
+        "eval.py": load + "rows = VOCDataset('./voc', split='test')\nprint(model.evaluate(rows))\n",
+    }
+    assert check("MLE0117", files) == []
+    same = files["eval.py"].replace("'test'", "'train'")
+    assert len(check("MLE0117", {**files, "eval.py": same})) == 1
+
+
+def test_figures_called_those_of_training_beside_a_program_that_evaluates(check):
+    train = """
+        import mlflow
+        from sklearn.svm import SVC
+        from sklearn.metrics import r2_score
+        model = SVC()
+        model.fit(X, y)
+        mlflow.log_metric("train r2", r2_score(y, model.predict(X)))
+        """
+    assert len(check("MLE0117", {"train.py": train})) == 1
+    judge = "import joblib\nmodel = joblib.load('m')\nprint(model.score(X, y))\n"
+    assert check("MLE0117", {"evaluate.py": judge}) == []
