@@ -258,9 +258,9 @@ def _registered(repo: Repo, call: Call) -> Iterator[Route]:
     elif attribute == "register" and matches(owner, "rest_framework.routers.*Router()"):
         view = module.resolve(call.argument(1, "viewset"))
         for method in _VIEWSET:
-            function = callgraph.method(repo, view, method) if view in repo.classes else None
-            if function is not None:
-                yield Route("django", _path(call), (), function, call.site())
+            found = callgraph.method(repo, view, method) if view in repo.classes else None
+            if found is not None:
+                yield Route("django", _path(call), (), found, call.site())
     elif matches(
         call.name, "starlette.routing.Route", "django.urls.path", "django.urls.re_path", "django.conf.urls.url"
     ):

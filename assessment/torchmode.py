@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ml_engineer.assessment import callgraph, values
 from ml_engineer.assessment.callgraph import Closure
+from ml_engineer.assessment.dataflow import sources
 from ml_engineer.assessment.entrypoints import Entry
 from ml_engineer.assessment.module import Call, Function, Module
 from ml_engineer.assessment.repo import matches
@@ -133,10 +134,20 @@ def without_gradient(repo: Repo, forward: Forward) -> bool:
     value = values.value_of(repo, values.model_behind(repo, forward.call))
     if re.match(r"transformers\.(pipelines\.)?pipeline|ultralytics\.", value):
         return True
+    if value == "torch.hub.load()" and _is_of_ultralytics(repo, forward.call):
+        return True
     for module in forward.closure.modules:
         if any(_freezes(call) for call in module.calls):
             return True
     return _covered(repo, forward.call, _MAX_CALLERS)
+
+
+def _is_of_ultralytics(repo: Repo, call: Call) -> bool:
+    """Whether a model of the hub is one that switches gradients off itself."""
+    for step in sources(repo, call.module, call.node.func):
+        if step.name == "torch.hub.load" and isinstance(step.node, ast.Call) and step.node.args:
+            return str(step.module.literal(step.node.args[0])).startswith("ultralytics/")
+    return False
 
 
 def _freezes(call: Call) -> bool:

@@ -21,6 +21,9 @@ _FITTED = re.compile(
     r"TargetEncoder|WOEEncoder|LeaveOneOutEncoder|MEstimateEncoder|CatBoostEncoder|IterativeImputer|Nystroem)\(\)"
 )
 _CATEGORIES = re.compile(r".*(OneHot|Ordinal|Label|Binary|Hashing|Count)\w*(Encoder|Binarizer)\(\)|.*LabelEncoder\(\)")
+_COMPOSED = re.compile(
+    r"sklearn\.(pipeline|compose)\.(Pipeline|make_pipeline|FeatureUnion|make_union|make_column_transformer)\(\)"
+)
 _OF_COLUMNS = re.compile(r".*(ColumnTransformer|make_column_transformer)\(\)\.fit(_transform)?$")
 _JOINS = ("pandas.concat", "numpy.concatenate", "numpy.vstack", "numpy.r_", "scipy.sparse.vstack", "polars.concat")
 # These learn nothing from the rows they are fitted on.
@@ -147,7 +150,7 @@ def _fitted_before(repo: Repo, split: Split, value: ast.expr) -> Iterator[tuple[
             continue
         if _CATEGORIES.match(owner) or _only_encodes(repo, fit):
             yield fit, False
-        elif _FITTED.match(owner):
+        elif _FITTED.match(owner) or (_COMPOSED.match(owner) and _holds_a_learner(repo, fit)):
             yield fit, True
 
 
@@ -162,6 +165,15 @@ def _only_encodes(repo: Repo, fit: Call) -> bool:
         if isinstance(step.node, ast.Call) and not step.name.endswith(("ColumnTransformer", "make_column_transformer")):
             parts.add(f"{step.name}()")
     return any(map(_CATEGORIES.match, parts)) and not any(map(_FITTED.match, parts))
+
+
+def _holds_a_learner(repo: Repo, fit: Call) -> bool:
+    """Whether a pipeline or another composition holds a transformer that learns from the rows."""
+    from ml_engineer.assessment.dataflow import sources
+
+    owner = fit.node.func.value if isinstance(fit.node.func, ast.Attribute) else None
+    names = (f"{step.name}()" for step in sources(repo, fit.module, owner) if step.name)
+    return any(_FITTED.match(name) and not _STATELESS.match(name) for name in names)
 
 
 def _behind(repo: Repo, split: Split, value: ast.expr) -> Iterator[Step]:

@@ -34,8 +34,23 @@ def _test_modules(repo: Repo) -> list[Module]:
     return [m for m in repo.modules if "test" in m.file.roles and _TEST_FILE.match(m.file.name) and _tests(m)]
 
 
+def _scripts(repo: Repo) -> list[Module]:
+    """Files of a name that a runner collects, without any test in them: it runs them, and nothing is checked."""
+    named = [m for m in repo.modules if re.match(r"test_.*\.py$", m.file.name) and "docs" not in m.file.roles]
+    return [
+        module
+        for module in named
+        if not any(f.node.name.lower().startswith("test") for f in module.functions.values())
+        and not module.classes
+        and module.main_guard is None
+        and module.calls_by_scope.get(None)
+        and not _asserts(module.tree)
+        and not any(item.top in ("argparse", "click", "typer", "fire", "pytest") for item in module.imports)
+    ]
+
+
 def _has_tests(repo: Repo) -> bool:
-    return bool(_test_modules(repo))
+    return bool(_test_modules(repo) or _scripts(repo))
 
 
 @rule(
@@ -66,6 +81,19 @@ def check(repo: Repo) -> Iterator[Hit]:
             )
         elif len(empty) == len(tests):
             yield Hit([test.site() for test in empty], title="Test file asserts nothing", anchor=module.path)
+    for module in _scripts(repo):
+        yield from _of_script(module)
+
+
+def _of_script(module: Module) -> Iterator[Hit]:
+    live = [call for call in module.calls if _is_live(module, call)]
+    if live or re.search(r"(^|/)tests?/", module.path):
+        asked = [call.site() for call in live]
+        yield Hit(
+            asked or [module.calls_by_scope[None][0].site()],
+            title="Test file holds no test" + (": it asks a live server and asserts nothing" if live else ""),
+            anchor=module.path,
+        )
 
 
 def _tests(module: Module) -> list[Function]:

@@ -109,6 +109,15 @@ def _unless_set(repo: Repo, call: Call, given: ast.Name) -> object:
     return found[0].literal(found[1].args[1]) if is_variable else None
 
 
+def _handed_in(repo: Repo, call: Call, given: ast.Name) -> object:
+    """The one name of the form `owner/name` that callers hand in for a parameter."""
+    from ml_engineer.assessment.dataflow import sources
+
+    constants = (s.node.value for s in sources(repo, call.module, given) if isinstance(s.node, ast.Constant))
+    names = {text for text in constants if isinstance(text, str) and re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", text)}
+    return names.pop() if len(names) == 1 else None
+
+
 def _remote_id(repo: Repo, call: Call) -> str | None:
     from ml_engineer.assessment import values
     from ml_engineer.assessment.configured import configured
@@ -125,7 +134,7 @@ def _remote_id(repo: Repo, call: Call) -> str | None:
     if not isinstance(value, str):
         value = configured(repo, call.module, given)
     if not isinstance(value, str) and isinstance(given, ast.Name):
-        value = _default(call, given.id) or _unless_set(repo, call, given)
+        value = _default(call, given.id) or _unless_set(repo, call, given) or _handed_in(repo, call, given)
     if not isinstance(value, str) or not _REMOTE_ID.fullmatch(value) or _FILE.search(value) or value in _BUILDERS:
         return None
     if any(path == value or path.startswith(f"{value}/") for path in repo.files):

@@ -75,7 +75,16 @@ def _is_catch_all(module: Module, function: Function) -> bool:
 def _leaks(module: Module, function: ast.AST) -> Iterator[Site]:
     for node in walk(function):
         if isinstance(node, ast.ExceptHandler) and _tells_internals(module, node.type):
-            yield from _answers_with(module, node, {node.name} if node.name else set())
+            names = {node.name} if node.name else set()
+            yield from _answers_with(module, node, names)
+            kept = _kept(module, node, names)
+            yield from _answers_with(module, function, kept) if kept else ()
+
+
+def _kept(module: Module, handler: ast.ExceptHandler, names: set[str]) -> set[str]:
+    """Names that take the text of the error out of the handler: `health = {"error": str(e)}`."""
+    assigned = (node for node in walk(handler) if isinstance(node, ast.Assign) and _carries(module, node.value, names))
+    return {target.id for node in assigned for target in node.targets if isinstance(target, ast.Name)} - names
 
 
 def _tells_internals(module: Module, kind: ast.expr | None) -> bool:

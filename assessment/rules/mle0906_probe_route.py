@@ -26,6 +26,8 @@ _HEALTH_PACKAGES = (
     "connexion",
 )
 _METRICS = ("prometheus_client", "prometheus_fastapi_instrumentator", "prometheus_flask_exporter", "starlette_exporter")
+_PLATFORMS = ("render.yaml", "railway.json", "railway.toml")
+_PLATFORM_PATH = re.compile(r"\bhealth[cC]heckPath[\"']?\s*[:=]\s*[\"']?(/[\w./-]*)")
 _URL = re.compile(r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0)(?::(\d+))?(/[\w./-]*)?")
 
 
@@ -86,6 +88,15 @@ def _probes(repo: Repo) -> Iterator[tuple[str, Site]]:
         for match in _URL.finditer(text):
             if node is not None:
                 yield match[2] or "/", node.site()
+    for file in repo.glob(*_PLATFORMS):
+        for line, match in file.find(_PLATFORM_PATH):
+            yield match[1], file.site(line)
+    for file in repo.glob("app.yaml"):
+        for document in repo.yaml(file).documents:
+            for name in ("liveness_check", "readiness_check"):
+                node = document.get(name, "path") if document.kind == "map" else None
+                if node is not None and node.text.startswith("/"):
+                    yield node.text, node.site()
     if len(repo.dockerfiles) == 1 and repo.dockerfiles[0].final is not None:
         for instruction in repo.dockerfiles[0].final.of("HEALTHCHECK"):
             for match in _URL.finditer(instruction.value):

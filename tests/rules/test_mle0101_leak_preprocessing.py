@@ -230,3 +230,27 @@ def test_columns_of_which_only_categories_are_encoded(check):
     ):
         (finding,) = check("MLE0101", {"t.py": changed})
         assert finding.severity.value == severity
+
+
+@pytest.mark.parametrize(
+    ("made", "count"),
+    [
+        ("make_column_transformer((MinMaxScaler(), ['a']), (OneHotEncoder(), ['b']))", 1),
+        ("Pipeline([('scale', StandardScaler())])", 1),
+        ("Pipeline([('poly', PolynomialFeatures())])", 0),
+    ],
+)
+def test_what_a_composition_holds_decides(check, made, count):
+    text = f"""
+        import pandas as pd
+        from sklearn.compose import make_column_transformer
+        from sklearn.model_selection import train_test_split
+        from sklearn.pipeline import Pipeline
+        from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, PolynomialFeatures, StandardScaler
+        X = pd.read_csv("d.csv")
+        prepare = {made}
+        prepare.fit(X)
+        X = prepare.transform(X)
+        a, b = train_test_split(X, random_state=1)
+        """
+    assert len(check("MLE0101", {"train.py": text})) == count

@@ -45,3 +45,13 @@ def test_an_address_that_the_case_keeps(check, place):
     )
     (finding,) = check("MLE0314", {"tests/test_a.py": text})
     assert place(finding) == ("tests/test_a.py", 5)
+
+
+def test_a_script_that_a_runner_takes_for_tests(check, place):
+    live = "import requests\nURL = 'http://localhost:5000'\nprint(requests.post(URL, json={}).json())\n"
+    (finding,) = check("MLE0314", {"test_api.py": live})
+    assert (place(finding), "live server" in finding.title) == (("test_api.py", 3), True)
+    shown = "import torch\nmodel = torch.hub.load('a/b', 'c')\nprint(model(1))\n"
+    (finding,) = check("MLE0314", {"test_api.py": "", "tests/test_inference.py": shown})
+    assert place(finding) == ("tests/test_inference.py", 2)
+    assert check("MLE0314", {"tests/test_inference.py": "", "test_video.py": shown}) == []  # a program of that name

@@ -59,3 +59,17 @@ def test_the_hubs_own_program(check, place):
     assert place(finding) == ("Dockerfile", 2)
     assert finding.title.startswith("deepset/tinyroberta-squad2 ")
     assert check("MLE0504", {"Dockerfile": text.format(pin=f" --revision {COMMIT}")}) == []
+
+
+def test_a_name_that_is_handed_in(check, place):
+    text = """
+        from transformers import AutoModel
+        NAME = "org/model"
+        class Embedder:
+            def __init__(self, name):
+                self.model = AutoModel.from_pretrained(name)
+        embedder = Embedder(NAME)
+        """
+    (finding,) = check("MLE0504", {"a.py": text})
+    assert (place(finding), "org/model" in finding.title) == (("a.py", 6), True)
+    assert check("MLE0504", {"a.py": text.replace("Embedder(NAME)", "Embedder(input())")}) == []

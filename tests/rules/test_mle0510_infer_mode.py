@@ -171,3 +171,24 @@ def test_what_is_done_with_the_result_of_dropout_is_no_dropout(check):
                 return x
         """
     assert [f for f in check("MLE0510", {"net.py": code}) if f.severity == "high"] == []
+
+
+def test_yolo_from_the_hub_switches_gradients_off_itself(check):
+    text = """
+        import torch
+        from flask import Flask
+        app = Flask(__name__)
+        model = torch.hub.load("OWNER/yolov5", "yolov5s")
+        model.eval()
+        @app.route("/p")
+        def p():
+            return str(model([1]))
+        """
+    assert check("MLE0510", {"app.py": text.replace("OWNER", "ultralytics")}) == []
+    assert len(check("MLE0510", {"app.py": text.replace("OWNER", "someone")})) == 1
+
+
+def test_a_model_that_was_saved_as_it_is(check, place):
+    code = "import torch\nkept = torch.load('a.pt')\nmodel = kept['model'].to('cpu')\nmodel.eval()\ny = model(x)\n"
+    (finding,) = check("MLE0510", {"detect.py": code})
+    assert (place(finding), finding.severity) == (("detect.py", 5), "medium")

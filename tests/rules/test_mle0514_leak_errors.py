@@ -88,3 +88,21 @@ def test_a_helper_that_gives_the_text_back(check, place):
         """
     (finding,) = check("MLE0514", {"app.py": text})
     assert place(finding) == ("app.py", 10)
+
+
+def test_a_text_that_is_answered_after_the_handler(check, place):
+    text = """
+        from flask import Flask, jsonify
+        app = Flask(__name__)
+        @app.route("/health")
+        def health():
+            state = {"status": "unknown"}
+            try:
+                state = ask()
+            except Exception as e:
+                state = {"status": "unhealthy", KEPT}
+            return jsonify(state)
+        """
+    (finding,) = check("MLE0514", {"app.py": text.replace("KEPT", '"error": str(e)')})
+    assert place(finding) == ("app.py", 11)
+    assert check("MLE0514", {"app.py": text.replace("KEPT", '"error": "no answer"')}) == []

@@ -50,3 +50,15 @@ def test_routes_that_cannot_be_known_make_no_finding(check):
 def test_another_programs_probe_is_not_compared(check):
     redis = (DEPLOYMENT % ("/healthz", 8000)).replace("ghcr.io/me/api:1", "redis:7")
     assert check("MLE0906", {"app.py": APP, "d.yaml": redis}) == []
+
+
+def test_checks_of_hosted_platforms(check, place):
+    app = (
+        "from flask import Flask\napp = Flask(__name__)\n@app.route('/', methods=['POST'])\ndef ask():\n    return ''\n"
+    )
+    engine = "runtime: python\nliveness_check:\n  path: '/alive'\n"
+    (finding,) = check("MLE0906", {"app.py": app, "app.yaml": engine})
+    assert place(finding) == ("app.yaml", 3)
+    assert check("MLE0906", {"app.yaml": engine.replace("/alive", "/")}) == []
+    (finding,) = check("MLE0906", {"render.yaml": "services:\n- type: web\n  healthCheckPath: /health\n"})
+    assert place(finding) == ("render.yaml", 3)
