@@ -70,7 +70,7 @@ _DEPLOY_ACTIONS = re.compile(
     r"google-github-actions/deploy-\w+|aws-actions/amazon-(ecs-deploy\S*|eks\S*)|akhileshns/heroku-deploy|"
     r"appleboy/(ssh|scp)-action|superfly/flyctl-actions|pypa/gh-action-pypi-publish|jwalton/gh-ecr-push|"
     r"einaregilsson/beanstalk-deploy|deliverybot/helm|serverless/github-action|huggingface/hub-sync|"
-    r"docker/build-push-action|nais/deploy\S*|digitalocean/app_action\S*|johnbeynon/render-deploy-action|"
+    r"[\w.-]+/[\w.-]*heroku[\w.-]*deploy[\w.-]*|docker/build-push-action|nais/deploy\S*|digitalocean/app_action\S*|johnbeynon/render-deploy-action|"
     r"AzureWebApp|AzureFunctionApp|AzureRmWebAppDeployment|KubernetesManifest|HelmDeploy|Kubernetes|AzureWebAppContainer)\b",
     re.I,
 )

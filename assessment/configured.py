@@ -26,6 +26,7 @@ _FILES = ("*.yaml", "*.yml", "*.json", "*.toml")
 _NO_SETTINGS = re.compile(
     r"(^|/)(package(-lock)?|tsconfig|composer|angular|manifest)\.json$|compose[\w.-]*\.ya?ml$|(^|/)\."
 )
+_ADDRESS = re.compile(r"(https?|ftp|s3|gs|abfss?|wasbs?)://", re.I)
 _NAMES = re.compile(r"conf|param|cfg|setting|option|opts|\bargs\b", re.I)
 _LOADERS = re.compile(
     r"(yaml|ruamel|json|simplejson|toml|tomllib|omegaconf|box|hydra|anyconfig|dynaconf|easydict)\b.*(load|Box|EasyDict|Conf)"
@@ -42,6 +43,23 @@ def configured(repo: Repo, module: Module, node: ast.expr | None) -> object:
         return UNKNOWN
     found = [value for file in named or _all(repo) if (value := _at(repo, file, keys)) is not UNKNOWN]
     return found[0] if len(found) == 1 or (named and found) else UNKNOWN
+
+
+def address_of(repo: Repo, name: str) -> str | None:
+    """The one address of the network that configuration files keep under a key: what `self.config.source_url` holds
+    where a class of settings stands between the file and the program."""
+    found: dict[str, set[str]] | None = repo.__dict__.get("_settings_addresses")
+    if found is None:
+        found = repo.__dict__["_settings_addresses"] = {}
+        for file in _all(repo):
+            if b"://" not in file.data or file.suffix == ".toml":
+                continue
+            for document in repo.yaml(file).documents:
+                for key, node in document.walk():
+                    if node.kind == "scalar" and _ADDRESS.match(node.text):
+                        found.setdefault(key, set()).add(node.text)
+    told = found.get(name, set())
+    return next(iter(told)) if len(told) == 1 else None
 
 
 def _peel(module: Module, node: ast.expr | None) -> tuple[ast.expr | None, tuple[str, ...]]:

@@ -105,6 +105,10 @@ _CONDA = {
 }  # fmt: skip
 
 
+# What a distribution is called besides its package where the plain name was taken or the project is written elsewhere.
+_FORMS = ("{}-python", "python-{}", "{}-py", "{}-client", "{}-sdk", "py{}")
+
+
 def canonical(name: str) -> str:
     """A distribution's name in the one spelling that compares equal (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).strip("-").lower()
@@ -119,7 +123,8 @@ def providers(target: str) -> tuple[str, ...]:
             return tuple(known.split())
     if target.startswith("google.cloud.") and len(parts) > 2:
         return (f"google-cloud-{canonical(re.sub(r'_v[0-9].*$', '', parts[2]))}",)
-    return (canonical(parts[0]),)
+    name = canonical(parts[0])
+    return (name, *(form.format(name) for form in _FORMS))
 
 
 def of_conda(name: str) -> str | None:

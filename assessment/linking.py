@@ -96,7 +96,7 @@ def misplaced(repo: Repo, module: Module, item: Import) -> Module | None:
     if not isinstance(item.node, ast.ImportFrom) or item.node.level or item.star or not item.name[:1].isupper():
         return None
     top = item.top
-    if top in _local_names(repo) or is_standard(top) or top in PLATFORM or providers(item.target) != (canonical(top),):
+    if top in _local_names(repo) or is_standard(top) or top in PLATFORM or providers(item.target)[0] != canonical(top):
         return None
     if canonical(top) in BRINGS or _is_foreign(repo, top) or _may_be_ignored(repo, top):
         return None
@@ -238,7 +238,7 @@ def _is_plain(repo: Repo, call: Call, function: Function) -> bool:
     if function.class_name is not None and _definitions(module, function) != 1:
         return False
     if call.module is not module:
-        if any(item.star for item in call.module.imports):
+        if any(item.star and _may_bring(repo, call, item) for item in call.module.imports):
             return False
         if _has_namesake(repo, module) and call.module.file.folder != module.file.folder:
             return False
@@ -251,6 +251,20 @@ def _is_plain(repo: Repo, call: Call, function: Function) -> bool:
         bound = call.module.bindings_of(root.id, scope) or call.module.bindings_of(root.id, None)
         return len(bound) == 1
     return True
+
+
+def _may_bring(repo: Repo, call: Call, item: Import) -> bool:
+    """Whether `from … import *` may give the called name another meaning than its own import gives it."""
+    root = call.node.func
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    named = [i for i in call.module.imports if not i.star and isinstance(root, ast.Name) and i.name == root.id]
+    if named and all(i.node.lineno > item.node.lineno for i in named):
+        return False  # what is imported later counts
+    found = repo.local(call.module, item.target)
+    if found is None or any(other.star for other in found[0].imports) or not isinstance(root, ast.Name):
+        return True
+    return bool(found[0].bindings_of(root.id, None))
 
 
 def _definitions(module: Module, function: Function) -> int:

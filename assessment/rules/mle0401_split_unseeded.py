@@ -61,7 +61,7 @@ def check(repo: Repo) -> Iterator[Hit]:
                 continue
             if kind == "datasets" and next(callees(repo, call.name), None) is not None:
                 continue  # a method of one's own of that name is judged where it splits
-            seeded = _seeded_globally(repo, call)
+            seeded = kind != "spark" and _seeded_globally(repo, call)  # Spark draws on its own
             (weak if seeded else strong).setdefault(module.path, []).append(call.site())
     for split in find_splits(repo):
         draw = _unseeded_draw(split)
@@ -112,7 +112,7 @@ def _unseeded_sample(module: Module, split: Split) -> Call | None:
 
 
 def _kind(call: Call) -> str | None:
-    """Which library splits at random here: sklearn or datasets; None where nothing is drawn. Torch is MLE0402's."""
+    """What splits at random here: sklearn, datasets or spark; None where nothing is drawn. Torch is MLE0402's."""
     name, module = call.name, call.module
     if _SPLITTERS.fullmatch(name):
         return None if module.literal(call.keyword("shuffle")) is False else "sklearn"
@@ -120,6 +120,8 @@ def _kind(call: Call) -> str | None:
         return "sklearn" if module.literal(call.argument(1, "shuffle")) is True else None
     if name.startswith("torchtext.") and name.endswith(".split"):
         return "sklearn"
+    if name.endswith(".randomSplit") and isinstance(call.node.func, ast.Attribute):
+        return "spark"
     if (
         name.endswith(".train_test_split")
         and isinstance(call.node.func, ast.Attribute)
@@ -136,6 +138,8 @@ def _is_seeded(call: Call, kind: str) -> bool:
         return True
     names = ("random_state",) if kind == "sklearn" else ("seed", "generator")
     given = next((call.keyword(name) for name in names if call.keyword(name) is not None), None)
+    if kind == "spark":
+        given = call.argument(1, "seed")
     return given is not None and not (isinstance(given, ast.Constant) and given.value is None)
 
 

@@ -34,7 +34,11 @@ _PINNED = re.compile(r"[0-9a-f]{40}|/v?\d+\.\d+(\.\d+)?/|[?&](versionId|generati
 _MODEL = re.compile(
     r"\.(pt|pth|ckpt|bin|onnx|safetensors|h5|hdf5|pb|tflite|joblib)\b|weights|checkpoint|pretrained", re.I
 )
+_KEPT_MODELS = re.compile(r"\bmodels?/")  # in a command of a shell: where the file is put
 _KAGGLE = re.compile(r"\bkaggle\s+(datasets|competitions)\s+download\b")
+_BY_ID = re.compile(
+    r"\bgdown\b.*?(-O|--?o(utput)?)[ =]\S+\.(zip|tar|tgz|rar|7z|csv|tsv|jsonl?|parquet|npz|mat)\b", re.I
+)
 _DOWNLOAD = re.compile(
     r"\b(wget|curl|gdown|aria2c|aws\s+s3\s+cp\s+[\"']?s3|(gsutil|gcloud\s+storage)\b.*\bcp\s+[\"']?gs)\b[^|;&]*://[^|;&]*?\.(zip|tar|tgz|tar\.\w+|rar|7z|csv|tsv|jsonl?|parquet|npz|mat)\b",
     re.I,
@@ -97,7 +101,7 @@ def _fetches(repo: Repo) -> Iterator[tuple[Call, str]]:
             if trained:
                 yield call, call.name
             continue
-        address = _address(call) or _kept_in_a_bucket(call)
+        address = _address(call) or _kept_in_a_bucket(call) or _set(repo, call)
         if address is None or _MODEL.search(address):
             continue
         if trained or _names_data(call.module, address):
@@ -107,6 +111,7 @@ def _fetches(repo: Repo) -> Iterator[tuple[Call, str]]:
 def _commands(repo: Repo) -> Iterator[Site]:
     """Lines of scripts and of training notebooks that fetch data from Kaggle or from an address."""
     from ml_engineer.assessment.learning import train_entries
+    from ml_engineer.assessment.shell import with_variables
 
     entries = train_entries(repo)
     for module in dict.fromkeys(entry.module for entry in entries if entry.module.is_notebook):
@@ -117,13 +122,14 @@ def _commands(repo: Repo) -> Iterator[Site]:
         file = repo.files.get(command.site.path)
         if file is None or "test" in file.roles or _INSTALLS.search(file.name):
             continue
-        if _fetches_data(command.text) and _OF_DATA.search(f"{file.path} {command.text}"):
+        text = with_variables(file.lines, command.site.line, command.text)
+        if _fetches_data(text) and _OF_DATA.search(f"{file.path} {text}") and not _KEPT_MODELS.search(text):
             if not _SUMS.search(file.text):
                 yield command.site
 
 
 def _fetches_data(text: str) -> bool:
-    if _KAGGLE.search(text):
+    if _KAGGLE.search(text) or _BY_ID.search(text):
         return True
     found = _DOWNLOAD.search(text)
     return found is not None and not _MODEL.search(text) and not _PINNED.search(text)
@@ -140,6 +146,17 @@ def _address(call: Call) -> str | None:
         found = next((p for p in parts if isinstance(p, str) and _ADDRESS.match(p)), None)
         if found is not None:
             return text if text.startswith(found[:8]) else found
+    return None
+
+
+def _set(repo: Repo, call: Call) -> str | None:
+    """The address that a file of settings keeps under the name of the attribute that a call is given."""
+    from ml_engineer.assessment.configured import address_of
+
+    for argument in [*call.node.args[:1], *(k.value for k in call.node.keywords if k.arg in ("url", "origin"))]:
+        node = call.module.value(argument)
+        if isinstance(node, ast.Attribute) and (found := address_of(repo, node.attr)) is not None:
+            return found
     return None
 
 

@@ -12,6 +12,7 @@ from ml_engineer.assessment.rule import MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.compose import Service
+    from ml_engineer.assessment.files import File
     from ml_engineer.assessment.module import Call, Module
     from ml_engineer.assessment.repo import Repo
     from ml_engineer.assessment.serving import Handler
@@ -33,6 +34,9 @@ _GATEWAYS = re.compile(
     r"forwardauth|cognito|iap:|AuthorizationPolicy|AuthorizationType\W+(AWS_IAM|CUSTOM)|aws_iam",
     re.I,
 )
+
+_LOCKS = re.compile(r"(^|[-.])lock\.(json|ya?ml)$", re.I)  # whose hashes spell any word
+_OFF = re.compile(r"(?i)auth\w*[\"']?\s*[:=]\s*[\"']?(false|off|none|no)\b")  # as in a data source of Grafana
 
 _KEYS = re.compile(r"api[-_]key|token[-_]auth|auth[-_]token|basic[-_]auth|--htpasswd", re.I)
 _LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -104,10 +108,7 @@ def _unknown_callers(repo: Repo) -> Iterator[Hit]:
     spoken = [module.file for module in modules if holds(module.file.text, _AUTH_WORDS)]
     if any(_AUTH.search(line) for file in spoken for line in file.lines if not _is_prose(line)):
         return
-    if any(
-        holds(file.text, _GATEWAY_WORDS) and _GATEWAYS.search(file.text)
-        for file in repo.glob("*.conf", "*.y*ml", "*.tf", "Caddyfile", "*.json")
-    ):
+    if any(_asks(file) for file in repo.glob("*.conf", "*.y*ml", "*.tf", "Caddyfile", "*.json")):
         return
     for module, site in pages:
         published = next(_opened(repo, module.path), None)
@@ -151,7 +152,7 @@ def _bare_servers(repo: Repo) -> Iterator[Hit]:
 
     for name, site in model_servers(repo):
         file = repo.files[site.path]
-        if _KEYS.search(file.text) or any(_GATEWAYS.search(f.text) for f in repo.glob("*.conf", "*.y*ml", "*.tf")):
+        if _KEYS.search(file.text) or any(_asks(f) for f in repo.glob("*.conf", "*.y*ml", "*.tf")):
             continue
         published = next(_opened(repo, f"{file.folder}/x".lstrip("/")), None)
         own = [s for s in repo.compose if s.file is file and s.image is not None and s.image.site() == site]
@@ -165,6 +166,13 @@ def _bare_servers(repo: Repo) -> Iterator[Hit]:
                 anchor="no-auth",
             )
             return
+
+
+def _asks(file: File) -> bool:
+    """Whether a file of settings makes a gateway ask who calls."""
+    if _LOCKS.search(file.name) or not holds(file.text, _GATEWAY_WORDS):
+        return False
+    return any(not _OFF.search(match.string) for _, match in file.find(_GATEWAYS))
 
 
 def _is_prose(line: str) -> bool:

@@ -18,6 +18,10 @@ _STORES = re.compile(
     r"label-?studio|pgvector|airflow|prometheus|alertmanager|kibana|spark|phpmyadmin|mongo-express|redis-?insight",
     re.I,
 )
+# Started in an image that another program is the usual one of.
+_STARTED = re.compile(
+    r"\bmlflow\s+(server|ui)\b|\bjupyter[\s-](lab|notebook)\b|\bairflow\s+(webserver|standalone|api-server)\b"
+)
 _STORE_PORTS = frozenset([5432, 3306, 27017, 6379, 11211, 9200, 5672, 9092, 2181, 9042, 8123, 8086, 7687, 6333, 19530])
 _LOCAL = frozenset(["127.0.0.1", "localhost", "::1"])
 
@@ -48,6 +52,8 @@ def check(repo: Repo) -> Iterator[Hit]:
 
 def _is_store(service: Service) -> bool:
     image = service.image.text if service.image is not None else ""
+    if _STARTED.search(" ".join(service.command)):
+        return True
     if _STORES.search(image.rpartition("/")[2]) or (not image and _STORES.fullmatch(service.name)):
         return not re.search(r"exporter", image)
     return any(port.target in _STORE_PORTS for port in service.ports)

@@ -287,7 +287,7 @@ def test_poetry_conditions():
 def test_import_names():
     assert providers("cv2")[0] == "opencv-python"
     assert providers("google.cloud.storage.Client") == ("google-cloud-storage",)
-    assert providers("sentence_transformers") == ("sentence-transformers",)
+    assert providers("sentence_transformers")[0] == "sentence-transformers"
     assert is_standard("os") and is_standard("distutils") and not is_standard("yaml")
 
 

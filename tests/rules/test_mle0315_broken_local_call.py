@@ -184,3 +184,12 @@ def test_a_class_of_a_known_package_is_not_looked_for_here(check):
         "train.py": "from keras.applications.inception_v3 import InceptionV3\nInceptionV3().fit([1], [0])\n",
     }
     assert check("MLE0315", files) == []
+
+
+def test_names_that_a_star_import_cannot_change(check):
+    files = {"helper.py": "def f(a):\n    return a\n", "names.py": "KEY = 1\n", "train.py": FIT}
+    files["train.py"] += "from sklearn.svm import *\nfrom helper import f\nfrom names import *\nf(b=1)\n"
+    assert len(check("MLE0315", files)) == 1
+    assert check("MLE0315", {"names.py": "def f(b):\n    return b\n"}) == []
+    later = FIT + "from helper import f\nfrom sklearn.svm import *\nf(b=1)\n"
+    assert check("MLE0315", {"train.py": later}) == []

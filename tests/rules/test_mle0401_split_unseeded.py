@@ -108,3 +108,11 @@ def test_torchtext_divides_at_random(check, place):
     (finding,) = check("MLE0401", {"load.py": code.format("")})
     assert place(finding) == ("load.py", 3)
     assert check("MLE0401", {"load.py": code.format("random_state=random.seed(1)")}) == []
+
+
+def test_rows_that_spark_divides(check, place):
+    code = "import random\nrandom.seed(1)\na, b = spark.read.csv('d.csv').randomSplit([0.8, 0.2]{})\n"
+    (finding,) = check("MLE0401", {"t.py": code.format("")})
+    assert place(finding) == ("t.py", 3)
+    assert finding.severity.value == "medium"
+    assert check("MLE0401", {"t.py": code.format(", 42")}) == []

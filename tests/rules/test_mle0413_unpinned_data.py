@@ -153,3 +153,32 @@ def test_a_table_of_a_bucket_without_its_version(check, place):
     (finding,) = check("MLE0413", {"t.py": code.replace("MORE", "")})
     assert place(finding) == ("t.py", 5)
     assert check("MLE0413", {"t.py": code.replace("MORE", ", ExtraArgs={'VersionId': V}")}) == []
+
+
+def test_a_notebook_that_fetches_by_the_id_of_a_drive(check):
+    cells = ["!gdown --id 1aRXGcJlIkuC6uj1 --output d.csv", "import pandas as pd\ndf = pd.read_csv('d.csv')",
+             "from sklearn.svm import SVC\nSVC().fit(df[['a']], df['b'])"]  # fmt: skip
+    notebook = {"cells": [{"cell_type": "code", "source": c, "outputs": [], "metadata": {}} for c in cells]}
+    text = json.dumps({**notebook, "metadata": {}, "nbformat": 4, "nbformat_minor": 4})
+    assert len(check("MLE0413", {"a.ipynb": text})) == 1
+    assert check("MLE0413", {"a.ipynb": text.replace("d.csv", "d.pth")}) == []
+
+
+def test_an_address_in_a_variable_of_a_script(check, place):
+    script = "if [ $1 == a ]; then\nURL=https://open.org/celeba.zip?dl=0\nZIP=./data/celeba.zip\nwget -N $URL -O $ZIP\n"
+    files = {**TRAINER, "download.sh": script + "else\nZIP=./models/net.zip\nwget $URL -O $ZIP\nfi\n"}
+    (finding,) = check("MLE0413", files)
+    assert [e.line_start for e in finding.evidence] == [4]
+
+
+def test_an_address_that_a_class_of_settings_hands_on(check, place):
+    code = """
+        import urllib.request as request
+        class Ingestion:
+            def fetch(self):
+                request.urlretrieve(url=self.config.source_url, filename="d.zip")
+        """
+    text = "ingestion:\n  source_url: https://example.org/{}/rides.zip\n"
+    (finding,) = check("MLE0413", {"data_ingestion.py": code, "config/config.yaml": text.format("main")})
+    assert place(finding) == ("data_ingestion.py", 5)
+    assert check("MLE0413", {"config/config.yaml": text.format("a1" * 20)}) == []

@@ -133,3 +133,15 @@ def test_what_a_cloud_publishes_without_asking_who_calls(check, app, path, text,
     (finding,) = check("MLE0515", {"app.py": app or flask, path: text})
     assert finding.evidence[1].path == path
     assert check("MLE0515", {"app.py": app or flask, path: closed}) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "silent"),
+    [
+        ("web/package-lock.json", '{"integrity": "sha512-9JWt+x=="}\n', False),
+        ("grafana/source.yml", "datasources:\n  - basicAuth: false\n", False),
+        ("k8s/ingress.yaml", "traefik: basicAuth\n", True),
+    ],
+)
+def test_hashes_and_what_is_switched_off_ask_nobody(check, path, text, silent):
+    assert bool(check("MLE0515", {"app.py": APP, "docker-compose.yml": COMPOSE, path: text})) is not silent

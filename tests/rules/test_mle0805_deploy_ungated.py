@@ -88,3 +88,9 @@ def test_the_script_of_travis_comes_before_the_later_stages(check):
     assert finding.severity.value == "high"
     (finding,) = check("MLE0805", {".travis.yml": f"script: make lint\n{stage}    if: tag IS present\n"})
     assert finding.severity.value == "medium"
+
+
+def test_an_action_that_deploys_to_heroku(check):
+    text = "on: push\njobs:\n  a:\n    steps:\n      - uses: {}\n"
+    assert len(check("MLE0805", {WHERE: text.format("someone/heroku-docker-deploy@v1")})) == 1
+    assert check("MLE0805", {WHERE: text.format("someone/heroku-status@v1")}) == []

@@ -27,3 +27,11 @@ def test_a_port_that_the_env_file_names(check, place):
     assert check("MLE0909", files) == []
     (finding,) = check("MLE0909", {**files, ".env": "PORT = 5050\n"})
     assert "5050" in finding.title
+
+
+def test_a_console_that_the_command_starts(check):
+    text = (
+        TEXT % ("python:3.12-slim", '"5000:5000"') + "    command: bash -c 'pip install mlflow && {} --host 0.0.0.0'\n"
+    )
+    assert len(check("MLE0909", {"docker-compose.yml": text.format("mlflow ui")})) == 1
+    assert check("MLE0909", {"docker-compose.yml": text.format("python serve.py")}) == []

@@ -293,3 +293,16 @@ def test_what_a_build_installs_into_the_folder_it_ships(check):
 def test_an_import_that_is_asked_for_or_for_a_type_checker(check, code, expected):
     found = check("MLE1005", {**LIBRARY, "lib/__init__.py": code})
     assert [f.severity.value for f in found] == expected
+
+
+def test_what_flit_declared_before_pep_621(check):
+    project = "[tool.flit.metadata]\nmodule = 'm'\nrequires = ['scikit-learn']\n"
+    assert check("MLE1005", {"m.py": "import sklearn\n", "pyproject.toml": project}) == []
+    assert len(check("MLE1005", {"m.py": "import sklearn\n", "pyproject.toml": project.replace("scikit-learn", "six")})) == 1
+
+
+@pytest.mark.parametrize("declared", ["openlineage-python", "python-openlineage", "openlineage-sdk"])
+def test_the_usual_forms_of_a_name(check, declared):
+    files = {"t.py": "import numpy\nimport openlineage\n", "requirements.txt": f"numpy\n{declared}==1.0\n"}
+    assert check("MLE1005", files) == []
+    assert len(check("MLE1005", {"requirements.txt": "numpy\nopenlineage-ui\n"})) >= 1
