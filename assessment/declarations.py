@@ -237,6 +237,10 @@ def pyproject(file: File) -> Iterator[Declared]:
     for group, items in _table(_table(tool, "pdm"), "dev-dependencies").items():
         yield from _listed(items, find, "[tool.pdm.dev-dependencies]", group)
     yield from _listed(_table(tool, "uv").get("dev-dependencies"), find, "[tool.uv]", "dev")
+    flit = _table(_table(tool, "flit"), "metadata")  # before PEP 621
+    yield from _listed(flit.get("requires"), find, "requires", "")
+    for group, items in _table(flit, "requires-extra").items():
+        yield from _listed(items, find, "[tool.flit.metadata.requires-extra]", group)
     poetry = _table(tool, "poetry")
     tables = [("", "[tool.poetry.dependencies]", _table(poetry, "dependencies"))]
     tables.append(("dev", "[tool.poetry.dev-dependencies]", _table(poetry, "dev-dependencies")))

@@ -52,6 +52,7 @@ _CHECKS_DATA = re.compile(
     r"isnull|isna|notnull|notna|dtypes?\b|columns|\.shape|\.empty|len\(|\.min\(|\.max\(|\.between|\.isin|duplicated|nunique|"
     r"isfinite|isnan|set\(|label|\bdf\b|\bdata\b|frame|rows"
 )
+_ABOUT_ANSWERS = re.compile(r"pred|prob|answer|output|argv|\bargs\b", re.I)
 _CHECK_NAME = re.compile(
     r"validat(e|ion)|check_(data|schema|column|quality|input|frame|null|missing)|sanity|data_quality|expect_"
 )
@@ -187,6 +188,11 @@ def _checks(module: Module) -> bool:
     return found
 
 
+def _is_about_data(test: ast.expr) -> bool:
+    text = ast.unparse(test)
+    return bool(_CHECKS_DATA.search(text)) and not _ABOUT_ANSWERS.search(text)
+
+
 def _is_looked_at(module: Module, node: ast.expr) -> bool:
     """Whether missing or repeated rows are counted or asked for: as a mask they only choose rows, or values to fill."""
     for above in module.ancestors(node):
@@ -203,10 +209,10 @@ def _is_looked_at(module: Module, node: ast.expr) -> bool:
 def _checks_by_hand(module: Module) -> bool:
     for node in module.nodes(ast.Assert, ast.If, ast.Call, ast.FunctionDef, ast.keyword):
         match node:
-            case ast.Assert(test=test) if _CHECKS_DATA.search(ast.unparse(test)):
+            case ast.Assert(test=test) if _is_about_data(test):
                 return True
             case ast.If(test=test, body=body) if any(isinstance(n, ast.Raise) for n in body):
-                if _CHECKS_DATA.search(ast.unparse(test)):
+                if _is_about_data(test):
                     return True
             case ast.Call(func=ast.Attribute(attr="isnull" | "isna" | "notnull" | "duplicated")) if _is_looked_at(
                 module, node

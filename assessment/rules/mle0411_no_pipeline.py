@@ -42,7 +42,7 @@ _STEP = re.compile(
     r"mapp(er|ing)|encod|transform|impute|select|ensembl|blend|stack|submi",
     re.I,
 )
-_NUMBERED = re.compile(r"^(step|stage|part)?[_-]?(\d{1,2})(\.\d+)?[\s._-]", re.I)
+_NUMBERED = re.compile(r"^(step|stage|part|nb|notebook)?[_-]?(\d{1,2})(\.\d+)?[\s._-]", re.I)
 _COMMAND = re.compile(r"\s*(?:[$>!]\s*)?(?:cd \S+ *(?:&&|;) *|CUDA_VISIBLE_DEVICES=\S+ +)*(python[\d.]*\s+\S+\.py\b.*)")
 _QUOTED = re.compile(r"`+([^`]+)`+")
 # "Run `features.py`": neither a list of files nor a sentence about what something runs tells anybody to run it.

@@ -23,6 +23,10 @@ _BRINGS = re.compile(
 )
 
 
+_INTERMEDIATE = re.compile(
+    r"(^|/)(features?|processed|interim|prepared|intermediate|outputs?|results?|targets?)$", re.I
+)
+
 # Of these words one stands in every match.
 _BRINGS_WORDS = (
     "kaggle", "wget", "gdown", "curl", "urlretrieve", "download", "get_file", "requests.get", "boto3", "s3://", "gs://",
@@ -47,11 +51,13 @@ def _applies(repo: Repo) -> bool:
 )
 def check(repo: Repo) -> Iterator[Hit]:
     texts = _texts(repo)
-    if any(holds(text, _BRINGS_WORDS) and _BRINGS.search(text) for text in texts):
-        return  # data may come from outside
+    brought = any(holds(text, _BRINGS_WORDS) and _BRINGS.search(text) for text in texts)
+    made = _filled_folders(repo) if brought else set()
     ignored = "\n".join(f.text for f in repo.glob(".gitignore", ".dvcignore", "*.dvc", "dvc.yaml", "Makefile"))
     for call, path in _literal_reads(repo):
         name = posixpath.basename(path)
+        if brought and posixpath.dirname(path) not in made:
+            continue  # data may come from outside, but not what the programs make of it
         if _in_tree(repo, call, path) or name in ignored or any(name in text for text in texts):
             continue
         if not _written(repo, call, name):
@@ -62,6 +68,19 @@ def check(repo: Repo) -> Iterator[Hit]:
                 [repo.missing(call.site(), (path, f"a step that writes or fetches {name}"), searched)],
                 title=f"Training reads {path!r}, which cannot exist",
             )
+
+
+def _filled_folders(repo: Repo) -> set[str]:
+    """Folders for intermediate tables that programs write by paths in the code: nobody brings what lies there."""
+    from ml_engineer.assessment.values import known_text
+
+    found: set[str] = set()
+    for call in repo.calls("*.to_csv", "*.to_parquet", "*.to_feather", "*.to_pickle", "*.to_hdf", tests=False):
+        path = known_text(repo, call.module, call.node.args[0]) if call.node.args else None
+        folder = posixpath.dirname(path) if path is not None else ""
+        if _INTERMEDIATE.search(folder):
+            found.add(folder)
+    return found
 
 
 def _literal_reads(repo: Repo) -> Iterator[tuple[Call, str]]:

@@ -30,6 +30,10 @@ _DATA_FILE = re.compile(
     r"\.(csv|tsv|jsonl|parquet|feather|np[yz]|mat|arff|xlsx?|h5|hdf5|tfrecord|tif|nii(\.gz)?|wav)(\.gz)?$", re.I
 )
 _FOLDER = re.compile(r"(\.{0,2}/)*([\w.-]+/)*(data|datasets?|inputs?|images?|raw|corpus)/([\w.-]+/)*", re.I)
+_DATA_OPTION = re.compile(
+    r"-*(data|train|dataset|input|images|imgs)(set)?([_-]?(path|dir|root|file|folder))?$|"
+    r"-*(?!out|res|save|samp|gen|fake|test|eval|log|pred)\w+_(data|dataset|image|images|img|audio|wav|train)s?[_-]?(path|dir|root|folder)$"
+)
 # What a folder of data is kept by in git, and programs that lie in one.
 _NO_ROWS = re.compile(r"(^|/)(\.git(keep|ignore)|\.keep|\.placeholder|__init__\.py|readme[^/]*)$|\.(py|sh|md)$", re.I)
 _NO_PLACE = re.compile(r"\.(ya?ml|toml|ini|cfg)$|^[./]*\w*/?$")  # a configuration, or an ending
@@ -152,10 +156,8 @@ def _read_of_unknown_path(repo: Repo) -> Call | None:
 
 def _written(repo: Repo) -> set[str]:
     """Paths of tables that a program of the repository writes: what made them is versioned with the code."""
-    from ml_engineer.assessment.values import known_text
-
     calls = repo.calls("*.to_csv", "*.to_parquet", "*.to_feather", "*.to_pickle", "*.to_hdf", tests=False)
-    paths = (known_text(repo, call.module, call.node.args[0]) for call in calls if call.node.args)
+    paths = (_known(repo, call) for call in calls)
     return {path for path in paths if path is not None}
 
 
@@ -177,9 +179,7 @@ def _has_versions(repo: Repo) -> bool:
 def _option(call: Call) -> str | None:
     """Default of a command-line option for training data, where it is a path."""
     name = call.module.literal(call.argument(0, "name"))
-    if not isinstance(name, str) or not re.match(
-        r"-*(data|train|dataset|input|images|imgs)(set)?([_-]?(path|dir|root|file|folder))?$", name
-    ):
+    if not isinstance(name, str) or not _DATA_OPTION.match(name):
         return None
     default = call.module.literal(call.keyword("default"))
     return (
@@ -193,18 +193,24 @@ def _is_pictures(call: Call) -> bool:
     return isinstance(name, str) and name.lstrip("-").startswith(("images", "imgs"))
 
 
+def _known(repo: Repo, call: Call) -> str | None:
+    """The path that a call is given; of one that starts in a folder which is not known, the name of the file."""
+    from ml_engineer.assessment.values import known_text
+
+    given = call.node.args[0] if call.node.args else None
+    value = known_text(repo, call.module, given)
+    given = call.module.value(given) if given is not None else None
+    if value is None and isinstance(given, ast.Call | ast.BinOp | ast.JoinedStr):
+        value = next((text for text in _literals(given) if _DATA_FILE.search(text[1:])), None)
+    return value
+
+
 def _literals(node: ast.expr) -> Iterator[str]:
     return (n.value.lstrip("/") for n in walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str))
 
 
 def _path(repo: Repo, call: Call) -> str | None:
-    from ml_engineer.assessment.values import known_text
-
-    given = call.node.args[0] if call.node.args else None
-    value = known_text(repo, call.module, given)
-    if value is None and isinstance(given, ast.Call | ast.BinOp | ast.JoinedStr):
-        # of a path that starts in a folder which is not known, the name of the file
-        value = next((text for text in _literals(given) if _DATA_FILE.search(text[1:])), None)
+    value = _known(repo, call)
     if value is None or "://" in value or not value.strip():
         return None
     value = value.replace("\\", "/")

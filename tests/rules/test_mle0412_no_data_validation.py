@@ -114,3 +114,11 @@ def test_pictures_that_are_looked_at_or_not_read(check, read):
 def test_a_mask_that_chooses_rows_is_no_check(check, line, found):
     code = f"import pandas as pd\nimport lightgbm as lgb\ndf = pd.read_csv('d.csv')\n{line}\n"
     assert len(check("MLE0412", {"t.py": code + "lgb.train({}, lgb.Dataset(df[['a']], df.y))\n"})) == found
+
+
+def test_an_assertion_about_the_answer_is_no_check_of_the_data(check):
+    code = (
+        "import pandas as pd\nfrom sklearn.svm import SVC\ndf = pd.read_csv('d.csv')\nm = SVC().fit(df[['a']], df.y)\n"
+    )
+    assert len(check("MLE0412", {"t.py": code + "assert len(m.predict(df[['a']])) == 1\n"})) == 1
+    assert check("MLE0412", {"t.py": code + "assert len(df) > 1\n"}) == []

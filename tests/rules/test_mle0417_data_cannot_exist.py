@@ -38,3 +38,15 @@ def test_a_file_of_the_index_whose_content_this_copy_lacks_is_there(check, tmp_p
         subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
     (tmp_path / "data/sales.csv").unlink()
     assert check(rule, {}) == []
+
+
+def test_a_table_that_the_step_before_writes_under_another_name(check, place):
+    step = "import pandas as pd\ndf = pd.read_csv('data/raw.csv')\ndf.to_csv('features/test3.csv')\n"
+    train = (
+        "import pandas as pd\nfrom sklearn.svm import SVC\ndf = pd.read_csv('features/{}.csv')\nSVC().fit(df, df.y)\n"
+    )
+    readme = {"README.md": "A solution for Kaggle.\n", "features.py": step}
+    (finding,) = check("MLE0417", {**readme, "train.py": train.format("test")})
+    assert place(finding) == ("train.py", 3)
+    assert check("MLE0417", {**readme, "train.py": train.format("test3")}) == []
+    assert check("MLE0417", {**readme, "train.py": train.format("test").replace("features/", "data/")}) == []

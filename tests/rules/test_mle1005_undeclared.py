@@ -298,7 +298,10 @@ def test_an_import_that_is_asked_for_or_for_a_type_checker(check, code, expected
 def test_what_flit_declared_before_pep_621(check):
     project = "[tool.flit.metadata]\nmodule = 'm'\nrequires = ['scikit-learn']\n"
     assert check("MLE1005", {"m.py": "import sklearn\n", "pyproject.toml": project}) == []
-    assert len(check("MLE1005", {"m.py": "import sklearn\n", "pyproject.toml": project.replace("scikit-learn", "six")})) == 1
+    assert (
+        len(check("MLE1005", {"m.py": "import sklearn\n", "pyproject.toml": project.replace("scikit-learn", "six")}))
+        == 1
+    )
 
 
 @pytest.mark.parametrize("declared", ["openlineage-python", "python-openlineage", "openlineage-sdk"])
