@@ -20,7 +20,7 @@ _WRITES = (
     "skops.io.dump", "torch.save", "torch.jit.save", "torch.onnx.export", "*.save_model", "*.save_weights",
     "*.save_pretrained", "*keras.models.save_model", "tensorflow.saved_model.save", "*.log_model", "*Sequential().save",
     "*keras.Model().save", "*.models.Model().save", "?.save", "safetensors.*.save_file", "*Saver().save",
-    "*keras.callbacks.ModelCheckpoint", "*lightning*.ModelCheckpoint", "*lightning*.Trainer().fit",
+    "*keras.callbacks.ModelCheckpoint", "*lightning*.ModelCheckpoint", "*lightning.*Trainer().fit",
     "hydra.utils.instantiate().fit",
 )  # fmt: skip
 

@@ -29,7 +29,7 @@ SAVERS = (
     "*Trainer().train", "*.save_learner", "*.export_model", "*.export", "mlflow.*.autolog", "mlflow.autolog",
     "*.write().overwrite().save", "*.write().save", "*Saver().save", "*.push_to_hub", "*.convert_sklearn",
     "tensorflow.train.Checkpoint().save", "*CheckpointManager().save", "*.dump_model", "*.joblib_dump",
-    "safetensors.*.save_file", "orbax.*", "pytorch_lightning.Trainer().fit", "lightning.*Trainer().fit",
+    "safetensors.*.save_file", "orbax.*", "*lightning.*Trainer().fit",
     "hydra.utils.instantiate().fit",
     "bentoml.*.save", "*.to_disk", "*.store_artifact", "*.log_artifact", "*.log_artifacts",
     "*.register_model", "*.SaveModel",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 MAX_NESTING = 4
@@ -223,3 +223,16 @@ def _inline_script(words: list[str]) -> str | None:
         if re.fullmatch(r"-[a-z]*c", word) and position + 1 < len(words):
             return words[position + 1]
     return None
+
+
+def with_variables(lines: Sequence[str], line: int, text: str) -> str:
+    """The text of a command on that line of a script, with `$NAME` as the script set it last before."""
+
+    def value(match: re.Match[str]) -> str:
+        setting = re.compile(rf"\s*(?:export\s+|local\s+)?{match[1]}=(\"[^\"]*\"|'[^']*'|\S+)")
+        found = (setting.match(above) for above in reversed(lines[: line - 1]))
+        return next((m[1].strip("\"'") for m in found if m is not None), match[0])
+
+    for _ in range(2):  # a variable may be set from another
+        text = re.sub(r"\$\{?([A-Za-z_]\w*)\}?", value, text)
+    return text

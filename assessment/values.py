@@ -59,6 +59,7 @@ _NO_TORCH = re.compile(
     r"transformers\.(\w*Tokenizer\w*|\w*Processor\w*|\w*Extractor\w*|\w*Config|TF\w+|Flax\w+)\."
     r"|segmentation_models_pytorch\.(encoders\.get_preproc|losses|metrics|utils)"
 )
+_LOADED_WHOLE = re.compile(r"torch\.load\(\)(\[\w*\])?")  # a model saved as it is, not by its weights
 _MODEL_PLACE = re.compile(r"(src\.)?(models?|nets?|networks?|arch\w*|modules?)(\.\w+)*\.[A-Z]\w*")
 _CALLED_MODELS = (
     "transformers.pipeline()", "transformers.pipelines.pipeline()", "*keras.models.load_model()", "spacy.load()",
@@ -215,6 +216,8 @@ def model_behind(repo: Repo, call: Call) -> str:
     if (name != call.name or name.endswith("()")) and is_torch_model(repo, name):
         # Functions are compiled, too: there only the name tells.
         return "" if value_of(repo, name) in _COMPILED and not _MODEL_NAME.search(called) else name
+    if name.endswith("()") and _LOADED_WHOLE.fullmatch(value_of(repo, name)):
+        return name
     if name.startswith("?") and _MODEL_NAME.search(called) and "forward" not in called:
         for step in dataflow.sources(repo, call.module, func):
             found = step.module.resolve(step.node) + step.suffix

@@ -22,7 +22,12 @@ _FIELDS = {
     "intended use": re.compile(
         r"intended use|use cases?|intended for|purpose of (the|this) model|not (be )?used for", re.I
     ),
-    "limits": re.compile(r"limitation|caveat|known issue|bias(es)?\b|out of scope|does not work", re.I),
+    "limits": re.compile(
+        r"^[#*>\-\s\d.]*(known |model )*(limitations?|limits|caveats?|issues|bias(es)?)\b(?! *[=(])|out of scope|"
+        r"known issue|\b(limitations?|caveats?) *:|"
+        r"\b(model|network|it)\b[^.\n]{0,60}\b(is biased|limited to|does not work|fails? (on|for|in)|limitations?)\b",
+        re.I | re.M,
+    ),
     "licence": re.compile(r"\blicen[cs]ed?\b", re.I),
 }
 ENOUGH = 3

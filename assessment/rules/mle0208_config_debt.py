@@ -25,13 +25,20 @@ _CONFIG_PACKAGES = (
     "tyro", "simple_parsing", "box", "docopt", "optparse", "kedro", "sacred", "configargparse", "draccus",
 )  # fmt: skip
 _CONFIG_CALLS = (
-    "json.load",
     "os.getenv",
     "os.environ.get",
     "*.TrainingArguments",
     "*HfArgumentParser",
     "wandb.config*",
 )
+# Names of what is tuned, or says how large the parts of a network and of its training are.
+_TUNED = re.compile(
+    r"(^|_)(lr|rate|batch|bs|epochs?|iter\w*|steps?|momentum|decay\w*|dropout|hidden\w*|embed\w*|dims?|layers?|gamma|"
+    r"beta\d?|alpha|lambda\w*|workers|patience|size|length|width|height|classes|channels|margin|clip\w*|freq|interval)"
+    r"(_|\d|$)",
+    re.I,
+)
+_SETTINGS = re.compile(r"config|conf\b|cfg|param|setting|option|\bopts?\b|args|hyper", re.I)
 _PARAMETERS = re.compile(
     r"sklearn\.|imblearn\.|xgboost\.|lightgbm\.|catboost\.|torch\.(optim|utils\.data)\.|(tensorflow\.)?keras\.|"
     r"tensorflow\.|statsmodels\.|torchvision\.transforms|.*(DataLoader|Classifier|Regressor|Optimizer)$"
@@ -69,7 +76,7 @@ def check(repo: Repo) -> Iterator[Hit]:
         yield Hit(
             sites,
             severity=severity,
-            title=f"Training has {most} numbers in its calls, and no configuration",
+            title=f"Training has {most} numbers in its code, and no configuration",
             anchor="config",
         )
 
@@ -88,7 +95,20 @@ def _literals(repo: Repo, entry: Entry) -> tuple[int, Call | None]:
             if numbers:
                 count += numbers
                 first = first or call
-    return count, first
+    return max(count, _settings(entry)), first
+
+
+def _settings(entry: Entry) -> int:
+    """How many numbers a script keeps under names of its own: `lr = 1e-3`, `decay_at = [80, 100]`."""
+    if entry.module.is_notebook:
+        return 0
+    kept: dict[str, int] = {}
+    for node in entry.module.tree.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if _TUNED.search(name):
+                items = value.elts if isinstance(value, ast.List | ast.Tuple) else [value]
+                kept[name] = sum(map(_is_number, items))
+    return sum(kept.values())
 
 
 def _numbers(module: Module, node: ast.expr) -> int:
@@ -116,6 +136,8 @@ def _is_configured(repo: Repo, entry: Entry) -> bool:
     names = [name for module in closure.modules for name in module.call_names]
     if any(matches(name, *_CONFIG_CALLS) for name in names):
         return True
+    if any(_SETTINGS.search(_around(call)) for call in closure.calls("json.load")):
+        return True
     if any("sys.argv" in module.file.text for module in closure.modules if not module.is_notebook):
         return True
     return any(
@@ -123,6 +145,13 @@ def _is_configured(repo: Repo, entry: Entry) -> bool:
         for m in closure.modules
         for i in m.imports
     )
+
+
+def _around(call: Call) -> str:
+    """The statement that reads a file, with the block that opens it: whether it holds settings or rows."""
+    block = call.module.enclosing(call.node, ast.With)
+    opened = [ast.unparse(item) for item in block.items] if isinstance(block, ast.With) else []
+    return " ".join([ast.unparse(call.module.statement_of(call.node)), *opened])
 
 
 def _code_lines(entry: Entry) -> int:

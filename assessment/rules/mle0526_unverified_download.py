@@ -12,6 +12,7 @@ from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, SeverityName, Site, rule
 
 if TYPE_CHECKING:
+    from ml_engineer.assessment.files import File
     from ml_engineer.assessment.module import Call, Module
     from ml_engineer.assessment.repo import Repo
 
@@ -31,6 +32,7 @@ _ARTEFACT = re.compile(
     r"[\w./:%?=&{}-]+\.(pkl|pickle|joblib|pt|pth|ckpt|onnx|h5|hdf5|keras|bin|tflite|sav|weights)\b", re.I
 )
 _SHELL_FETCH = re.compile(r"\b(wget|curl|gdown)\b[^#\n]*")
+_WEIGHTS = re.compile(r"pre-?trained|weights|checkpoint|\bmodels?/\S*\.(zip|tar|tgz|gz)\b", re.I)
 _CHECKED = "sha256 sha512 sha1 md5 checksum hashlib check_hash=true known_hash file_hash".split()
 _SCRIPTS = ("*.sh", "Dockerfile*", "Makefile", "*.mk")
 
@@ -72,13 +74,28 @@ def check(repo: Repo) -> Iterator[Hit]:
     for file in repo.glob(*_SCRIPTS):
         if holds(file.text, _CHECKED) or "docs" in file.roles:
             continue
-        for line, match in file.find(_SHELL_FETCH):
-            named = _ARTEFACT.search(match[0])
-            if named and "#" not in match.string[: match.start()]:
-                loads = _loads_of(repo, named[0].rsplit("/", 1)[-1])
-                if loads:
-                    severity, site = loads
-                    yield Hit([file.site(line), site], severity=severity, anchor=f"{file.path} {named[0]}")
+        yield from _by_shell(repo, file)
+
+
+def _by_shell(repo: Repo, file: File) -> Iterator[Hit]:
+    """Downloads of a script: of a file that some code loads by its name, or of weights where code loads by a path."""
+    from ml_engineer.assessment.shell import with_variables
+
+    unnamed: list[Site] = []
+    for line, match in file.find(_SHELL_FETCH):
+        if "#" in match.string[: match.start()]:
+            continue
+        text = with_variables(file.lines, line, match[0])
+        named = _ARTEFACT.search(text)
+        loads = _loads_of(repo, named[0].rsplit("/", 1)[-1]) if named else None
+        if named and loads:
+            severity, site = loads
+            yield Hit([file.site(line), site], severity=severity, anchor=f"{file.path} {named[0]}")
+        elif "$" in match[0] and "://" in text and (named or _WEIGHTS.search(text)):
+            unnamed.append(file.site(line))
+    load = next(repo.calls(*_RUNS_CODE, tests=False), None) if unnamed else None
+    if load is not None:
+        yield Hit([*unnamed, load.site(note="loads by a path")], severity=MEDIUM, anchor=f"{file.path} weights")
 
 
 def _is_fetch(call: Call) -> bool:

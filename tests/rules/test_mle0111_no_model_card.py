@@ -33,3 +33,10 @@ def test_a_save_through_a_helper_is_reported_where_training_calls_it(check, plac
     }
     (finding,) = check("MLE0111", files)
     assert place(finding) == ("train.py", 5)
+
+
+def test_a_limit_of_other_work_is_none_of_the_model(check):
+    code = "import torch\nloss.backward()\ntorch.save(m, 'm.pt')\n"
+    readme = "Trained on the data set X. Licensed under MIT. To address this limitation, we propose a model.\n"
+    assert len(check("MLE0111", {"t.py": code, "README.md": readme})) == 1
+    assert check("MLE0111", {"t.py": code, "README.md": readme + "## Limitations\nSmall pictures.\n"}) == []

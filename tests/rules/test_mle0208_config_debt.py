@@ -33,3 +33,12 @@ def test_numbers_in_a_table_of_parameters(check, place):
     code = f"import lightgbm as lgb\n{table}lgb.train(params, lgb.Dataset(X, y))\n"
     (finding,) = check("MLE0208", {"train.py": code + FILLER})
     assert place(finding) == ("train.py", 3)
+
+
+def test_numbers_under_names_of_the_script_count_and_reading_rows_is_no_configuration(check, place):
+    names = "".join(f"size_{n} = {n}\n" for n in range(9))
+    code = f"import json\nimport torch\nlr = 0.1\n{names}rows = json.load(open('rows.json'))\n" + "print(rows)\n" * 40
+    code += "optimizer = torch.optim.SGD(net.parameters(), lr=lr)\nloss.backward()\noptimizer.step()\n"
+    (finding,) = check("MLE0208", {"train.py": code})
+    assert place(finding)[0] == "train.py"
+    assert check("MLE0208", {"train.py": code.replace("rows", "config")}) == []

@@ -75,3 +75,11 @@ def test_the_older_place_of_keras_for_its_download(check, place):
     )
     (finding,) = check("MLE0526", {"a.py": code})
     assert (finding.severity.value, place(finding)) == ("medium", ("a.py", 2))
+
+
+def test_weights_by_an_address_in_a_variable_of_a_script(check, place):
+    script = "URL=https://open.org/celeba-128.zip\nZIP=./run/models/celeba-128.zip\nwget $URL -O $ZIP\n"
+    files = {"download.sh": script, "solver.py": "import torch\ndef load(path):\n    return torch.load(path)\n"}
+    (finding,) = check("MLE0526", files)
+    assert (place(finding), finding.severity) == (("download.sh", 3), "medium")
+    assert check("MLE0526", {**files, "download.sh": script.replace("models", "data")}) == []

@@ -129,3 +129,11 @@ def test_raw_data_that_a_helper_of_the_step_before_reads(check, place):
     train = TRAIN.replace("data/train.csv", "out/rows.csv")
     (finding,) = check("MLE1008", {"train.py": train, "step.py": step, "rows.py": helper})
     assert place(finding) == ("rows.py", 4)
+
+
+def test_an_option_for_the_folder_of_some_data_set(check, place):
+    code = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--{}_dir', default='data/celeba/images')\n"
+    code += "import torch\nloss.backward()\n"
+    (finding,) = check("MLE1008", {"main.py": code.format("celeba_image")})
+    assert place(finding) == ("main.py", 3)
+    assert check("MLE1008", {"main.py": code.format("sample_image")}) == []
