@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _SERVERS = frozenset("gunicorn uvicorn hypercorn daphne".split())
 _APP = re.compile(r"^([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)(\(.*\))?$")
-_BENTO = re.compile(r"^service:\s*[\"']?([A-Za-z_][\w.]*):\w+")
+_BENTO = re.compile(r"^service:\s*[\"']?([A-Za-z_]\w*)(?:\.py)?:\w+")
 _PLACEHOLDER = re.compile(r"[<>{}$*\[\]]|your|path/to|example|script\.py$|my_|file\.py$|xxx", re.I)
 
 
@@ -51,15 +51,11 @@ def check(repo: Repo) -> Iterator[Hit]:
         if command.origin == "procfile" and wanted and not _in_tree(repo, command, wanted):
             yield Hit([command.site], title=f"{command.name} starts {wanted[0]}, which does not exist")
     for file in repo.glob("bentofile*.y*ml"):
-        for line, match in file.find(_BENTO):
-            path = match[1].removesuffix(".py").replace(".", "/")
-            places = [
-                posixpath.normpath(posixpath.join(file.folder, f"{path}{end}")) for end in (".py", "/__init__.py")
-            ]
-            if not any(place in repo.files or place in dict(repo.skipped) for place in places):
-                yield Hit(
-                    [file.site(line)], title=f"The Bento serves {match[1]}, which does not exist", anchor=file.path
-                )
+        for line, match in file.find(_BENTO):  # a dotted name may be that of an installed package, or of a built one
+            name = match[1]
+            known = (*repo.files, *(path for path, _ in repo.skipped))
+            if not any(path.endswith((f"{name}.py", f"{name}/__init__.py")) for path in known):
+                yield Hit([file.site(line)], title=f"The Bento serves {name}, which does not exist", anchor=file.path)
     yield from _documented(repo)
 
 

@@ -119,4 +119,5 @@ def test_a_bento_of_a_module_that_is_not_there(check, place):
     }
     (finding,) = check("MLE0525", files)
     assert place(finding) == ("demo/bentofile.yaml", 3)
+    assert check("MLE0525", {**files, "demo/bentofile.yaml": 'service: "package.service:svc"\n'}) == []
     assert check("MLE0525", {**files, "demo/graph_service.py": "svc = 1\n"}) == []
