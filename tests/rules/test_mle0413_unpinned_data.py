@@ -181,4 +181,6 @@ def test_an_address_that_a_class_of_settings_hands_on(check, place):
     text = "ingestion:\n  source_url: https://example.org/{}/rides.zip\n"
     (finding,) = check("MLE0413", {"data_ingestion.py": code, "config/config.yaml": text.format("main")})
     assert place(finding) == ("data_ingestion.py", 5)
+    served = "import flask\nfrom data_ingestion import Ingestion\napp = flask.Flask('a')\n@app.route('/train')\n"
+    assert len(check("MLE0413", {"app.py": f"{served}def f():\n    Ingestion().fetch()\n"})) == 1
     assert check("MLE0413", {"config/config.yaml": text.format("a1" * 20)}) == []
