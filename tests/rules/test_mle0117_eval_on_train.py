@@ -173,5 +173,5 @@ def test_figures_called_those_of_training_beside_a_program_that_evaluates(check)
         mlflow.log_metric("train r2", r2_score(y, model.predict(X)))
         """
     assert len(check("MLE0117", {"train.py": train})) == 1
-    judge = "import joblib\nmodel = joblib.load('m')\nprint(model.score(X, y))\n"
+    judge = "import joblib\nfrom sklearn.metrics import r2_score\nprint(r2_score(y, joblib.load('m').predict(X)))\n"
     assert check("MLE0117", {"evaluate.py": judge}) == []
