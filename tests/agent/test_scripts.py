@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,15 +12,14 @@ import pytest
 
 from ml_engineer.agent import prices
 from ml_engineer.report.schema import ClaimState, HandoffState, Report, StepState
+from tests.support.console import Console, Result, clean_environment
 from tests.support.messages_server import MessagesServer
 from tests.support.review import finish
 from tests.support.script import Agent, Script, Turn, call
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = Path(__file__).parent / "scripts"
-PROGRAM = Path(sysconfig.get_path("scripts")) / "ml-engineer"
 PRICED = "claude-sonnet-5-5"
-Result = subprocess.CompletedProcess[str]
 Play = Callable[..., tuple[Result, MessagesServer]]
 
 
@@ -41,22 +38,9 @@ def git(target: Path, *arguments: str) -> str:
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Callable[..., Result]:
-    kept = {key: value for key, value in os.environ.items() if key in ("PATH", "LANG", "TMPDIR")}
-    home = {"ML_ENGINEER_HOME": str(tmp_path / "home"), "HOME": str(tmp_path / "home")}
-
-    def call(*arguments: str | Path, **more: str) -> Result:
-        return subprocess.run(
-            [str(PROGRAM), *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            env=kept | home | more,
-            stdin=subprocess.DEVNULL,
-            timeout=240,
-            check=False,
-        )
-
-    return call
+def program(console: Console, tmp_path: Path) -> Callable[..., Result]:
+    environment = clean_environment(tmp_path / "home")
+    return lambda *arguments, **more: console.run(arguments, environment | more)
 
 
 @pytest.fixture

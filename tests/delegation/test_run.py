@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +14,7 @@ from typing import Any
 import pytest
 
 from ml_engineer.report.schema import Report
-
-SCRIPT = Path(sysconfig.get_path("scripts")) / "ml-engineer"
-Result = subprocess.CompletedProcess[str]
+from tests.support.console import SCRIPT, Console, Result, clean_environment
 
 APP = """import pickle
 from flask import Flask, jsonify, request
@@ -66,21 +62,14 @@ def target(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if key in ("PATH", "LANG", "LC_ALL", "TMPDIR")}
     home = tmp_path / "home"
     home.mkdir(exist_ok=True)
-    return kept | {"ML_ENGINEER_HOME": str(home), "HOME": str(home), "COLUMNS": "100"}
+    return clean_environment(home)
 
 
 @pytest.fixture
-def run(environment: dict[str, str]) -> Callable[..., Result]:
-    def call(*arguments: str | Path) -> Result:
-        return subprocess.run(
-            [SCRIPT, *map(str, arguments)], capture_output=True, text=True, stdin=subprocess.DEVNULL,
-            env=environment, timeout=120, check=False,
-        )  # fmt: skip
-
-    return call
+def run(console: Console, environment: dict[str, str]) -> Callable[..., Result]:
+    return lambda *arguments: console.run(arguments, environment)
 
 
 def configure(tmp_path: Path, names: list[str], fast: list[str]) -> None:

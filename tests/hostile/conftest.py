@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,9 +13,7 @@ from ml_engineer.assessment import files
 from ml_engineer.assessment.assess import assess
 from ml_engineer.assessment.record import Assessment
 from ml_engineer.report.schema import Report
-
-SCRIPT = Path(sysconfig.get_path("scripts")) / "ml-engineer"
-Result = subprocess.CompletedProcess[str]
+from tests.support.console import Console, Result, clean_environment
 
 FAULTY_APP = """\
 from flask import Flask
@@ -54,17 +51,13 @@ def target(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(own_home: Path) -> dict[str, str]:
-    """Nothing of the developer's own machine: no key, no home, no settings."""
-    kept = {key: value for key, value in os.environ.items() if key in ("PATH", "LANG", "LC_ALL", "TMPDIR")}
-    return kept | {"ML_ENGINEER_HOME": str(own_home), "HOME": str(own_home), "COLUMNS": "100"}
+    return clean_environment(own_home)
 
 
 @pytest.fixture
-def run(environment: dict[str, str]) -> Callable[..., Result]:
-    """The console script in a child process."""
-
+def run(console: Console, environment: dict[str, str]) -> Callable[..., Result]:
     def call(*arguments: str | Path, cwd: Path | None = None, **more: str) -> Result:
-        return execute([SCRIPT, *arguments], cwd=cwd, env=environment | more)
+        return console.run(arguments, environment | more, cwd)
 
     return call
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from ml_engineer.report.schema import Report
-from tests.hostile.conftest import FAULT, SCRIPT, execute
+from tests.hostile.conftest import FAULT, execute
+from tests.support.console import SCRIPT
 
 # Our own dependencies, tools that might be called, and modules of the standard library that are imported late.
 NAMES = (

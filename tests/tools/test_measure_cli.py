@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,32 +12,17 @@ import pytest
 from ml_engineer.report.evidence import EvidenceChecker
 from ml_engineer.report.schema import Measurement
 from ml_engineer.tools.sandbox import Level, choose
+from tests.support.console import Console, Result, clean_environment
 
-SCRIPT = Path(sysconfig.get_path("scripts")) / "ml-engineer"
-Result = subprocess.CompletedProcess[str]
 Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(root: Path, tmp_path: Path) -> Run:
+def run(console: Console, root: Path, tmp_path: Path) -> Run:
     if choose(root, tmp_path / "scratch").level is Level.OFF:
         pytest.skip("nothing confines commands here, so without a person nothing is run")
-    kept = {key: value for key, value in os.environ.items() if key in ("PATH", "LANG", "LC_ALL", "TMPDIR")}
-    environment = kept | {"ML_ENGINEER_HOME": str(tmp_path / "home"), "HOME": str(tmp_path / "home")}
-
-    def call(*arguments: str) -> Result:
-        return subprocess.run(
-            [SCRIPT, "measure", *arguments],
-            cwd=root,
-            env=environment,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=120,
-            check=False,
-        )
-
-    return call
+    environment = clean_environment(tmp_path / "home")
+    return lambda *arguments: console.run(["measure", *arguments], environment, root)
 
 
 def test_a_training_as_text_and_its_records(run: Run, root: Path, tmp_path: Path) -> None:
