@@ -40,7 +40,8 @@ _CI = (
 )  # fmt: skip
 _TEMPLATE = re.compile(r"^[A-Za-z_]\w*\.py\.(in|example|sample|template|tmpl|dist|j2|jinja2?)$")
 _REQUIREMENTS = re.compile(
-    r"(^|/)([\w.-]*(requirements?|reqs?|constraints)[\w.-]*|requirements/[^/]+)\.(txt|in|pip)$", re.I
+    r"(^|/)([\w.-]*(requirements?|reqs?|constraints)[\w.-]*|(requirements|deps|dependencies)/[^/]+)\.(txt|in|pip)$",
+    re.I,
 )
 _FIXED = re.compile(r"[A-Za-z][\w.-]*(\[[\w,-]+\])?==\d[\w.+!-]*\s*$")
 _EPSILON = ".99999"

@@ -44,7 +44,7 @@ _BOOSTER_TRAINS = ("lightgbm.train", "lightgbm.cv", "xgboost.train", "xgboost.cv
 _BOOSTER_DATA = ("train_set", "dtrain")
 TRACKERS = (
     "mlflow", "wandb", "dvclive", "aim", "tensorboard", "tensorboardX", "comet_ml", "clearml", "neptune", "sacred",
-    "trains", "polyaxon", "determined", "guild", "swanlab", "trackio", "sagemaker", "azureml", "azure", "vertexai",
+    "trains", "polyaxon", "determined", "guild", "swanlab", "trackio", "sagemaker", "azureml", "vertexai",
     "visdom", "tensorboard_logger", "kfp", "metaflow", "zenml", "cml", "cdsw", "hopsworks", "bentoml",
 )  # fmt: skip
 _RL = re.compile(

@@ -81,7 +81,7 @@ _CONTENT = re.compile(
 )
 _CONTENT_NAMES = frozenset(
     "json form args files data body POST FILES GET post read text query forms get_json get_data values stream params "
-    "query_params".split()
+    "query_params get_body".split()
 )
 _EXAMPLES = re.compile(r"(^|/)(examples?|samples?|demos?|tutorials?)/", re.I)
 # Services that another one is compared with.

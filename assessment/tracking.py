@@ -57,6 +57,7 @@ _TRACKER_WORDS = (
 )  # one in each
 # What a model answered, in the form that a benchmark takes: figures are made of it elsewhere.
 _ANSWERS = re.compile(r"submi|predict|detection|b?box|image_id|category_id|caption", re.I)
+_IN_PART = re.compile(r".*tensorboard|azure\.ai\b")  # trackers below names that hold other things
 _RESULTS = re.compile(r"results?", re.I)
 _FIGURE = re.compile(
     r"metric|score|history|\bhist\b|result|loss|\bacc\b|accuracy|eval|report|perf|rmse|\bmse\b|auc|f1|stats", re.I
@@ -66,7 +67,7 @@ _FIGURE = re.compile(
 def is_tracked(repo: Repo, modules: Iterable[Module]) -> bool:
     """Whether these modules hand figures to a tracker or write them to a file."""
     for module in modules:
-        if any(item.target.split(".")[0] in TRACKERS or "tensorboard" in item.target for item in module.imports):
+        if any(item.target.split(".")[0] in TRACKERS or _IN_PART.match(item.target) for item in module.imports):
             return True
         for call in module.calls:
             if _trains_with_log(call) or (matches(call.name, *_WRITERS) and _writes_figures(call)):
@@ -210,6 +211,8 @@ def _printed(closure: Closure) -> Iterator[Site]:
 def _names_a_tracker(repo: Repo) -> bool:
     """A tracker that is imported, also by its name in a string, or chosen in a configuration file."""
     if repo.uses(*TRACKERS):
+        return True
+    if repo.uses("azure") and any(_IN_PART.match(i.target) for facts in repo.facts.values() for i in facts.imports):
         return True
     return any(_names_one(file) for file in [*(module.file for module in _scripts(repo)), *_configurations(repo)])
 

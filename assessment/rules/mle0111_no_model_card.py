@@ -93,5 +93,8 @@ def _saved(repo: Repo) -> Call | None:
 
 def _shipped(repo: Repo) -> bool:
     return bool(
-        repo.glob("*.pt", "*.pth", "*.joblib", "*.onnx", "*.h5", "*.hdf5", "*.keras", "*.safetensors", "*model*.pkl")
+        repo.glob(
+            *("*.pt", "*.pth", "*.joblib", "*.onnx", "*.h5", "*.hdf5", "*.keras", "*.safetensors", "*.sav", "*.tflite"),
+            *("*.ubj", "*.cbm", "*model*.pkl", "*model*.pickle"),
+        )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import posixpath
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -32,13 +33,16 @@ _ARTEFACT = re.compile(
     r"[\w./:%?=&{}-]+\.(pkl|pickle|joblib|pt|pth|ckpt|onnx|h5|hdf5|keras|bin|tflite|sav|weights)\b", re.I
 )
 _SHELL_FETCH = re.compile(r"\b(wget|curl|gdown)\b[^#\n]*")
+_WRITTEN_TO = re.compile(
+    r"\s(?:-o|-O|--output|--output-document)[\s=]+[\"']?([\w./-]*)/[\w.-]+\.(?:bin|pt|pth|ckpt|h5)\b"
+)
 _WEIGHTS = re.compile(r"pre-?trained|weights|checkpoint|\bmodels?/\S*\.(zip|tar|tgz|gz)\b", re.I)
 _CHECKED = "sha256 sha512 sha1 md5 checksum hashlib check_hash=true known_hash file_hash".split()
 _SCRIPTS = ("*.sh", "Dockerfile*", "Makefile", "*.mk")
 
 
 def _loads_something(repo: Repo) -> bool:
-    return any(True for _ in repo.calls(*_LOADS, tests=False))
+    return any(True for _ in repo.calls(*_LOADS, "*.from_pretrained", tests=False))
 
 
 @rule(
@@ -87,7 +91,7 @@ def _by_shell(repo: Repo, file: File) -> Iterator[Hit]:
             continue
         text = with_variables(file.lines, line, match[0])
         named = _ARTEFACT.search(text)
-        loads = _loads_of(repo, named[0].rsplit("/", 1)[-1]) if named else None
+        loads = _loads_of(repo, named[0].rsplit("/", 1)[-1]) or _loads_around(repo, text) if named else None
         if named and loads:
             severity, site = loads
             yield Hit([file.site(line), site], severity=severity, anchor=f"{file.path} {named[0]}")
@@ -169,6 +173,16 @@ def _loads_of(repo: Repo, name: str) -> tuple[SeverityName, Site] | None:
             found.append(load)
     found.sort(key=lambda load: load.name not in _RUNS_CODE)
     return (_severity(found[0]), found[0].site(note="loaded here")) if found else None
+
+
+def _loads_around(repo: Repo, command: str) -> tuple[SeverityName, Site] | None:
+    """A call that loads the folder that weights are written to: `from_pretrained("model/")`."""
+    folders = {posixpath.normpath(match[1]) for match in _WRITTEN_TO.finditer(command)}
+    for load in repo.calls("*.from_pretrained", tests=False) if folders else ():
+        path = load.module.literal(load.node.args[0]) if load.node.args else None
+        if isinstance(path, str) and posixpath.normpath(path) in folders:
+            return HIGH, load.site(note="loaded here")
+    return None
 
 
 def _severity(load: Call) -> SeverityName:

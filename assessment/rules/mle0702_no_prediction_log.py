@@ -27,7 +27,9 @@ _STORE_OWNERS = re.compile(
 )
 _SESSION = re.compile(r"(^|[._])(db|session|cursor|conn|connection|collection)$", re.I)
 _NAMED = re.compile(
-    r"(log|record|store|save|audit|emit|track|persist)_?\w*(prediction|inference|request|event|feedback|result)", re.I
+    r"(log|record|store|save|audit|emit|track|persist)_?\w*(prediction|inference|request|event|feedback|result)|"
+    r"(log|record|audit|track)_?\w*(inputs|outputs|payload|response)",
+    re.I,
 )
 _DATA_CAPTURE = ("ModelMonitor", "DataCaptureConfig", "enable_data_capture", "collect_model_data")
 

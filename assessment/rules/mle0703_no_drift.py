@@ -20,7 +20,9 @@ _OWN_CODE = re.compile(
     r"monitoring_schedule|DataDriftDetector|ModelDeploymentMonitoringJob",
     re.I,
 )
-_PLATFORM = re.compile(r"alibi-detect|driftdetector|evidently|ModelMonitor|monitoring_schedule", re.I)
+_PLATFORM = re.compile(
+    r"alibi-detect|driftdetector|evidently|ModelMonitor\b|monitoring_?schedule|(Data|Model)QualityJobDefinition", re.I
+)
 
 
 def _answers(repo: Repo) -> bool:

@@ -93,6 +93,7 @@ MANY = 40  # a list this long was written by a tool: what it names is not asked 
 )
 def check(repo: Repo) -> Iterator[Hit]:
     yield from _undeclared(repo)
+    yield from _not_in_images(repo)
     yield from _unused(repo)
 
 
@@ -127,7 +128,7 @@ def _undeclared(repo: Repo) -> Iterator[Hit]:
             continue
         carrier = next(filter(None, (brought_by(name, carriers) for name in names)), None)
         severity = _severity(repo, uses, carrier)
-        if severity == HIGH and _told_to_install(repo, target, names):
+        if severity == HIGH and (_told_to_install(repo, target, names) or _comes_with_others(repo, uses)):
             severity = MEDIUM
         if severity == HIGH and names[0] in _COMMON and not direct <= BRINGS.keys():
             severity = MEDIUM
@@ -141,6 +142,26 @@ def _undeclared(repo: Repo) -> Iterator[Hit]:
         if carrier:
             title = f"{names[0]} is imported but only comes along with {carrier}"
         yield Hit(_sites(repo, uses), severity=severity, title=title, anchor=f"undeclared {names[0]}")
+
+
+def _not_in_images(repo: Repo) -> Iterator[Hit]:
+    """Packages that some file declares, and that an image which needs them does not install."""
+    from ml_engineer.assessment.imagepackages import lacking
+
+    places: dict[str, list[Site]] = {}
+    for missing in lacking(repo):
+        if missing.known or missing.name not in _COMMON:
+            places.setdefault(missing.name, []).extend(
+                site for site in (missing.use, missing.run) if site not in places.get(missing.name, ())
+            )
+    for name, sites in places.items():
+        yield Hit(
+            sites,
+            title=f"{name} is imported and not installed in the image",
+            why="The container stops at the import, though another environment of the repository has the package.",
+            remedy="Declare it in the file that the image installs, and start the image once in CI.",
+            anchor=f"image {name}",
+        )
 
 
 def _joined(names: Iterable[str]) -> set[str]:
@@ -208,6 +229,17 @@ def _image_with(repo: Repo, name: str) -> str | None:
             if match := re.search(named, module.file.text):
                 return f"of SageMaker for {match[2]}"
     return None
+
+
+def _comes_with_others(repo: Repo, uses: list[tuple[Module, Import]]) -> bool:
+    """Whether every file that imports it is for a checkout of another project that the README has the reader clone:
+    it imports that project as well, whose tree may hold this."""
+    cloned = {
+        match[1].lower()
+        for file in repo.glob("README*")
+        for _, match in file.find(r"git clone \S+/([\w.-]+?)(?:\.git)?/?\s*$")
+    }
+    return bool(cloned) and all(not cloned.isdisjoint(i.top.lower() for i in m.imports) for m, _ in uses)
 
 
 def _told_to_install(repo: Repo, target: str, names: tuple[str, ...]) -> bool:

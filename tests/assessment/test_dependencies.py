@@ -320,3 +320,10 @@ def test_the_settings_of_a_setup_py_may_stand_in_a_table(tmp_path, table):
     code = f"from setuptools import setup\nneeds = ['torch<2']\nsettings = {table}\nsetup(**settings)\n"
     (tmp_path / "setup.py").write_text(code)
     assert short(Repo.open(tmp_path).dependencies.of("torch")) == [("torch", "<2", 2)]
+
+
+def test_lists_of_packages_in_a_folder_of_dependencies(tmp_path):
+    (tmp_path / "deps").mkdir()
+    (tmp_path / "deps/serve.txt").write_text("flask\n")
+    (tmp_path / "notes.txt").write_text("buy milk\n")
+    assert [d.name for d in Repo.open(tmp_path).dependencies.declared] == ["flask"]

@@ -40,3 +40,9 @@ def test_a_limit_of_other_work_is_none_of_the_model(check):
     readme = "Trained on the data set X. Licensed under MIT. To address this limitation, we propose a model.\n"
     assert len(check("MLE0111", {"t.py": code, "README.md": readme})) == 1
     assert check("MLE0111", {"t.py": code, "README.md": readme + "## Limitations\nSmall pictures.\n"}) == []
+
+
+def test_a_model_that_is_only_shipped(check):
+    code = "import joblib\nm = joblib.load('xgb_model.sav')\nprint(m.predict([[1]]))\n"
+    assert len(check("MLE0111", {"main.py": code, "data/xgb_model.sav": b"x"})) == 1
+    assert check("MLE0111", {"main.py": code, "data/xgb_model.sav": b"x", "MODEL_CARD.md": "# Model\n"}) == []

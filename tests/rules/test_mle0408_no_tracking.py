@@ -99,3 +99,11 @@ def test_curves_of_an_ordered_dictionary_and_a_trainer_made_by_its_name(check):
     assert len(check("MLE0408", {"t.py": code.format(train=TRAIN, key="epoch")})) == 1
     conf = "class Conf:\n    _target_: str = 'pytorch_lightning.Trainer'\n"
     assert check("MLE0408", {"t.py": TRAIN, "conf.py": conf}) == []
+
+
+def test_azures_functions_track_no_training(check):
+    serve = "import azure.functions as func\ndef main(req: func.HttpRequest):\n    return req\n"
+    train = "import joblib\nfrom sklearn.svm import SVC\nm = SVC().fit(X, y)\njoblib.dump(m, 'm.joblib')\n"
+    assert len(check("MLE0408", {"train.py": train, "f/__init__.py": serve})) == 1
+    tracked = "from azure.ai.ml import MLClient\n" + train
+    assert check("MLE0408", {"train.py": tracked, "f/__init__.py": serve}) == []

@@ -145,3 +145,9 @@ def test_what_a_cloud_publishes_without_asking_who_calls(check, app, path, text,
 )
 def test_hashes_and_what_is_switched_off_ask_nobody(check, path, text, silent):
     assert bool(check("MLE0515", {"app.py": APP, "docker-compose.yml": COMPOSE, path: text})) is not silent
+
+
+def test_an_event_kept_for_a_trial_is_no_gateway(check):
+    template = "F:\n  Type: AWS::Serverless::Function\n  Events:\n    A:\n      Type: Api\n"
+    files = {"app.py": LAMBDA, "template.yml": template, "events/event.json": '{"cognitoIdentityPoolId": null}\n'}
+    assert len(check("MLE0515", files)) == 1

@@ -83,3 +83,11 @@ def test_weights_by_an_address_in_a_variable_of_a_script(check, place):
     (finding,) = check("MLE0526", files)
     assert (place(finding), finding.severity) == (("download.sh", 3), "medium")
     assert check("MLE0526", {**files, "download.sh": script.replace("models", "data")}) == []
+
+
+def test_weights_that_an_image_fetches_into_the_folder_that_is_loaded(check):
+    app = "from transformers import AutoModel\nm = AutoModel.from_pretrained('model/')\n"
+    docker = "FROM python:3.12\nRUN curl -L https://x.org/resolve/main/pytorch_model.bin -o ./model/pytorch_model.bin\n"
+    (finding,) = check("MLE0526", {"app.py": app, "Dockerfile": docker})
+    assert [(e.path, e.line_start) for e in finding.evidence] == [("Dockerfile", 2), ("app.py", 2)]
+    assert check("MLE0526", {"app.py": app, "Dockerfile": docker.replace("./model/", "./other/")}) == []

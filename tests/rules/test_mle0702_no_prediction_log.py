@@ -84,6 +84,18 @@ def test_a_row_saved_by_django_is_a_record(check):
 
 
 def test_what_a_cloudera_model_tracks_is_a_record(check):
-    code = "import cdsw, joblib\nm = joblib.load('m')\n@cdsw.model_metrics\ndef f(args):\n    y = m.predict(args['x'])\n"
+    code = (
+        "import cdsw, joblib\nm = joblib.load('m')\n@cdsw.model_metrics\ndef f(args):\n    y = m.predict(args['x'])\n"
+    )
     assert len(check("MLE0702", {"serve.py": code + "    return y\n"})) == 1
     assert check("MLE0702", {"serve.py": code + "    cdsw.track_metric('y', y)\n    return y\n"}) == []
+
+
+def test_a_helper_that_logs_inputs_and_outputs(check):
+    code = "import joblib\nfrom monitor import NAME\nm = joblib.load(1)\n"
+    code += "def lambda_handler(event, context):\n    y = m.predict(event[0])\n"
+    helper = "import requests\ndef NAME(x):\n    requests.post('http://127.0.0.1:2772', json=x)\n"
+    for name, found in (("log_outputs_for", 0), ("ask_others", 1)):
+        files = {"app.py": code.replace("NAME", name) + f"    {name}(y)\n    return y\n", "monitor.py": helper}
+        files["monitor.py"] = helper.replace("NAME", name)
+        assert len(check("MLE0702", files)) == found

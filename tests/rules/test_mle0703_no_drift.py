@@ -43,3 +43,11 @@ def test_a_model_server_without_code_sees_live_data_too(check, place):
     (finding,) = check("MLE0703", files)
     assert place(finding) == ("start.sh", 1)
     assert check("MLE0703", {**files, "drift.py": "import evidently\n"}) == []
+
+
+def test_a_thing_that_is_only_called_after_a_monitor(check):
+    app = "import joblib\nm = joblib.load('m')\ndef lambda_handler(event, context):\n    return m.predict(event['x'])\n"
+    template = "Resources:\n  ModelMonitorBucket:\n    Type: AWS::S3::Bucket\n"
+    assert len(check("MLE0703", {"app.py": app, "template.yml": template})) == 1
+    schedule = "Resources:\n  S:\n    Type: AWS::SageMaker::MonitoringSchedule\n"
+    assert check("MLE0703", {"app.py": app, "template.yml": schedule}) == []
