@@ -41,10 +41,10 @@ def check(repo: Repo) -> Iterator[Hit]:
     modules = [m for m in modules if "test" not in m.file.roles][:MAX_FILES]
     found: dict[tuple[Module, Module], list[tuple[str, Site, Site]]] = {}
     for name, group in [*_same_classes(modules), *_same_functions(modules)]:
-        (first, ours), *others = group
-        for module, theirs in others:
+        (first, node), *others = group
+        for module, copy in others:
             if _differ(closures, first, module):
-                found.setdefault((first, module), []).append((name, first.site(ours), module.site(theirs)))
+                found.setdefault((first, module), []).append((name, first.site(node), module.site(copy)))
     for left, right, ours, theirs in _same_blocks(modules):
         if _differ(closures, left, right) and (left, right) not in found:
             found.setdefault((left, right), []).append(("a block of code", left.site(ours), right.site(theirs)))
