@@ -32,14 +32,16 @@ SAVERS = (
     "safetensors.*.save_file", "orbax.*", "*lightning.*Trainer().fit",
     "hydra.utils.instantiate().fit",
     "bentoml.*.save", "*.to_disk", "*.store_artifact", "*.log_artifact", "*.log_artifacts",
-    "*.register_model", "*.SaveModel",
+    "*.register_model", "*.SaveModel", "surprise.dump.dump", "*prophet.serialize.model_to_json", "statsmodels.*().save",
+    "implicit.*().save", "darts.*().save", "h2o.save_model", "h2o.download_model",
 )  # fmt: skip
 LOADERS = (
     "pickle.load", "joblib.load", "sklearn.externals.joblib.load", "dill.load", "cloudpickle.load", "torch.load",
     "torch.jit.load", "*load_model", "*.load_weights", "*.load_state_dict", "*.load_checkpoint", "mlflow.*.load_model",
     "onnxruntime.InferenceSession", "*.load_from_checkpoint", "tensorflow.saved_model.load", "skops.io.load",
+    "surprise.dump.load", "*prophet.serialize.model_from_json", "statsmodels.*.load*", "implicit.*.load",
 )  # fmt: skip
-_BOOSTER_SETS = ("lightgbm.Dataset", "xgboost.DMatrix", "xgboost.QuantileDMatrix", "catboost.Pool")
+BOOSTER_SETS = ("lightgbm.Dataset", "xgboost.DMatrix", "xgboost.QuantileDMatrix", "catboost.Pool")
 _BOOSTER_TRAINS = ("lightgbm.train", "lightgbm.cv", "xgboost.train", "xgboost.cv")
 _BOOSTER_DATA = ("train_set", "dtrain")
 TRACKERS = (
@@ -179,7 +181,7 @@ def fit_data(call: Call) -> tuple[ast.expr | None, ast.expr | None]:
 def packed_rows(module: Module, node: ast.expr | None) -> tuple[ast.expr | None, ast.expr | None] | None:
     """The features and the target in `lgb.Dataset(X, y)`, `xgb.DMatrix(X, label=y)` or `catboost.Pool(X, y)`."""
     made = module.value(node) if node is not None else None
-    if not isinstance(made, ast.Call) or not matches(module.resolve(made.func), *_BOOSTER_SETS):
+    if not isinstance(made, ast.Call) or not matches(module.resolve(made.func), *BOOSTER_SETS):
         return None
     call = module.call_of(made)
     return call.argument(0, "data"), call.argument(1, "label")

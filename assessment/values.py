@@ -37,6 +37,7 @@ ARTEFACT_LOADERS = (
     "lightgbm.Booster", "xgboost.*().load_model", "catboost.*().load_model", "*keras.models.model_from_json",
     "skops.io.load", "pandas.read_pickle", "gensim.models.*.load", "fastai.*.load_learner", "*.load_from_checkpoint",
     "llama_cpp.Llama", "vllm.LLM", "easyocr.Reader", "paddleocr.PaddleOCR", "stanza.Pipeline", "timm.create_model",
+    "surprise.dump.load", "*prophet.serialize.model_from_json", "implicit.*.load", "h2o.load_model",
 )  # fmt: skip
 
 _JOINS = ("os.path.join", "posixpath.join", "pathlib.Path", "pathlib.PurePath", "str")

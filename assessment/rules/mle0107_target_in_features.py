@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeGuard
 
 from ml_engineer.assessment.index import walk
+from ml_engineer.assessment.learning import BOOSTER_SETS
 from ml_engineer.assessment.rule import HIGH, Hit, rule
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _SELECTORS = {
     "ColumnTransformer", "make_column_transformer", "ColumnSelector", "DataFrameMapper", "FunctionTransformer",
     "ItemSelector", "DropFeatures",
 }  # fmt: skip
+_NO_COLUMNS = frozenset("index columns T shape size dtypes iloc loc data target values str dt".split())
 _SCALING = ("fit_transform", "transform")
 
 
@@ -34,13 +36,15 @@ _SCALING = ("fit_transform", "transform")
     why="The model reads the answer from its input: the score is perfect here and the model is useless in production.",
     remedy="Drop the target column from the features, or choose the feature columns by name.",
     source="Yang et al., data leakage in notebooks (ASE 2022)",
-    applies=lambda repo: any(True for _ in repo.calls("*.fit", "*train_test_split", tests=False)),
+    applies=lambda repo: any(True for _ in repo.calls("*.fit", "*train_test_split", *BOOSTER_SETS, tests=False)),
 )
 def check(repo: Repo) -> Iterator[Hit]:
     found = set()
-    for call in repo.calls("*.fit", "*train_test_split", "sklearn.model_selection.cross_val_*", tests=False):
+    fits = ("*.fit", "*train_test_split", "sklearn.model_selection.cross_val_*")
+    for call in repo.calls(*fits, *BOOSTER_SETS, tests=False):
         first = 1 if ".cross_val_" in call.name else 0
-        features, target = call.argument(first, "X"), call.argument(first + 1, "y")
+        names = ("data", "label") if call.name in BOOSTER_SETS else ("X", "y")
+        features, target = call.argument(first, names[0]), call.argument(first + 1, names[1])
         if features is None or target is None:
             continue
         column = _column(call.module, target)
@@ -97,6 +101,10 @@ def _column(module: Module, node: ast.expr) -> tuple[ast.Name, str] | None:
                 return frame, name
             case ast.Subscript(value=ast.Name() as frame, slice=ast.List(elts=[ast.Constant(value=str(name))])):
                 return frame, name
+            case ast.Attribute(value=ast.Name(id=owner) as frame, attr=name) if (
+                owner not in ("self", "cls") and name not in _NO_COLUMNS
+            ):
+                return frame, name
             case _:
                 return None
     return None
@@ -143,9 +151,23 @@ def _drops_other_columns(module: Module, call: ast.Call, column: str) -> bool:
     labels = [k.value for k in call.keywords if k.arg in ("labels", "columns")] or call.args[:1]
     if not labels or any(k.arg == "index" for k in call.keywords):
         return False
+    if isinstance(labels[0], ast.Name) and _grows(module, labels[0].id):
+        return False
     value = module.literal(labels[0])
     names = value if isinstance(value, list | tuple) else [value]
     return bool(names) and all(isinstance(name, str) for name in names) and column not in names
+
+
+def _grows(module: Module, name: str) -> bool:
+    """Whether something is added to a list after it was written: `id_cols.append("label")`."""
+    for node in module.nodes(ast.Call, ast.AugAssign):
+        match node:
+            case ast.Call(func=ast.Attribute(attr="append" | "extend" | "insert", value=ast.Name(id=owner))):
+                if owner == name:
+                    return True
+            case ast.AugAssign(target=ast.Name(id=owner)) if owner == name:
+                return True
+    return False
 
 
 def _removed(module: Module, name: ast.Name, column: str) -> bool:

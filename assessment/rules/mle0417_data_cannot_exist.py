@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.files import holds
 from ml_engineer.assessment.index import walk
-from ml_engineer.assessment.rule import HIGH, Hit, rule
+from ml_engineer.assessment.rule import HIGH, Hit, Missing, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Call
@@ -54,6 +54,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     brought = any(holds(text, _BRINGS_WORDS) and _BRINGS.search(text) for text in texts)
     made = _filled_folders(repo) if brought else set()
     ignored = "\n".join(f.text for f in repo.glob(".gitignore", ".dvcignore", "*.dvc", "dvc.yaml", "Makefile"))
+    missing: dict[str, list[Missing]] = {}
     for call, path in _literal_reads(repo):
         name = posixpath.basename(path)
         if brought and posixpath.dirname(path) not in made:
@@ -64,10 +65,10 @@ def check(repo: Repo) -> Iterator[Hit]:
             searched = sorted(
                 f.path for f in repo.files.values() if f.name == name or f.suffix == f".{name.rpartition('.')[2]}"
             )
-            yield Hit(
-                [repo.missing(call.site(), (path, f"a step that writes or fetches {name}"), searched)],
-                title=f"Training reads {path!r}, which cannot exist",
-            )
+            place = repo.missing(call.site(), (path, f"a step that writes or fetches {name}"), searched)
+            missing.setdefault(path, []).append(place)
+    for path, places in missing.items():
+        yield Hit(places, title=f"Training reads {path!r}, which cannot exist", anchor=path)
 
 
 def _filled_folders(repo: Repo) -> set[str]:

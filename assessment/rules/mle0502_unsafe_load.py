@@ -19,6 +19,7 @@ _PICKLES = (
     "pickle.load", "pickle.loads", "pickle.Unpickler", "cPickle.load", "cPickle.loads", "_pickle.load",
     "dill.load", "dill.loads", "cloudpickle.load", "cloudpickle.loads", "joblib.load",
     "sklearn.externals.joblib.load", "pandas.read_pickle", "six.moves.cPickle.load",
+    "surprise.dump.load", "statsmodels.*.load", "statsmodels.*.load_pickle",
     "numpy.load", "numpy.lib.npyio.load", "yaml.load", "yaml.load_all", "yaml.unsafe_load",
 )  # fmt: skip
 _SAFE_YAML = re.compile(r"yaml\.(C?SafeLoader|C?BaseLoader|C?FullLoader)|.*\.C?SafeLoader|ruamel|strictyaml")

@@ -17,6 +17,7 @@ _LOADERS = (
     "torch.jit.load", "*keras.models.load_model", "tensorflow.saved_model.load", "onnxruntime.InferenceSession",
     "skops.io.load", "spacy.load", "fasttext.load_model", "lightgbm.Booster", "*.load_weights", "pandas.read_pickle",
     "xgboost.*().load_model", "catboost.*().load_model", "*.load_from_checkpoint", "ultralytics.YOLO",
+    "surprise.dump.load", "statsmodels.*.load", "*prophet.serialize.model_from_json", "h2o.load_model",
 )  # fmt: skip
 _ARTEFACT = re.compile(
     r"\.(pkl|pickle|joblib|pt|pth|ckpt|onnx|h5|hdf5|keras|pb|tflite|sav|dill|bin|model|cbm|ubj|skops|safetensors|txt|json)$"

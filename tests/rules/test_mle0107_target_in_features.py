@@ -46,3 +46,18 @@ def test_columns_that_are_chosen_after_the_split(check, later):
     code = HEAD + "a, b, c, d = train_test_split(df, y)\n"
     assert len(check("MLE0107", {"t.py": code})) == 1
     assert check("MLE0107", {"t.py": code + later + "\n"}) == []
+
+
+@pytest.mark.parametrize(
+    ("grown", "found"),
+    [("", 1), ("ids.append('label')\n", 0), ("ids += ['label']\n", 0)],
+)
+def test_a_data_set_of_a_booster_that_holds_its_label(check, place, grown, found):
+    code = f"import lightgbm as lgb\nids = ['user', 'day']\n{grown}"
+    code += "rows = lgb.Dataset(train.drop(columns=ids), label=train.label)\n"
+    findings = check("MLE0107", {"t.py": code})
+    assert [place(finding) for finding in findings] == [("t.py", 3)] * found
+
+
+def test_an_index_is_no_column(check):
+    assert check("MLE0107", {"t.py": "from sklearn.svm import SVC\nSVC().fit(df, df.index)\n"}) == []

@@ -46,3 +46,9 @@ def test_a_model_that_is_only_shipped(check):
     code = "import joblib\nm = joblib.load('xgb_model.sav')\nprint(m.predict([[1]]))\n"
     assert len(check("MLE0111", {"main.py": code, "data/xgb_model.sav": b"x"})) == 1
     assert check("MLE0111", {"main.py": code, "data/xgb_model.sav": b"x", "MODEL_CARD.md": "# Model\n"}) == []
+
+
+def test_a_card_that_a_program_writes(check):
+    code = "import joblib\nfrom sklearn.svm import SVC\njoblib.dump(SVC().fit(X, y), 'm.joblib')\n"
+    assert len(check("MLE0111", {"train.py": code})) == 1
+    assert check("MLE0111", {"train.py": code + "open('model_card.md', 'w').write(card)\n"}) == []

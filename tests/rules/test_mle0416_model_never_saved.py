@@ -32,3 +32,12 @@ def test_without_a_service_nobody_misses_it(check):
 def test_a_service_that_trains_by_itself_needs_no_file(check):
     served = SERVE.replace("return str", "from sklearn.svm import SVC\n    SVC().fit(X, y)\n    return str")
     assert check("MLE0416", {"app.py": served}) == []
+
+
+def test_other_libraries_save_in_their_own_way(check):
+    files = {
+        "app.py": "import streamlit as st\nfrom surprise.dump import load\n_, m = load('svd.sav')\nst.write(m.predict(1, 2))\n",
+        "train.py": "from surprise import SVD\nm = SVD()\nm.fit(train)\n{}",
+    }
+    saved = {**files, "train.py": files["train.py"].format("from surprise.dump import dump\ndump('svd.sav', algo=m)\n")}
+    assert check("MLE0416", saved) == []

@@ -104,3 +104,9 @@ def test_a_file_in_a_folder_of_the_operator_is_medium(check):
     text = "import os, pickle, sys\nm = pickle.load(open(os.path.join(sys.argv[1], 'train.pkl'), 'rb'))\n"
     (finding,) = check("MLE0502", {"a.py": text + "print(m.predict(rows))\n"})
     assert finding.severity.value == "medium"
+
+
+@pytest.mark.parametrize("load", ["surprise.dump.load", "statsmodels.api.load"])
+def test_other_libraries_pickle_too(check, load):
+    code = f"import {load.rpartition('.')[0]}\ndef answer(path):\n    return {load}(path)\n"
+    assert len(check("MLE0502", {"serve.py": code})) == 1
