@@ -39,6 +39,14 @@ _GITLAB_WORDS = frozenset(
     "image services stages types before_script after_script variables cache include default workflow pages".split()
 )
 _SH = re.compile(r"""\b(?:sh|bat|powershell)\b\s*(?:\(?\s*(?:script\s*:\s*)?)('''|\"\"\"|'|")""")
+# A pipeline that consists of these words alone builds and ships images, and runs nothing of the repository.
+_GROOVY_WORD = re.compile(r"(?m)^\s*(?:\w+\s*=\s*)?([A-Za-z_][\w.]*)\s*[({'\"]")
+_KNOWN_GROOVY = re.compile(
+    r"pipeline|agent|environment|stages|stage|steps|script|post|always|success|failure|options|triggers|parameters|when|"
+    r"git|checkout|echo|dir|cleanWs|node|tools|withCredentials|docker\.\w+|\w*[iI]mage\.\w+|kubernetesDeploy|pollSCM|cron|"
+    r"buildDiscarder|logRotator|timeout|disableConcurrentBuilds|branch|label|string|booleanParam|credentials"
+)
+_PLUGIN = re.compile(r"\b(docker\.build|docker\.withRegistry|kubernetesDeploy)\b")
 _STAGE = re.compile(r"""\bstage\s*\(?\s*['"]([^'"]+)['"]""")
 
 
@@ -446,6 +454,10 @@ def _jenkins(file: File) -> Workflow:
         step.lines = [(first_line + n, line.strip()) for n, line in enumerate(body) if line.strip()]
         job.steps.append(step)
         position = end + len(match[1])
+    if not job.steps and all(_KNOWN_GROOVY.fullmatch(word) for word in _GROOVY_WORD.findall(text)):
+        for match in _PLUGIN.finditer(text):
+            line = text.count("\n", 0, match.start()) + 1
+            job.steps.append(Step(file, line, line, uses=match[0]))
     workflow.jobs = [j for j in workflow.jobs if j.steps] or workflow.jobs[:1]
     return workflow
 

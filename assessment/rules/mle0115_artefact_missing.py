@@ -21,6 +21,13 @@ _LOADERS = (
 _MODEL = re.compile(
     r"\.(pkl|pickle|joblib|sav|pt|pth|ckpt|h5|hdf5|keras|onnx|pb|tflite|safetensors|bin|model|cbm|dill|npy|npz)$", re.I
 )
+_BRINGS_MODELS = re.compile(
+    r"\baz ml model download|\bmlflow artifacts download|\bwandb artifact get|\bgh release download|\bgit lfs pull|"
+    r"\bdvc (pull|fetch|get|import)|\b(huggingface-cli|hf) download|"
+    r"\b(aws s3 (cp|sync)|gsutil\b.*\b(cp|rsync)|gcloud storage cp|az storage blob download|azcopy|rclone|gdown)\b"
+    r".*(model|weight|checkpoint|ckpt|artefact|artifact)",
+    re.I,
+)
 MAX_TEXT = 500_000
 
 _COPIED = re.compile(r"\s*(COPY|ADD)\s")  # a line of a Dockerfile
@@ -104,6 +111,8 @@ def _made(repo: Repo, path: str, loads: list[Call]) -> bool:
         for number, line in enumerate(module.source.lines, 1):
             if name in line and (file.path, number) not in lines and bound.get(file.path) != number:
                 return True
+    if any(_BRINGS_MODELS.search(command.text) for command in repo.commands if command.origin != "readme"):
+        return True  # a registry or a bucket gives it, under a name of its own
     suffix = posixpath.splitext(path)[1].lower()
     writers = [name for suffixes, names in _KINDS if suffix in suffixes for name in names]
     return bool(writers) and any(_saves_somewhere(call) for call in repo.calls(*writers, tests=False))

@@ -80,7 +80,7 @@ _ENV_LINE = re.compile(
     r"[= ](?P<value>[^\s\"'#]{8,200}|\"[^\"]{8,200}\"|'[^']{8,200}')\s*$"
 )
 _PLACEHOLDER = re.compile(
-    r"example|sample|dummy|placeholder|change_?me|replace|your|xxx|\*\*\*|\.\.\.|<[^>]*>|\$\{?\w|\{\{|\{[\w.]*\}|"
+    r"example|sample|dummy|placeholder|change_?me|replace|your|xxx|\*\*\*|\.\.\.|<[^>]*>|^\$\w|\$\{|\{\{|\{[\w.]*\}|"
     r"%\(|%s|todo|fake|test|insert|redacted|secret_?key$|os\.environ|getenv|environ|secrets\.|"
     r"^(none|null|true|false|pass|pwd|tiger|admin|user|password|passwd|secret|string|token|root|guest|postgres|mysql|mlflow|minio\w*|"
     r"airflow|changeit|123456\w*|abc\w*|foo\w*|bar\w*)$|^(https?|file|arn|projects|/|\./)|_token$|password$|api[_-]?key$",

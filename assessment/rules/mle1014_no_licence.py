@@ -19,6 +19,8 @@ _STATED = re.compile(
     r"Apache License|badge/licen[cs]e|All rights reserved|proprietary",
     re.I | re.M,
 )
+# Where the files of a page stand that others have made, fonts and scripts, with their licences.
+_OF_OTHERS = re.compile(r"(^|/)(static|assets|public|vendors?|third_?party|fonts?|plugins?|bower_components)/", re.I)
 _MODEL_LICENCE = re.compile(r"licen[cs]e", re.I)
 
 
@@ -51,7 +53,7 @@ def check(repo: Repo) -> Iterator[Hit]:
 
 
 def _licence(repo: Repo) -> bool:
-    if repo.glob(*_FILES):
+    if any(not _OF_OTHERS.search(file.path) for file in repo.glob(*_FILES)):
         return True
     top = [f for f in repo.files.values() if f.path.count("/") == 0 and f.size < 200_000]
     stated = [

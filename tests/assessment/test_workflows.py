@@ -169,3 +169,16 @@ def test_pipelines_in_a_folder_of_cloud_build(tmp_path):
     (tmp_path / "cloudbuild" / "pr-checks.yaml").write_text("steps:\n  - name: python:3.12\n    script: pytest\n")
     (workflow,) = Repo.open(tmp_path).workflows
     assert workflow.system == "cloudbuild"
+
+
+def test_a_jenkinsfile_of_plugins_alone_is_known_and_one_with_other_words_is_not(tmp_path):
+    text = (
+        "pipeline {\n  agent any\n  stages {\n    stage('Build') {\n      steps {\n        script {\n"
+        "          dockerImage = docker.build 'user/app'\n        }\n      }\n    }\n  }\n}\n"
+    )
+    (tmp_path / "Jenkinsfile").write_text(text)
+    (workflow,) = Repo.open(tmp_path).workflows
+    assert [step.uses for step in workflow.steps] == ["docker.build"]
+    (tmp_path / "Jenkinsfile").write_text(text.replace("script {", "runTests('all')\n        script {"))
+    (workflow,) = Repo.open(tmp_path).workflows
+    assert list(workflow.steps) == []

@@ -47,3 +47,13 @@ def test_an_image_that_copies_the_file_does_not_make_it(check):
     files = {"app.py": app, "Dockerfile": "FROM python:3.12\nCOPY app.py m.joblib ./\nCMD python app.py\n"}
     assert len(check("MLE0115", files)) == 1
     assert check("MLE0115", {**files, "Dockerfile": "FROM python:3.12\nRUN wget https://x.org/m.joblib\n"}) == []
+
+
+def test_a_model_that_a_registry_gives_under_another_name(check):
+    app = "import onnxruntime as ort\nfrom flask import Flask\napp = Flask(__name__)\ns = ort.InferenceSession('r.onnx')\n"
+    app += "@app.route('/p')\ndef p():\n    return str(s.run(None, {}))\n"
+    ci = "on: push\njobs:\n  b:\n    runs-on: ubuntu-latest\n    steps:\n      - run: COMMAND\n"
+    fetched = ci.replace("COMMAND", "az ml model download --target-dir . --model-id roberta:1")
+    assert check("MLE0115", {"app.py": app, ".github/workflows/b.yml": fetched}) == []
+    plain = ci.replace("COMMAND", "aws s3 cp s3://bucket/rows.csv .")
+    assert len(check("MLE0115", {"app.py": app, ".github/workflows/b.yml": plain})) == 1

@@ -134,3 +134,9 @@ def test_an_env_file_in_git(check, tmp_path, line, found):
 def test_the_name_of_the_file_that_holds_a_key_is_none(check):
     line = "os.environ['GOOGLE_APPLICATION_CREDENTIALS'] = 'my-play-ground-4edb82f0637a.json'\n"
     assert check("MLE1010", {"app.py": "import os\n" + line}) == []
+
+
+def test_a_dollar_inside_a_key_is_no_variable(check):
+    (finding,) = check("MLE1010", {"settings.py": f"INSTALLED_APPS = []\nSECRET_KEY = '{KEY[:20]}$p+{KEY[20:]}'\n"})
+    assert finding.severity == "high"
+    assert check("MLE1010", {"settings.py": "INSTALLED_APPS = []\nTOKEN_KEY = '$" + KEY + "'\n"}) == []

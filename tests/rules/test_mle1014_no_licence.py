@@ -25,3 +25,8 @@ def test_any_way_of_saying_it(check, extra):
 def test_shipped_weights_without_a_word(check):
     (finding,) = check("MLE1014", {"LICENSE": "MIT", "a.py": "x = 1\n", "m.pkl": pickle.dumps(1)})
     assert finding.severity == "info"
+
+
+def test_the_licence_of_a_font_is_not_that_of_the_code(check):
+    files = {"a.py": "x = 1\n", "app/static/font/LICENSE.txt": "Apache License\n"}
+    assert len(check("MLE1014", files)) == 1
