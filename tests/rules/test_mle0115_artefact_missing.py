@@ -50,8 +50,8 @@ def test_an_image_that_copies_the_file_does_not_make_it(check):
 
 
 def test_a_model_that_a_registry_gives_under_another_name(check):
-    app = "import onnxruntime as ort\nfrom flask import Flask\napp = Flask(__name__)\ns = ort.InferenceSession('r.onnx')\n"
-    app += "@app.route('/p')\ndef p():\n    return str(s.run(None, {}))\n"
+    app = "import onnxruntime as ort\nfrom flask import Flask\napp = Flask(__name__)\n"
+    app += "s = ort.InferenceSession('r.onnx')\n@app.route('/p')\ndef p():\n    return str(s.run(None, {}))\n"
     ci = "on: push\njobs:\n  b:\n    runs-on: ubuntu-latest\n    steps:\n      - run: COMMAND\n"
     fetched = ci.replace("COMMAND", "az ml model download --target-dir . --model-id roberta:1")
     assert check("MLE0115", {"app.py": app, ".github/workflows/b.yml": fetched}) == []
