@@ -317,7 +317,7 @@ def _service_class(repo: Repo, class_name: str) -> Iterator[Route]:
 # Fitting these prepares data; it trains no model.
 _TRANSFORMERS = re.compile(
     r"sklearn\.(preprocessing|feature_extraction|impute|decomposition|compose|feature_selection|random_projection|"
-    r"kernel_approximation|manifold)\.|pyspark\.ml\.feature\.|category_encoders\.|imblearn\.(over|under)_sampling\.|.*(Scaler|Encoder|"
+    r"kernel_approximation|manifold)\.|pyspark\.ml\.feature\.|category_encoders\.|imblearn\.(over|under)_sampling\.|(?!surprise\.).*(Scaler|Encoder|"
     r"Vectorizer|Imputer|Tokenizer|Binarizer|Transformer|PCA|SVD|SMOTE|Generator)\(\)\.(set_\w+\(\)\.)?\w+$",
     re.I,
 )

@@ -162,7 +162,16 @@ def is_generative(closure: Closure) -> bool:
 def metric_calls(calls: Iterable[Call]) -> Iterator[Call]:
     """Calls that compute a metric of quality."""
     for call in calls:
-        measures = matches(call.name, "sklearn.metrics.*", "torchmetrics.*", "*.evaluate", "*.score", "evaluate.load*")
+        measures = matches(
+            call.name,
+            "sklearn.metrics.*",
+            "torchmetrics.*",
+            "*.evaluate",
+            "*.score",
+            "evaluate.load*",
+            "surprise.accuracy.*",
+            "surprise.model_selection.cross_validate",
+        )
         if measures and not _NO_METRIC.search(call.name):
             yield call
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.learning import BOOSTER_SETS
-from ml_engineer.assessment.rule import HIGH, Hit, rule
+from ml_engineer.assessment.rule import HIGH, Hit, Site, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Call, Module
@@ -39,7 +39,7 @@ _SCALING = ("fit_transform", "transform")
     applies=lambda repo: any(True for _ in repo.calls("*.fit", "*train_test_split", *BOOSTER_SETS, tests=False)),
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    found = set()
+    found: dict[tuple[str, str], dict[tuple[str, str], Site]] = {}
     fits = ("*.fit", "*train_test_split", "sklearn.model_selection.cross_val_*")
     for call in repo.calls(*fits, *BOOSTER_SETS, tests=False):
         first = 1 if ".cross_val_" in call.name else 0
@@ -52,10 +52,10 @@ def check(repo: Repo) -> Iterator[Hit]:
             continue
         frame, name = column
         if _still_holds(call.module, features, frame, name) and not _chosen_later(call):
-            anchor = (call.module.path, call.scope.qualname if call.scope else "", frame.id, name)
-            if anchor not in found:
-                found.add(anchor)
-                yield Hit([call.site()], title=f"The target {name!r} is among the features")
+            sites = found.setdefault((call.module.path, name), {})
+            sites.setdefault((call.scope.qualname if call.scope else "", frame.id), call.site())
+    for (_, name), sites in found.items():
+        yield Hit(list(sites.values()), title=f"The target {name!r} is among the features")
 
 
 def _chosen_later(call: Call) -> bool:

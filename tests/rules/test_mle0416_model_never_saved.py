@@ -36,8 +36,9 @@ def test_a_service_that_trains_by_itself_needs_no_file(check):
 
 def test_other_libraries_save_in_their_own_way(check):
     files = {
-        "app.py": "import streamlit as st\nfrom surprise.dump import load\n_, m = load('svd.sav')\nst.write(m.predict(1, 2))\n",
+        "app.py": "import streamlit as st\nfrom surprise.dump import load\nst.write(load('svd.sav')[1].predict(1))\n",
         "train.py": "from surprise import SVD\nm = SVD()\nm.fit(train)\n{}",
     }
+    assert len(check("MLE0416", {**files, "train.py": files["train.py"].format("")})) == 1
     saved = {**files, "train.py": files["train.py"].format("from surprise.dump import dump\ndump('svd.sav', algo=m)\n")}
     assert check("MLE0416", saved) == []
