@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.console import Console
+from tests.support.killed import asking
 
 # A busy machine is no fault of what is tested. What fails is printed with what repeats it: nothing is kept on the disk.
 settings.register_profile(
@@ -36,6 +37,5 @@ def state_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     """Runs the console script without its imports, in a process of its own each time."""
-    console = Console(tmp_path_factory.mktemp("console"))
-    yield console
-    console.close()
+    with asking("tests.support.console") as ask:
+        yield Console(ask, tmp_path_factory.mktemp("console"))

@@ -11,52 +11,39 @@ import gc
 import importlib
 import json
 import os
-import select
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from ml_engineer.assessment.rule import all_rules
 from ml_engineer.interfaces.main import main
+from tests.support.killed import Job
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "ml-engineer"
-DEADLINE = 120.0
 WARM = ["rich.console", "ml_engineer.report.terminal", "ml_engineer.interfaces.warm"] + [
     f"ml_engineer.interfaces.{name}" for name in ("cli", "review", "runs", "peers", "doctor", "measure", "implement")
 ]
 Result = subprocess.CompletedProcess[str]
 
 
+@dataclass(frozen=True)
 class Console:
-    """Starts the process that runs are forked from. `folder` is where their outputs pass through."""
+    """`ask` has a run done by this module in a process of its own; outputs pass through `folder`."""
 
-    def __init__(self, folder: Path) -> None:
-        self._out, self._err = folder / "out", folder / "err"
-        self._server = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean_environment(folder)
-        )
+    ask: Callable[[Job], Job]
+    folder: Path
 
     def run(self, arguments: Sequence[str | Path], environment: Mapping[str, str], cwd: Path | None = None) -> Result:
         """One run to its end, with nothing on its standard input."""
         command = [str(SCRIPT), *map(os.fsdecode, arguments)]
-        order = [command, dict(environment), str(cwd or Path.cwd()), str(self._out), str(self._err)]
-        assert self._server.stdin is not None
-        assert self._server.stdout is not None
-        self._server.stdin.write(json.dumps(order).encode() + b"\n")
-        self._server.stdin.flush()
-        ready, _, _ = select.select([self._server.stdout], [], [], DEADLINE)
-        if not ready:
-            raise subprocess.TimeoutExpired(command, DEADLINE)
-        code = int(self._server.stdout.readline())
-        said = [path.read_text("utf-8", errors="surrogateescape") for path in (self._out, self._err)]
-        return subprocess.CompletedProcess(command, code, *said)
-
-    def close(self) -> None:
-        self._server.kill()
-        self._server.communicate()
+        files = [str(self.folder / name) for name in ("out", "err")]
+        said = self.ask({"command": command, "env": dict(environment), "cwd": str(cwd or Path.cwd()), "files": files})
+        out, err = (Path(file).read_text("utf-8", errors="surrogateescape") for file in files)
+        return subprocess.CompletedProcess(command, said["exit"], out, err)
 
 
 def clean_environment(home: Path, **more: str) -> dict[str, str]:
@@ -75,19 +62,22 @@ def _serve() -> None:
     while line := sys.stdin.readline():
         pid = os.fork()
         if pid == 0:
-            _become(*json.loads(line))
+            _become(json.loads(line))
         _, status = os.waitpid(pid, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        sys.stdout.write(json.dumps({"exit": os.waitstatus_to_exitcode(status)}) + "\n")
+        sys.stdout.flush()
 
 
-def _become(command: list[str], environment: dict[str, str], cwd: str, out: str, err: str) -> NoReturn:
-    """Be the program that was started with this."""
-    os.chdir(cwd)
+def _become(job: Job) -> NoReturn:
+    """Be the program, begun with all that it sees of the world."""
+    os.chdir(job["cwd"])
     os.environ.clear()
-    os.environ.update(environment)
-    for descriptor, path, flags in ((0, os.devnull, os.O_RDONLY), (1, out, os.O_WRONLY), (2, err, os.O_WRONLY)):
-        os.dup2(os.open(path, flags | os.O_CREAT | os.O_TRUNC), descriptor)
-    sys.argv = command
+    os.environ.update(job["env"])
+    for descriptor, file in enumerate([os.devnull, *job["files"]]):
+        opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC if descriptor else os.O_RDONLY)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    sys.argv = job["command"]
     main()
 
 
