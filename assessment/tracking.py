@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.files import holds
 from ml_engineer.assessment.index import walk
-from ml_engineer.assessment.learning import TRACKERS, entry_closure, metric_calls, train_entries
+from ml_engineer.assessment.learning import SAVERS, TRACKERS, entry_closure, metric_calls, train_entries
 from ml_engineer.assessment.module import Call, Module
 from ml_engineer.assessment.repo import matches
 
@@ -55,6 +55,7 @@ _TRACKER_WORDS = (
     "clearml",
     "lightning",
 )  # one in each
+_ASIDE = re.compile(r"bench|profil|example|(^|/)docs?/|demo|check|sanity|debug|finder|try", re.I)
 # What a model answered, in the form that a benchmark takes: figures are made of it elsewhere.
 _ANSWERS = re.compile(r"submi|predict|detection|b?box|image_id|category_id|caption", re.I)
 _IN_PART = re.compile(r".*tensorboard|azure\.ai\b")  # trackers below names that hold other things
@@ -91,7 +92,7 @@ def _trains_with_log(call: Call) -> bool:
 def _keeps_figures(call: Call) -> bool:
     """`registry.register_version(…, rmse=…)`, `db.save(metrics=…)`: a store of one's own."""
     name = call.name.rpartition(".")[2]
-    if not _KEEPS.search(name):
+    if not _KEEPS.search(name) or call.name == "torch.save":  # a checkpoint is no record of a run
         return False
     if any(k.arg and _METRIC_NAME.fullmatch(k.arg) for k in call.node.keywords):
         return True
@@ -163,7 +164,7 @@ def unrecorded(repo: Repo) -> list[Entry]:
     entries = train_entries(repo)
     if not records_runs(repo):
         return entries
-    if len({entry.module for entry in entries}) < 2 or keeps_metrics_in_pipeline(repo):
+    if len({entry.module for entry in entries}) < 2 or keeps_metrics_in_pipeline(repo) or repo.dependencies.is_library:
         return []
     closures = {entry: entry_closure(repo, entry) for entry in entries}
     reached = {module for closure in closures.values() for module in closure.modules}
@@ -178,6 +179,9 @@ def unrecorded(repo: Repo) -> list[Entry]:
         entry
         for entry, closure in closures.items()
         if entry.unit is None
+        and not entry.module.is_notebook
+        and not _ASIDE.search(entry.module.path)
+        and next(closure.calls(*SAVERS), None) is not None  # a training in earnest keeps its model
         and not is_tracked(repo, closure.modules)
         and not _by_name(closure)
         and not printed(closure)

@@ -121,7 +121,11 @@ def _shown(entry: Removed, node: ast.AST) -> str:
 
 def _may_lack(repo: Repo, module: Module, entry: Removed) -> bool:
     """Whether every declaration near the file that decides the version allows one without it; undeclared is open."""
+    from ml_engineer.assessment.pythons import out_of_reach
+
     for library, version in entry.since:
+        if out_of_reach(repo.dependencies, library, version, near=module.path):
+            return False
         for name in (library, *_SAME_PACKAGE.get(library, "").split()):
             if repo.dependencies.may_be_at_least(name, version, near=module.path) is False:
                 return False

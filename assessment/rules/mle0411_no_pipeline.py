@@ -99,8 +99,7 @@ def _documented(repo: Repo) -> dict[str, Site]:
     for words, site in _told(repo):
         for path in _scripts(words):
             file = next((f for p, f in repo.files.items() if p == path or p.endswith("/" + path)), None)
-            known = {p.rpartition("/")[2] for p in found}  # the same step for another data set is no further step
-            if file is None or file.name in known or "test" in file.roles:
+            if file is None or "test" in file.roles or any(_is_same_step(file.path, known) for known in found):
                 continue
             folder = file.folder.rpartition("/")[2]  # features/create.py
             trains = file.path in trainers and found.keys().isdisjoint(trainers)  # other trainers are for other models
@@ -112,6 +111,13 @@ def _documented(repo: Repo) -> dict[str, Site]:
             ):
                 found[file.path] = site
     return found if any(path in trainers or re.search(r"train|fit", path, re.I) for path in found) else {}
+
+
+def _is_same_step(path: str, known: str) -> bool:
+    """Whether it is a step for another data set: `a/prepare.py`, `b/prepare.py`; `x_eval.py`, `y_eval.py`."""
+    ours, theirs = (p.rpartition("/")[2].rpartition(".")[0] for p in (path, known))
+    judges = re.compile(r"(^|.*_)(val(idation)?|eval(uation)?|test|predict|demo)$")
+    return ours == theirs or (bool(judges.match(ours)) and ours.rpartition("_")[2] == theirs.rpartition("_")[2])
 
 
 def _told(repo: Repo) -> Iterator[tuple[tuple[str, ...], Site]]:
@@ -132,13 +138,19 @@ def _scripts(words: tuple[str, ...]) -> list[str]:
 
 
 def _numbered(repo: Repo) -> dict[str, Site]:
-    """Scripts or notebooks of one folder whose names begin with their turn."""
+    """Scripts, those of a shell included, or notebooks of one folder whose names begin with their turn."""
     by_folder: dict[str, list[File]] = {}
     for module in repo.modules:
         if _NUMBERED.match(module.file.name) and not module.file.roles & {"test", "docs"}:
             by_folder.setdefault(module.file.folder, []).append(module.file)
+    for file in repo.glob("*.sh"):
+        if _NUMBERED.match(file.name):
+            by_folder.setdefault(file.folder, []).append(file)
     files = max(by_folder.values(), key=len, default=[])
-    return {f.path: repo.by_path[f.path].site(1) for f in sorted(files, key=lambda f: f.name)}
+    return {
+        f.path: repo.by_path[f.path].site(1) if f.path in repo.by_path else f.site(1)
+        for f in sorted(files, key=lambda f: f.name)
+    }
 
 
 def _by_name(repo: Repo) -> dict[str, Site]:
@@ -165,9 +177,16 @@ def _by_name(repo: Repo) -> dict[str, Site]:
 
 def _hand_over(repo: Repo, paths: list[str]) -> bool:
     """Whether one of the numbered files reads what an earlier one writes: otherwise they are lessons, not steps."""
+    from ml_engineer.assessment.learning import train_entries
+
     written: set[str] = set()
+    trainers = {entry.module.file.name for entry in train_entries(repo)}
     for path in paths:
-        module = repo.by_path[path]
+        module = repo.by_path.get(path)
+        if module is None:  # a script of a shell, which runs a training on what those before it made
+            if any(name in repo.files[path].text for name in trainers):
+                return True
+            continue
         names: dict[str, set[str]] = {}
         for call in module.calls:
             attribute = call.name.rpartition(".")[2]
@@ -180,13 +199,16 @@ def _hand_over(repo: Repo, paths: list[str]) -> bool:
 
 
 def _run_by_tool(repo: Repo) -> bool:
-    """Whether a task runner, a script or CI runs a training program."""
+    """Whether a task runner, a script that runs more than one program, or CI runs a training program."""
     from ml_engineer.assessment.learning import train_entries
 
     names = {entry.module.file.name for entry in train_entries(repo)}
-    return any(
-        word.rpartition("/")[2] in names
-        for command in repo.commands
-        if command.origin in _RUNNERS
-        for word in command.words
-    )
+    scripts: dict[str, set[str]] = {}
+    for command in repo.commands:
+        if command.origin in _RUNNERS:
+            ran = {word.rpartition("/")[2] for word in command.words if word.endswith((".py", ".sh"))}
+            if command.origin == "shell-script":
+                scripts.setdefault(command.site.path, set()).update(ran)
+            elif not names.isdisjoint(ran):
+                return True
+    return any(len(ran) > 1 and not names.isdisjoint(ran) for ran in scripts.values())

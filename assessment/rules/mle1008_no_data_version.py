@@ -36,6 +36,7 @@ _DATA_OPTION = re.compile(
 )
 # What a folder of data is kept by in git, and programs that lie in one.
 _NO_ROWS = re.compile(r"(^|/)(\.git(keep|ignore)|\.keep|\.placeholder|__init__\.py|readme[^/]*)$|\.(py|sh|md)$", re.I)
+_LISTS = re.compile(r"(class|label|meta|index|indices|vocab|black_?list|split)[^/]*(/|$)", re.I)  # about rows, and none
 _NO_PLACE = re.compile(r"\.(ya?ml|toml|ini|cfg)$|^[./]*\w*/?$")  # a configuration, or an ending
 _WEIGHTS = (".ckpt", ".pt", ".pth", ".bin", ".safetensors", ".onnx", ".joblib", ".keras", ".pb", ".tflite")
 _RESULT = re.compile(r"(^|[/_])(output|result|log|metric|prediction|test|example|doc|demo)s?([/_.-]|$)", re.I)
@@ -72,6 +73,7 @@ def check(repo: Repo) -> Iterator[Hit]:
             and "test" not in call.module.file.roles
             and (_DATA_NAME.search(path) or _is_pictures(call))
             and path not in written
+            and not _is_weights(call, path)
             and not _is_tracked(repo, call, path)
         ):
             sites.append((call.site(), path))
@@ -87,6 +89,12 @@ def check(repo: Repo) -> Iterator[Hit]:
             title=f"Training data has no version ({path})",
             anchor=f"data version {need.path}",
         )
+
+
+def _is_weights(call: Call, path: str) -> bool:
+    """Whether it is Keras's file of weights, which has the ending of a file of data."""
+    place = f"{ast.unparse(call.node)} {call.scope.qualname if call.scope else ''}"
+    return path.endswith((".h5", ".hdf5")) and re.search(r"checkpoint|weights|model", place, re.I) is not None
 
 
 def _reads(repo: Repo) -> Iterator[Call]:
@@ -123,7 +131,7 @@ def _named_in_parts(repo: Repo, written: set[str]) -> list[tuple[Site, str]]:
         if first is None or call.module.is_notebook or known_text(repo, call.module, first) is not None:
             continue
         paths = read_paths(repo, call.module, first)
-        folders = sorted(path for path in paths if _FOLDER.fullmatch(path))
+        folders = sorted(path for path in paths if _FOLDER.fullmatch(path) or _DATA_FILE.search(path))
         if folders and not any(path in written or _is_tracked(repo, call, path) for path in paths):
             return [(call.site(), folders[0])]
     return []
@@ -138,7 +146,8 @@ def _read_of_unknown_path(repo: Repo) -> Call | None:
 
     samples_first = sorted(training_reads(repo), key=lambda read: not read.sample)
     reads = [read.call for read in samples_first if not read.call.module.is_notebook]
-    tracked = (path for path in {*repo.files, *(repo.git.tracked or ())} if _DATA_FILE.search(path))
+    kept = {*repo.files, *(repo.git.tracked or ())}
+    tracked = (path for path in kept if _DATA_FILE.search(path) and not _LISTS.search(path))
     if not reads or any(not _RESULT.search(path) for path in tracked) or repo.glob(".gitmodules"):
         return None
     if any(_MAKES_DATA.search(module.path) for module in repo.modules):

@@ -341,3 +341,10 @@ def test_what_an_extra_alone_needs_is_medium(check):
     extra = LIBRARY + "[project.optional-dependencies]\nfast = ['numpy']\n"
     (finding,) = check("MLE0308", {"pyproject.toml": extra, **code})
     assert finding.severity.value == "medium"
+
+
+@pytest.mark.parametrize(("torch", "severity"), [("1.0.1", "low"), ("1.8.1", "high")])
+def test_a_pinned_framework_holds_python_and_with_it_the_library(check, torch, severity):
+    files = {"a.py": "import numpy as np\nx = np.bool(1)\n", "requirements.txt": f"torch=={torch}\n"}
+    (finding,) = check("MLE0308", files)
+    assert finding.severity == severity

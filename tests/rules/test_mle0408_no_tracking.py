@@ -78,10 +78,11 @@ def test_a_table_of_figures_that_a_helper_saves(check, column, found):
 
 def test_of_several_programs_each_keeps_its_own_record(check, place):
     tracked = "import wandb\n" + TRAIN.replace("print(", "wandb.log(")
-    quiet = TRAIN.replace("print(m.score(a, b))", "m.predict(a)")
+    quiet = "import joblib\n" + TRAIN.replace("print(m.score(a, b))", "joblib.dump(m, 'm.joblib')")
     (finding,) = check("MLE0408", {"a.py": tracked, "b.py": quiet})
-    assert (place(finding), finding.title) == (("b.py", 3), "Some training programs leave no record of their runs")
-    assert check("MLE0408", {"a.py": tracked, "b.py": quiet, "conf/log.yaml": "logger: wandb\n"}) == []
+    assert (place(finding), finding.title) == (("b.py", 4), "Some training programs leave no record of their runs")
+    assert check("MLE0408", {"a.py": tracked, "b.py": "x = 1\n", "examples/b.py": quiet}) == []
+    assert check("MLE0408", {"a.py": tracked, "c.py": quiet, "conf/log.yaml": "logger: wandb\n"}) == []
 
 
 def test_answers_in_the_form_of_a_benchmark_are_no_figures(check):
@@ -107,3 +108,8 @@ def test_azures_functions_track_no_training(check):
     assert len(check("MLE0408", {"train.py": train, "f/__init__.py": serve})) == 1
     tracked = "from azure.ai.ml import MLClient\n" + train
     assert check("MLE0408", {"train.py": tracked, "f/__init__.py": serve}) == []
+
+
+def test_a_checkpoint_that_holds_a_figure_is_no_record(check):
+    code = "import torch\nloss.backward()\nstate = {'net': net, 'acc': acc}\ntorch.save(state, 'ckpt.pth')\n"
+    assert len(check("MLE0408", {"t.py": code})) == 1

@@ -77,3 +77,17 @@ def test_commands_in_a_folder_of_data_and_a_step_called_val(check, place):
     files = {"data/an4.py": "x = 1\n", "train.py": TRAIN, "val.py": "x = 1\n", "README.md": readme}
     (finding,) = check("MLE0411", files)
     assert place(finding) == ("README.md", 1)
+
+
+def test_numbered_scripts_of_a_shell_and_one_that_runs_all(check, place):
+    files = {"train.py": TRAIN, "scripts/1_get.sh": "wget x\n", "scripts/2_pack.sh": "python pack.py\n"}
+    files["scripts/3_train.sh"] = "CUDA_VISIBLE_DEVICES=0 python3 train.py --fast\n"
+    (finding,) = check("MLE0411", files)
+    assert place(finding) == ("scripts/1_get.sh", 1)
+    assert check("MLE0411", {**files, "all.sh": "python pack.py\npython train.py\n"}) == []
+
+
+def test_judging_two_sets_of_data_is_one_step(check):
+    readme = "    python train.py\n    python coco_eval.py\n    python csv_eval.py\n"
+    files = {"train.py": TRAIN, "coco_eval.py": "x = 1\n", "csv_eval.py": "x = 1\n", "README.md": readme}
+    assert check("MLE0411", files) == []

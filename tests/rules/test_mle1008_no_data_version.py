@@ -137,3 +137,17 @@ def test_an_option_for_the_folder_of_some_data_set(check, place):
     (finding,) = check("MLE1008", {"main.py": code.format("celeba_image")})
     assert place(finding) == ("main.py", 3)
     assert check("MLE1008", {"main.py": code.format("sample_image")}) == []
+
+
+def test_weights_of_keras_are_no_data(check):
+    code = TRAIN.replace(
+        "df = pd.read_csv('data/train.csv')", "import glob\nbest = glob.glob(checkpoint_dir + '/*.h5')"
+    )
+    assert check("MLE1008", {"train.py": code.replace("fit(df, df)", "fit(x, y)")}) == []
+
+
+def test_a_table_of_one_machine_and_lists_of_classes_that_are_tracked(check):
+    data = "import pandas as pd\nclass Rows:\n    def __init__(self, path):\n        self.t = pd.read_csv(path)\n"
+    code = "from data import Rows\nimport torch\nrows = Rows('/home/a/sounds/rows.csv')\nloss.backward()\n"
+    files = {"data.py": data, "train.py": code, "metadata/class_labels.csv": "a\n"}
+    assert len(check("MLE1008", files)) == 1
