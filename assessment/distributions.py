@@ -21,12 +21,16 @@ STANDARD = frozenset(sys.stdlib_module_names) | {
 PLATFORM = frozenset(
     "dbutils databricks azureml_globals kaggle_secrets kaggle_datasets kaggle_environments bpy bmesh mathutils "
     "arcpy maya hou nuke unreal pyodide js micropython machine awsglue cml cdsw cmlapi dataiku inference_schema "
-    "triton_python_backend_utils tensorrt uwsgi setuptools pip wheel pkg_resources site sitecustomize usercustomize "
+    "sagemaker_containers sagemaker_training sagemaker_inference triton_python_backend_utils tensorrt uwsgi setuptools pip wheel pkg_resources site sitecustomize usercustomize "
     "_typeshed conftest".split()
 )
 
 # import name (or dotted prefix of it): distributions, the usual one first
 _PROVIDERS = {
+    "databricks": "databricks-sdk databricks-connect databricks-cli databricks-sql-connector databricks-feature-store "
+    "databricks-feature-engineering databricks-vectorsearch databricks-registry-webhooks",
+    "delta": "delta-spark", "hsfs": "hsfs hopsworks", "opensearchpy": "opensearch-py", "sparknlp": "spark-nlp",
+    "synapse": "synapseml", "vertexai": "google-cloud-aiplatform",
     "absl": "absl-py", "agents": "openai-agents", "airflow": "apache-airflow", "apex": "nvidia-apex apex",
     "attr": "attrs", "azure.ai.ml": "azure-ai-ml", "azure.core": "azure-core", "azure.cosmos": "azure-cosmos",
     "azure.functions": "azure-functions", "azure.identity": "azure-identity",
@@ -69,7 +73,8 @@ _PROVIDERS = {
     "OpenGL": "pyopengl", "OpenSSL": "pyopenssl",
     "opentelemetry": "opentelemetry-api opentelemetry-sdk", "osgeo": "gdal",
     "paddle": "paddlepaddle paddlepaddle-gpu", "paho": "paho-mqtt",
-    "pandas_profiling": "pandas-profiling ydata-profiling", "past": "future", "PIL": "pillow pillow-simd",
+    "pandas_profiling": "pandas-profiling ydata-profiling", "past": "future", "PIL": "pillow pillow-simd", "pillow_avif": "pillow-avif-plugin",
+    "pyannote": "pyannote-audio pyannote-core pyannote-metrics", "sksurv": "scikit-survival",
     "pkg_resources": "setuptools", "pl_bolts": "lightning-bolts", "playhouse": "peewee",
     "psycopg2": "psycopg2-binary psycopg2", "pwnlib": "pwntools", "pycocotools": "pycocotools pycocotools-windows",
     "pylab": "matplotlib", "pyro": "pyro-ppl", "pynvml": "nvidia-ml-py pynvml", "pyspark": "pyspark databricks-connect",
@@ -106,7 +111,10 @@ _CONDA = {
 
 
 # What a distribution is called besides its package where the plain name was taken or the project is written elsewhere.
-_FORMS = ("{}-python", "python-{}", "{}-py", "{}-client", "{}-sdk", "py{}")
+_FORMS = (
+    "{}-python", "python-{}", "{}-py", "{}-client", "{}-sdk", "py{}", "{}-lib", "{}-core", "{}-skinny", "{}-slim",
+    "{}-cpu", "{}-gpu", "{}-binary", "{}-headless", "{}-base",
+)  # fmt: skip
 
 
 def canonical(name: str) -> str:

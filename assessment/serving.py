@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 PLATFORMS = frozenset("kserve seldon-core bentoml litserve ray triton mlserver torchserve modal".split())
 # Those of them that have the model's version in their answers, and a log of requests that a setting switches on.
 PROTOCOLS = frozenset("kserve seldon-core triton mlserver torchserve".split())
-SERVERLESS = frozenset("lambda azure-function cloud-function chalice cloudera".split())
+SERVERLESS = frozenset("lambda azure-function cloud-function chalice cloudera azure-ml".split())
 WEB = frozenset(
     "flask fastapi starlette sanic bottle quart litestar falcon robyn aiohttp django tornado http.server grpc "
     "connexion".split()
@@ -68,7 +68,7 @@ _SCHEMA_CALLS = (
 )  # fmt: skip
 _SCHEMA_DECORATORS = re.compile(
     r"flask_pydantic\.|flask_expects_json\.|flask_smorest\.|webargs\.|flask_apispec\.|pydantic\.validate|"
-    r"spectree\.|flask_parameter_validation\.|sanic_ext\.validate|apiflask\.|.*\.(expect|input|validate|use_kwargs)\b",
+    r"inference_schema\..*input_schema$|spectree\.|flask_parameter_validation\.|sanic_ext\.validate|apiflask\.|.*\.(expect|input|validate|use_kwargs)\b",
 )
 _SCHEMA_BASES = (
     "pydantic.BaseModel", "pydantic.main.BaseModel", "marshmallow.Schema", "sqlmodel.SQLModel", "msgspec.Struct",
@@ -100,6 +100,12 @@ _CONSTRUCTORS = ("__init__", "__new__", "__post_init__", "model_post_init")
 _CALLED = ("__call__", "forward", "call")
 MAX_REACHED = 1_000
 _MODEL_NAME = re.compile(r"(^|_)(model|net|network|classifier|regressor|predictor|pipe|pipeline|learner)$", re.I)
+# What is done to a model other than asking it.
+_HANDLES = re.compile(
+    r"_*(create|register|publish|promote|approve|archive|save|store|export|upload|delete|remove|update|deploy|transfer|"
+    r"load|download|fetch|get|list|describe|find|train|fit|build|compile|start|trigger)_\w*(model|"
+    r"net|network|classifier|regressor|pipe|pipeline|learner)$"
+)
 _KEPT = re.compile(
     r"(flask|fastapi)\.\w+\(\)\.\w+\.\w+"
 )  # what a program keeps on its application: `app.model.classify`
@@ -383,6 +389,8 @@ def _sounds_like_model(call: Call) -> bool:
     called = ast.unparse(call.node.func).rpartition(".")[2]
     if call.name.startswith(("logging.", "print", "flask.", "fastapi.")):
         return bool(_KEPT.match(call.name) and _PREDICTING_NAME.search(called))
+    if _HANDLES.match(called):
+        return False
     return bool(
         _PREDICTING_NAME.search(called) or (_MODEL_NAME.search(called) and (call.node.args or called == "model"))
     )
@@ -467,7 +475,7 @@ def _reads(handler: Handler, function: Function) -> Iterator[Read]:
             elif request and isinstance(node.value, ast.Name) and node.value.id == request:
                 if node.attr in _CONTENT_NAMES:
                     yield Read(module, node, node.attr)
-        elif own and handler.framework in ("lambda", "cloudera") and _takes_event(function, node):
+        elif own and handler.framework in ("lambda", "cloudera", "azure-ml") and _takes_event(function, node):
             yield Read(module, node, "event")
     if own and handler.framework in ("fastapi", "litestar"):
         for parameter in function.parameters:
@@ -492,6 +500,8 @@ def _request_parameter(handler: Handler) -> str | None:
 
 def _takes_event(function: Function, node: ast.AST) -> bool:
     event = function.parameters[0].arg if function.parameters else ""
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "json.loads" and node.args:
+        return isinstance(node.args[0], ast.Name) and node.args[0].id == event
     if isinstance(node, ast.Subscript):
         return isinstance(node.value, ast.Name) and node.value.id == event
     return (

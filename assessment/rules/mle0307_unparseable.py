@@ -13,13 +13,16 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
     from ml_engineer.assessment.source import ParseError
 
-_TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|<%.*?%>")
+_TEMPLATE = re.compile(r"\{\{[^{}]*\}\}|\{%[^{}]*%\}|<%[^<>]*%>")
 _MERGE = re.compile(r"^(<{7} |={7}$|>{7} |\|{7} )")
 _MAGIC = re.compile(r"^\s*(%{1,2}[a-zA-Z]\w*|![a-zA-Z./])")
 _PYTHON2 = re.compile(
     r"^\s*(print\s+[^=(\s]|print\s+\(.*\)\s*%|exec\s+[\"'\w]|raise\s+\w+\s*,)|except\s+[\w.()]+\s*,\s*\w+\s*:|<>|`"
 )
-_OF_PAGES = re.compile(r"(^|/)(_config|mkdocs|\.readthedocs|_data/[^/]+|codecov|\.codecov)\.ya?ml$")
+# Pages and what only helps the authors.
+_FOR_AUTHORS = re.compile(
+    r"(^|/)(_config|mkdocs|\.readthedocs|_data/[^/]+|codecov|\.codecov|\.pre-commit-(config|hooks))\.ya?ml$"
+)
 _OLD = "Python 2 syntax"
 # Syntax of Python 3.12 and later, which the parser of an older Python takes for an error.
 _NEWER = re.compile(
@@ -48,10 +51,13 @@ def check(repo: Repo) -> Iterator[Hit]:
             yield Hit([Site(module.path, 1, 1, "", None, module.path)], title=title, anchor=module.path)
         elif repo.facts[module.path].errors:
             yield from _of_module(module)
+    copies: dict[tuple[str, bytes], list[Site]] = {}  # a file that lies in several folders is one cause
     for site, reason in repo.parse_problems:
         title = f"{site.path.rpartition('/')[2]} cannot be parsed: {reason}"
-        severity = MEDIUM if _OF_PAGES.search(site.path) else HIGH
-        yield Hit([site], severity=severity, title=title, anchor=site.path)
+        copies.setdefault((title, repo.files[site.path].data), []).append(site)
+    for (title, _), sites in copies.items():
+        severity = MEDIUM if _FOR_AUTHORS.search(sites[0].path) else HIGH
+        yield Hit(sites, severity=severity, title=title, anchor=sites[0].path)
 
 
 def _of_module(module: Module) -> Iterator[Hit]:

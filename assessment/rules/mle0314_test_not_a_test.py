@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _TEST_FILE = re.compile(r"^(test_.*|.*_test|tests?)\.py$")
 _CHECKS = re.compile(
     r"(^|\.)(assert\w*|raises|warns|fail\w*|expect\w*|verify\w*|check\w*|should\w*|approx|testing\.\w+|deprecated_call|"
-    r"assume|snapshot\w*|invoke_and_check|validate\w*)$|^(numpy|pandas|torch|jax|polars|tensorflow)\.testing\.|"
+    r"assume|snapshot\w*|invoke_and_check|validate\w*|resource_count_is|has_resource\w*|has_output|template_matches|"
+    r"all_resources\w*|resource_properties_count_is)$|^(numpy|pandas|torch|jax|polars|tensorflow)\.testing\.|"
     r"tensorflow\.debugging\."
 )
 _HTTP = ("requests.get", "requests.post", "requests.put", "requests.request", "requests.Session().*", "httpx.get",
@@ -157,6 +158,8 @@ def _is_live(module: Module, call: Call) -> bool:
         return False
     if any(item.top in _MOCKS or "mock" in item.target for item in module.imports):
         return False
+    if any(re.match(r"subprocess\.|multiprocessing\.Process|threading\.Thread", name) for name in module.call_names):
+        return False  # it starts the server itself
     if call.scope is not None and any(
         re.search(r"mock|monkeypatch|server|docker", p.arg) for p in call.scope.parameters
     ):

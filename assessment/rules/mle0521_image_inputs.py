@@ -124,8 +124,25 @@ def _produced(repo: Repo, path: str) -> bool:
     makers = repo.glob(
         "Makefile", "makefile", "*.sh", "justfile", "noxfile.py", "tasks.py", ".github/workflows/*", "*.md"
     )
-    makes = re.compile(rf"(>\s*|-o\s+|--output\S*\s+|--out\s+|cp\s+\S+\s+|export\s.*)\S*{re.escape(name)}")
-    return any(makes.search(file.text) for file in makers)
+    makes = re.compile(
+        rf"(>\s*|-o\s+|--output\S*\s+|--out\s+|export\s.*|\b(cp|mv|rsync|scp|ln)\s(.*\s)?)\S*(?<![\w.-]){re.escape(name)}"
+    )
+    if any(makes.search(file.text) for file in makers):
+        return True
+    # What .gitignore keeps out and a program of the repository names is what that program writes.
+    quoted = (f'"{name}"', f"'{name}'", f"/{name}")
+    return _is_ignored(repo, path) and any(text in module.file.text for module in repo.modules for text in quoted)
+
+
+def _is_ignored(repo: Repo, path: str) -> bool:
+    """Whether .gitignore keeps a file out, by its name, its ending or one of its folders."""
+    names = {*path.split("/"), f"*{posixpath.splitext(path)[1]}"}
+    lines = (
+        line.strip().strip("/").removesuffix("/**").removesuffix("/*")
+        for f in repo.glob(".gitignore")
+        for line in f.lines
+    )
+    return any(line in names or path == line or path.startswith(f"{line}/") for line in lines if line)
 
 
 def _requirements(repo: Repo, docker: Dockerfile, context: str) -> Iterator[tuple[str, Site]]:

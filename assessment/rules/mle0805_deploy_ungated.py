@@ -30,18 +30,21 @@ _OF_A_TAG = re.compile(r"refs/tags|ref_type\s*==\s*'tag'|\btag IS present\b", re
     applies=lambda repo: any(_pushed(repo, workflow) for workflow in repo.workflows),
 )
 def check(repo: Repo) -> Iterator[Hit]:
+    found: dict[tuple[str, SeverityName], list[Site]] = {}  # copies of one workflow are one cause
     for workflow in repo.workflows:
-        ungated = [found for found in _pushed(repo, workflow) if not _gated(repo, *found)]
+        ungated = [pushed for pushed in _pushed(repo, workflow) if not _gated(repo, *pushed)]
         if not ungated or _after_tests(repo, workflow):
             continue
         jobs = list(dict.fromkeys(job for job, _, _ in reversed(ungated)))  # the last one is what goes live
-        steps = [found.site for _, _, found in reversed(ungated)]
+        what = ", ".join(dict.fromkeys(deployed.what for _, _, deployed in ungated))
+        sites = found.setdefault((what, _severity(repo, workflow, jobs)), [])
+        sites += [_waits(jobs[0]), *(deployed.site for _, _, deployed in reversed(ungated))]
+    for (what, severity), sites in found.items():
         yield Hit(
-            list(dict.fromkeys([_waits(jobs[0]), *steps])),
-            severity=_severity(repo, workflow, jobs),
-            title=f"A push deploys ({', '.join(dict.fromkeys(d.what for _, _, d in ungated))}) "
-            "without a job that ran tests before",
-            anchor=workflow.file.path,
+            list(dict.fromkeys(sites)),
+            severity=severity,
+            title=f"A push deploys ({what}) without a job that ran tests before",
+            anchor=sites[0].path,
         )
 
 

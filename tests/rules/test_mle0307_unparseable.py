@@ -111,3 +111,10 @@ def test_a_line_of_the_shell_in_a_cell_needs_no_sign(check):
 
     assert check("MLE0307", {"a.ipynb": notebook('ls "/tmp/train" ')}) == []
     assert len(check("MLE0307", {"a.ipynb": notebook("ls = = 3")})) == 1
+
+
+def test_copies_of_a_broken_file_are_one_finding(check):
+    text = "repos:\n-   a: 1\n      -   b: 2\n"
+    (finding,) = check("MLE0307", {"a/.pre-commit-config.yaml": text, "b/.pre-commit-config.yaml": text})
+    assert finding.severity.value == "medium"
+    assert len(finding.evidence) == 2

@@ -55,3 +55,17 @@ def test_a_script_that_a_runner_takes_for_tests(check, place):
     (finding,) = check("MLE0314", {"test_api.py": "", "tests/test_inference.py": shown})
     assert place(finding) == ("tests/test_inference.py", 2)
     assert check("MLE0314", {"tests/test_inference.py": "", "test_video.py": shown}) == []  # a program of that name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def test_a():\n    Template.from_stack(stack).resource_count_is('AWS::Lambda::Function', 1)\n",
+        (
+            "import subprocess, requests\nsubprocess.run(['docker', 'run', 'me'])\n"
+            "def test_a():\n    assert requests.get('http://localhost:8000/').ok\n"
+        ),
+    ],
+)
+def test_stacks_that_are_counted_and_servers_that_the_test_starts(check, text):
+    assert check("MLE0314", {"tests/test_a.py": text}) == []

@@ -159,3 +159,13 @@ def test_a_list_says_what_it_holds_or_nothing(check, annotation, count):
         f"@app.post('/p')\ndef p(body: {annotation}):\n    return model.predict(body)\n"
     )
     assert len(check("MLE0507", {"app.py": text})) == count
+
+
+def test_a_lambda_that_registers_a_model_does_not_ask_it(check):
+    text = """
+        from registry import create_model, apply_model
+        def lambda_handler(event, context):
+            return {"statusCode": 200, "body": apply_model(event["uri"])}
+        """
+    assert len(check("MLE0507", {"handler.py": text})) == 1
+    assert check("MLE0507", {"handler.py": text.replace("apply_model(", "create_model(")}) == []

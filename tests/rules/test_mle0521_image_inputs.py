@@ -111,3 +111,18 @@ def test_an_image_that_is_built_upon_another_of_the_repository(check):
 def test_compose_builds_from_a_folder_without_a_dockerfile(check, place, build, extra, found):
     findings = check("MLE0521", {"docker-compose.yml": f"services:\n  api:\n    build: {build}\n", **extra})
     assert [place(finding) for finding in findings] == [("docker-compose.yml", 3)] * found
+
+
+def test_what_a_script_copies_into_the_context(check):
+    files = {"img/Dockerfile": "FROM python:3.13\nCOPY twin.py /app/\n", "lib/twin.py": ""}
+    assert check("MLE0521", {**files, "deploy.sh": "cp lib/twin.py img/\n"}) == []
+    assert len(check("MLE0521", {"deploy.sh": "cp lib/other_twin.py img/\n"})) == 1
+
+
+def test_what_a_run_writes_and_git_ignores(check):
+    files = {
+        "Dockerfile": "FROM python:3.13\nCOPY out_run/report.json /app/\n",
+        "train.py": 'NAME = "report.json"\nopen(FOLDER / NAME, "w")\n',
+    }
+    assert check("MLE0521", {**files, ".gitignore": "out_run/\n"}) == []
+    assert len(check("MLE0521", {".gitignore": "*.log\n"})) == 1

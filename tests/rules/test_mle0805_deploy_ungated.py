@@ -94,3 +94,9 @@ def test_an_action_that_deploys_to_heroku(check):
     text = "on: push\njobs:\n  a:\n    steps:\n      - uses: {}\n"
     assert len(check("MLE0805", {WHERE: text.format("someone/heroku-docker-deploy@v1")})) == 1
     assert check("MLE0805", {WHERE: text.format("someone/heroku-status@v1")}) == []
+
+
+def test_copies_of_a_pipeline_are_one_finding(check):
+    text = "on: push\njobs:\n  a:\n    steps:\n      - run: docker push me/a\n"
+    (finding,) = check("MLE0805", {WHERE: text, WHERE.replace("/workflows/", "/workflows/b"): text})
+    assert len({e.path for e in finding.evidence}) == 2

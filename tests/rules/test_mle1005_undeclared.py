@@ -309,3 +309,25 @@ def test_the_usual_forms_of_a_name(check, declared):
     files = {"t.py": "import numpy\nimport openlineage\n", "requirements.txt": f"numpy\n{declared}==1.0\n"}
     assert check("MLE1005", files) == []
     assert len(check("MLE1005", {"requirements.txt": "numpy\nopenlineage-ui\n"})) >= 1
+
+
+def test_what_a_checkout_that_the_readme_clones_holds_is_medium(check):
+    files = {
+        "requirements.txt": "numpy\n",
+        "eval.py": "from parlai.core import a\nfrom projects.chat import b\nimport numpy\n",
+    }
+    assert {f.severity.value for f in check("MLE1005", files)} == {"high"}
+    clone = "```\ngit clone https://example.org/x/ParlAI.git\npython setup.py develop\n```\n"
+    found = check("MLE1005", {**files, "README.md": clone})
+    assert {f.title.split()[0]: f.severity.value for f in found}["projects"] == "medium"
+
+
+def test_a_load_test_is_no_part_of_the_program(check):
+    files = {"requirements.txt": "pandas\n", "a.py": "import pandas\n", "locustfile.py": "import locust\n"}
+    assert check("MLE1005", files) == []
+
+
+def test_a_smaller_edition_and_a_library_of_another_name(check):
+    files = {"t.py": "import numpy\nimport mlflow\nimport aws_cdk\nfrom databricks.sdk import A\n"}
+    declared = "numpy\nmlflow-skinny\naws-cdk-lib\ndatabricks-sdk\n"
+    assert check("MLE1005", {**files, "requirements.txt": declared}) == []
