@@ -51,7 +51,9 @@ _BESIDE = re.compile(
     r"research|projects)/",
     re.I,
 )
-_SHOWS = re.compile(r"(^|/)(docs?|documentation)(-[\w-]+)?/|(^|/)testing\.py$", re.I)
+_SHOWS = re.compile(
+    r"(^|/)((docs?|documentation)(-[\w-]+)?|examples?|tutorials?|demos?|benchmarks?)/|(^|/)testing\.py$", re.I
+)
 
 
 def _is_frozen(file: File) -> bool:
@@ -86,7 +88,11 @@ class Dependencies:
             folder, path = wanted.pop()
             for base in dict.fromkeys((folder, "")):
                 target = self.repo.files.get(posixpath.normpath(posixpath.join(base, path)))
-                if target is not None and target.path not in found and target.suffix in (".txt", ".in", ".pip", ""):
+                if (
+                    target is not None
+                    and target.path not in found
+                    and (target.suffix in (".txt", ".in", ".pip", "") or target.name.startswith("requirements."))
+                ):
                     found[target.path] = target
                     queue.append(target)
         return sorted((f for f in found.values() if "vendored" not in f.roles), key=lambda f: f.path)

@@ -21,7 +21,8 @@ STANDARD = frozenset(sys.stdlib_module_names) | {
 PLATFORM = frozenset(
     "dbutils databricks azureml_globals kaggle_secrets kaggle_datasets kaggle_environments bpy bmesh mathutils "
     "arcpy maya hou nuke unreal pyodide js micropython machine awsglue cml cdsw cmlapi dataiku inference_schema "
-    "sagemaker_containers sagemaker_training sagemaker_inference triton_python_backend_utils tensorrt uwsgi setuptools pip wheel pkg_resources site sitecustomize usercustomize "
+    "sagemaker_containers sagemaker_training sagemaker_inference "
+    "triton_python_backend_utils tensorrt uwsgi setuptools pip wheel pkg_resources site sitecustomize usercustomize "
     "_typeshed conftest".split()
 )
 
@@ -73,7 +74,8 @@ _PROVIDERS = {
     "OpenGL": "pyopengl", "OpenSSL": "pyopenssl",
     "opentelemetry": "opentelemetry-api opentelemetry-sdk", "osgeo": "gdal",
     "paddle": "paddlepaddle paddlepaddle-gpu", "paho": "paho-mqtt",
-    "pandas_profiling": "pandas-profiling ydata-profiling", "past": "future", "PIL": "pillow pillow-simd", "pillow_avif": "pillow-avif-plugin",
+    "pandas_profiling": "pandas-profiling ydata-profiling", "past": "future", "PIL": "pillow pillow-simd",
+    "pillow_avif": "pillow-avif-plugin",
     "pyannote": "pyannote-audio pyannote-core pyannote-metrics", "sksurv": "scikit-survival",
     "pkg_resources": "setuptools", "pl_bolts": "lightning-bolts", "playhouse": "peewee",
     "psycopg2": "psycopg2-binary psycopg2", "pwnlib": "pwntools", "pycocotools": "pycocotools pycocotools-windows",

@@ -89,7 +89,7 @@ def finding_of(repo: Repo, rule: Rule, hit: Hit) -> Finding:
     return Finding(
         rule=rule.id,
         step=rule.step,
-        severity=Severity(weight(repo, rule.severity, hit)),
+        severity=Severity(weight(repo, rule, hit)),
         confidence=Confidence(hit.confidence),
         title=hit.title or rule.title,
         why=why,

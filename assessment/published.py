@@ -1,6 +1,6 @@
 """What the users of a published package get, and what only stands beside it.
 
-weight(repo, usual, hit)      the severity of a hit, lower where it is no part of what is used
+weight(repo, rule, hit)       the severity of a hit, lower where it is no part of what is used
 on_import(repo)               modules that run when the package is imported, optional ones left out
 is_for_callers(repo, scope)   whether a function works on rows that the package is handed by whoever calls it
 is_optional(repo, module)     whether a module is imported by others only where its packages are there
@@ -11,32 +11,38 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, Missing
+from ml_engineer.assessment.rule import CRITICAL, HIGH, MEDIUM, Hit, Missing, Site
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Function, Import, Module
     from ml_engineer.assessment.repo import Repo
+    from ml_engineer.assessment.rules_index import RuleInfo
 
+_ANYWHERE = frozenset({"MLE0112", "MLE0908", "MLE1003", "MLE1010"})  # a secret is out wherever it stands
 MAX_MODULES = 1_000  # what runs in a larger tree is not worth its parsing
 
 
-def weight(repo: Repo, usual: str, hit: Hit) -> str:
+def weight(repo: Repo, rule: RuleInfo, hit: Hit) -> str:
     """The severity of a hit: a high one is medium where all its places only show a published package, or test it."""
-    severity: str = hit.severity or usual
-    if severity != HIGH:
+    severity: str = hit.severity or rule.severity
+    if severity not in (HIGH, CRITICAL) or rule.id in _ANYWHERE:
         return severity
-    paths = {site.need.path if isinstance(site, Missing) else site.path for site in hit.sites}
-    return MEDIUM if all(_is_aside(repo, path) for path in paths) else HIGH
+    sites = [site.need if isinstance(site, Missing) else site for site in hit.sites]
+    return MEDIUM if all(_is_aside(repo, site) for site in sites) else severity
 
 
-def _is_aside(repo: Repo, path: str) -> bool:
-    """Whether a file only shows a published package, or is a program in none of its packages that no training needs."""
-    if repo.dependencies.only_shows(path):
+def _is_aside(repo: Repo, site: Site) -> bool:
+    """Whether a place only shows a published package, is of a program in none of its packages that no training needs,
+    or of what a module of it does when it is tried alone."""
+    if repo.dependencies.only_shows(site.path):
         return True
-    module = repo.by_path.get(path)
-    if module is None or "/" not in path or not repo.dependencies.is_library or not repo.dependencies.is_beside(module):
+    module = repo.by_path.get(site.path)
+    if module is None or not repo.dependencies.is_library:
         return False
-    return not any(module in repo.closure(kind).modules for kind in ("train", "serve"))
+    if not repo.dependencies.is_beside(module):
+        guard = module.main_guard
+        return guard is not None and guard.lineno <= site.line <= (guard.end_lineno or guard.lineno)
+    return "/" in site.path and not any(module in repo.closure(kind).modules for kind in ("train", "serve"))
 
 
 def is_for_callers(repo: Repo, scope: Function | None) -> bool:

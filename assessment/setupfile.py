@@ -59,6 +59,9 @@ def _literals(module: Module, node: ast.expr | None, group: str) -> Iterator[Dec
     if isinstance(value, ast.BinOp):
         yield from _literals(module, value.left, group)
         yield from _literals(module, value.right, group)
+    elif isinstance(value, ast.IfExp):
+        yield from _literals(module, value.body, group)
+        yield from _literals(module, value.orelse, group)
     elif isinstance(value, ast.List | ast.Tuple | ast.Set):
         for item in value.elts:
             text = module.literal(item)

@@ -235,6 +235,8 @@ def _makes_names(module: Module) -> bool:
         function = call.node.func
         if isinstance(function, ast.Name) and function.id in _RUN_TIME_NAMES:
             return True
+        if any(isinstance(argument, ast.Call) and ast.unparse(argument) == "globals()" for argument in call.node.args):
+            return True  # what is handed the module's names may add to them, as generated code has it
         if isinstance(function, ast.Attribute) and function.attr in ("update", "setdefault", "__setitem__"):
             if _is_namespace(function.value):
                 return True

@@ -70,7 +70,8 @@ def check(repo: Repo) -> Iterator[Hit]:
             last = split.site("what was fitted on all rows is divided here")
             confidence: ConfidenceName = "high" if split.shuffled or split.kind != "hand" else "medium"
             if strong:
-                yield Hit([*sites, last], confidence=confidence)
+                shown = repo.dependencies.only_shows(split.module.path)
+                yield Hit([*sites, last], severity=MEDIUM if shown else HIGH, confidence=confidence)
             else:
                 yield Hit(
                     [*sites, last],

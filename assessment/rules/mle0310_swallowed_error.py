@@ -202,7 +202,16 @@ def _stated_before(module: Module, node: ast.Try) -> set[str]:
     block = getattr(module.parent(node), "body", [])
     place = block.index(node) if node in block else 0
     pairs = _assigned(block[place - 1]) if place else ()
-    return {name for name, value in pairs if isinstance(value, ast.BinOp | ast.Call | ast.JoinedStr | ast.Subscript)}
+    stated = {name for name, value in pairs if isinstance(value, ast.BinOp | ast.Call | ast.JoinedStr | ast.Subscript)}
+    return stated | {name for name, value in pairs if _is_asked_for(module, node, name)}
+
+
+def _is_asked_for(module: Module, node: ast.Try, name: str) -> bool:
+    """Whether the code behind asks if there is a value: `speakers[i] if speakers else i`."""
+    scope = module.scope_of(node)
+    tests = (n.test for n in walk(scope.node if scope else module.tree) if isinstance(n, ast.If | ast.IfExp))
+    asked = {ast.unparse(test) for test in tests if test.lineno > node.lineno}
+    return bool(asked & {name, f"{name} is None", f"{name} is not None", f"not {name}"})
 
 
 def _targets(statement: ast.stmt) -> list[ast.expr]:

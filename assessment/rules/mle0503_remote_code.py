@@ -49,8 +49,8 @@ def check(repo: Repo) -> Iterator[Hit]:
             trusting += _in_dicts(module)
         hub += [call.site() for call in module.calls if call.name == "torch.hub.load" and _is_loose(call)]
     yield from _hits(trusting, "trust_remote_code=True runs Python from the hub repository")
-    for sites in per_file(hub):
-        yield Hit(sites, title="torch.hub.load runs code of a repository without a tag or commit")
+    if hub:  # one habit, however many networks are fetched so
+        yield Hit(hub, title="torch.hub.load runs code of a repository without a tag or commit", anchor="torch.hub")
     for sites in per_file(pinned):
         yield Hit(sites, severity=LOW, title="trust_remote_code=True, pinned to a commit")
 

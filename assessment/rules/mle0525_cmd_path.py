@@ -84,6 +84,8 @@ def _documented(repo: Repo) -> Iterator[Hit]:
         if not wanted or _PLACEHOLDER.search(wanted[0]) or _clones_another(repo, repo.files[command.site.path].text):
             continue
         names = {posixpath.basename(path) for path in wanted}
+        if repo.dependencies.is_library and not any("/" in path for path in wanted):
+            continue  # how the reader starts what is his own
         if _is_for_the_reader(repo.files[command.site.path], names):
             continue
         if not any(posixpath.basename(path) in names for path in (*repo.files, *(p for p, _ in repo.skipped))):

@@ -21,7 +21,8 @@ _NOT_A_TEST = re.compile(
     r"\b(report|result|coverage|upload|publish|install|setup|set up|deploy|docs?|artifact)\w*", re.I
 )
 _UNRELEASED = re.compile(
-    r"nightly|nightlies|\bpre-?releases?\b|\binstall\b.*\s--pre\b|\bexperimental\b|\bupstream\b", re.I
+    r"nightly|nightlies|\bpre-?releases?\b|\binstall\b.*\s--pre\b|\bexperimental\b|\bcanary\b|\bnon-?blocking\b|\bupstream\b",
+    re.I,
 )
 _SAYS = re.compile(r"^(echo|printf|true|:|#|Write-Host|Write-Output)\b|^#")
 

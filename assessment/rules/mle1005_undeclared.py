@@ -259,7 +259,10 @@ def _of_integrations(repo: Repo) -> set[str]:
 
 
 def _aside(module: Module) -> bool:
-    return module.file.name in ("setup.py", "noxfile.py", "tasks.py", "fabfile.py") or "docs" in module.file.roles
+    return (
+        module.file.name in ("setup.py", "noxfile.py", "tasks.py", "fabfile.py", "locustfile.py")
+        or "docs" in module.file.roles
+    )
 
 
 def _declared_in(repo: Repo, module: Module, names: tuple[str, ...]) -> bool:

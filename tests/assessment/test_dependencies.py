@@ -327,3 +327,17 @@ def test_lists_of_packages_in_a_folder_of_dependencies(tmp_path):
     (tmp_path / "deps/serve.txt").write_text("flask\n")
     (tmp_path / "notes.txt").write_text("buy milk\n")
     assert [d.name for d in Repo.open(tmp_path).dependencies.declared] == ["flask"]
+
+
+def test_requirements_of_a_purpose_that_a_makefile_installs(declare):
+    dependencies = declare(
+        {"requirements.prod": "torch==2.1\n", "Makefile": "a:\n\tpip install -r requirements.prod\n"}
+    )
+    assert short(dependencies.of("torch")) == [("torch", "==2.1", 1)]
+
+
+def test_extras_that_depend_on_the_system(tmp_path):
+    listed = "['a'] + (['onnxruntime-gpu<=1.13'] if sys.platform != 'darwin' else ['onnxruntime<=1.13'])"
+    code = f"import sys\nfrom setuptools import setup\nsetup(extras_require={{'onnx': {listed}}})\n"
+    (tmp_path / "setup.py").write_text(code)
+    assert short(Repo.open(tmp_path).dependencies.of("onnxruntime")) == [("onnxruntime", "<=1.13", 3)]

@@ -4,10 +4,14 @@ import pytest
 
 from ml_engineer.assessment.published import is_for_callers, weight
 from ml_engineer.assessment.repo import Repo
-from ml_engineer.assessment.rule import CRITICAL, HIGH, LOW, Hit
+from ml_engineer.assessment.rule import CRITICAL, HIGH, LOW, Hit, all_rules
 
 PUBLISHED = "[project]\nname = 'lib'\nclassifiers = ['Programming Language :: Python']\n"
 PLACES = ("lib/__init__.py", "lib/core.py", "examples/a.py", "docs/b.py", "export/c.py", "fit.py", "requirements.txt")
+
+
+TOLD = (("MLE0502", CRITICAL), ("MLE1010", CRITICAL), ("MLE0501", LOW))
+RULES = {rule.id: rule for rule in all_rules()}
 
 
 def opened(folder, settings):
@@ -30,17 +34,26 @@ def opened(folder, settings):
 )
 def test_a_high_one_is_medium_where_all_its_places_only_show(tmp_path, paths, expected):
     repo = opened(tmp_path, PUBLISHED)
-    hit = Hit([repo.files[path].site(1) for path in paths])
-    assert weight(repo, HIGH, hit) == expected
+    hit = Hit([repo.files[path].site(1) for path in paths], severity=HIGH)
+    assert weight(repo, RULES["MLE0501"], hit) == expected
 
 
 def test_other_severities_and_other_repositories_stay_as_they_are(tmp_path):
     repo = opened(tmp_path, PUBLISHED)
-    hit = Hit([repo.files["examples/a.py"].site(1)])
-    assert [weight(repo, usual, hit) for usual in (CRITICAL, LOW)] == ["critical", "low"]
+    site = repo.files["examples/a.py"].site(1)
+    told = [weight(repo, RULES[rule], Hit([site], severity=severity)) for rule, severity in TOLD]
+    assert told == ["medium", "critical", "low"]
     (tmp_path / "app").mkdir()
     repo = opened(tmp_path / "app", "[project]\nname = 'app'\n")
-    assert weight(repo, HIGH, Hit([repo.files["examples/a.py"].site(1)])) == "high"
+    assert weight(repo, RULES["MLE0501"], Hit([repo.files["examples/a.py"].site(1)], severity=HIGH)) == "high"
+
+
+def test_what_a_module_does_when_it_is_tried_alone_is_no_use_of_it(tmp_path):
+    repo = opened(tmp_path, PUBLISHED)
+    (tmp_path / "lib/core.py").write_text("x = 1\nif __name__ == '__main__':\n    print(y)\n")
+    repo = Repo.open(tmp_path)
+    told = [weight(repo, RULES["MLE0306"], Hit([repo.files["lib/core.py"].site(line)])) for line in (1, 3)]
+    assert told == ["critical", "medium"]
 
 
 def test_a_function_of_the_package_works_on_what_its_caller_hands_over(tmp_path):

@@ -254,3 +254,14 @@ def test_what_a_composition_holds_decides(check, made, count):
         a, b = train_test_split(X, random_state=1)
         """
     assert len(check("MLE0101", {"train.py": text})) == count
+
+
+def test_an_example_of_a_library_is_medium(check):
+    code = (
+        "from sklearn.model_selection import train_test_split\nfrom sklearn.preprocessing import StandardScaler\n"
+        "import pandas as pd\ndf = pd.read_csv('a.csv')\nX = StandardScaler().fit_transform(df)\n"
+        "a, b = train_test_split(X)\n"
+    )
+    project = "[project]\nname = 'lib'\nclassifiers = ['Programming Language :: Python']\n"
+    (finding,) = check("MLE0101", {"pyproject.toml": project, "lib/examples/a.py": code})
+    assert finding.severity.value == "medium"

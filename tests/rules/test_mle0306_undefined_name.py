@@ -95,3 +95,9 @@ def test_a_viewset_that_a_router_registers_is_reached(check):
     urls += "router = DefaultRouter()\nrouter.register(r'v', V)\n"
     (finding,) = check("MLE0306", {"views.py": views, "urls.py": urls})
     assert finding.severity.value == "critical"
+
+
+def test_what_is_handed_the_names_of_the_module_may_make_some(check):
+    code = "from sklearn.svm import SVC\nimport builder\n{}\n_X.options = None\nSVC().fit([[0]], [0])\n"
+    assert check("MLE0306", {"main.py": code.format("builder.Build(D, globals())")}) == []
+    assert len(check("MLE0306", {"main.py": code.format("D = 1")})) == 1

@@ -31,3 +31,9 @@ def test_tags_local_sources_and_switched_off_trust_are_silent(check):
         "d = AutoModel.from_pretrained('a/b', trust_remote_code=args.trust)\n"
     )
     assert check("MLE0503", {"a.py": text}) == []
+
+
+def test_networks_of_the_torch_hub_are_one_habit(check):
+    code = "import torch\ntorch.hub.load('a/b', 'net')\n"
+    (finding,) = check("MLE0503", {"a.py": code, "b.py": code})
+    assert [e.path for e in finding.evidence] == ["a.py", "b.py"]

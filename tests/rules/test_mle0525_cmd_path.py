@@ -121,3 +121,10 @@ def test_a_bento_of_a_module_that_is_not_there(check, place):
     assert place(finding) == ("demo/bentofile.yaml", 3)
     assert check("MLE0525", {**files, "demo/bentofile.yaml": 'service: "package.service:svc"\n'}) == []
     assert check("MLE0525", {**files, "demo/graph_service.py": "svc = 1\n"}) == []
+
+
+def test_the_readme_of_a_library_starts_programs_of_the_reader(check):
+    project = "[project]\nname = 'lib'\nclassifiers = ['Programming Language :: Python']\n"
+    files = {"README.md": "Then:\n\n```\npython main.py\n```\n", "lib/a.py": ""}
+    assert len(check("MLE0525", files)) == 1
+    assert check("MLE0525", {"pyproject.toml": project}) == []

@@ -52,3 +52,8 @@ def test_other_steps_may_fail(check, step):
 def test_tests_on_versions_to_come_may_fail(check):
     step = "      - run: pip install -U --pre scikit-learn\n      - run: pytest\n        continue-on-error: true\n"
     assert check("MLE0804", {WHERE: HEAD + step}) == []
+
+
+def test_a_canary_may_fail(check):
+    text = "on: [push]\njobs:\n  canary:\n    continue-on-error: true\n    steps:\n      - run: pytest\n"
+    assert check("MLE0804", {WHERE: text}) == []
