@@ -96,6 +96,11 @@ _SCORES = re.compile(
     r"scoring|predict|inference|invocations|model_?(url|endpoint|uri)|endpoint_?ur[il]|/v\d/models/|deployments/", re.I
 )
 _PREDICTING_NAME = re.compile(r"(^|_)(predict|infer|inference|classify|prediction|forward|generate_text)(_|$)", re.I)
+# Names of what makes a model ready, or keeps it.
+_PREPARING_NAME = re.compile(
+    r"(^|_)(load|get|create|build|make|init\w*|setup|update|save|fetch|download|set|read|train|register|select)_\w*model$",
+    re.I,
+)
 _CONSTRUCTORS = ("__init__", "__new__", "__post_init__", "model_post_init")
 _CALLED = ("__call__", "forward", "call")
 MAX_REACHED = 1_000
@@ -391,6 +396,8 @@ def _sounds_like_model(call: Call) -> bool:
         return bool(_KEPT.match(call.name) and _PREDICTING_NAME.search(called))
     if _HANDLES.match(called):
         return False
+    if _PREPARING_NAME.search(called):
+        return False
     return bool(
         _PREDICTING_NAME.search(called) or (_MODEL_NAME.search(called) and (call.node.args or called == "model"))
     )
@@ -477,6 +484,8 @@ def _reads(handler: Handler, function: Function) -> Iterator[Read]:
                     yield Read(module, node, node.attr)
         elif own and handler.framework in ("lambda", "cloudera", "azure-ml") and _takes_event(function, node):
             yield Read(module, node, "event")
+        elif own and handler.framework == "cloudera" and _hands_event_on(function, node):
+            yield Read(module, node, "event")
     if own and handler.framework in ("fastapi", "litestar"):
         for parameter in function.parameters:
             if parameter.annotation is not None and _UNTYPED.match(ast.unparse(parameter.annotation)):
@@ -510,6 +519,14 @@ def _takes_event(function: Function, node: ast.AST) -> bool:
         and isinstance(node.value, ast.Name)
         and node.value.id == event
     )
+
+
+def _hands_event_on(function: Function, node: ast.AST) -> bool:
+    """Whether the whole of what a function is asked with goes into a call, other than one that only keeps a record."""
+    if not isinstance(node, ast.Call) or re.search(r"log|print|track|debug|info", ast.unparse(node.func)):
+        return False
+    event = function.parameters[0].arg if function.parameters else ""
+    return any(isinstance(argument, ast.Name) and argument.id == event for argument in node.args)
 
 
 def is_schema(repo: Repo, name: str) -> bool:

@@ -26,6 +26,9 @@ _READERS = re.compile(
     r"read_text|url_for|file|file_stream|static_file|predict\w*|from_file|load_data|upload_file)$"
 )
 _LOCK = re.compile(r"lock|semaphore|mutex", re.I)
+_EXCHANGES = re.compile(
+    r"(update|reload|refresh|load|swap|deploy|activate)[_/-]?(the[_-])?models?\b|models?/(update|re)?load", re.I
+)
 _FILE = re.compile(r"[\w./\\ -]+\.\w{2,5}")
 
 
@@ -148,6 +151,8 @@ def _set_in_class(repo: Repo, owner: str, attribute: str) -> Iterator[str]:
 
 def _shared_globals(handler: Handler) -> Iterator[tuple[str, list[Site]]]:
     """Globals that a handler sets from a request and that a handler reads again to answer."""
+    if _exchanges_model(handler):
+        return
     for function in handler.functions:
         names = {name for node in walk(function.node) if isinstance(node, ast.Global) for name in node.names}
         for name in sorted(names):
@@ -156,6 +161,12 @@ def _shared_globals(handler: Handler) -> Iterator[tuple[str, list[Site]]]:
             read = _read_back(handler.repo, function, name)
             if writes and read is not None:
                 yield name, [function.module.site(writes[0]), read]
+
+
+def _exchanges_model(handler: Handler) -> bool:
+    """Whether a route is there to exchange the model that all are answered with, by its name."""
+    named = [handler.function.node.name, *(route.path or "" for route in handler.routes)]
+    return any(_EXCHANGES.search(text) for text in named)
 
 
 def _sets(node: ast.Assign, name: str) -> bool:

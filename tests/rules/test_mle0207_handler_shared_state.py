@@ -97,3 +97,21 @@ def test_the_state_of_the_application_is_shared_too(check, place):
     assert place(finding) == ("app.py", 7) and finding.evidence[1].line_start == 12
     assert check("MLE0207", {"app.py": AIOHTTP.format(value="train(request['rows'])", read="other")}) == []
     assert check("MLE0207", {"app.py": AIOHTTP.format(value="load('m')", read="model")}) == []
+
+
+def test_a_route_that_exchanges_the_model_keeps_no_request(check):
+    text = """
+        import joblib
+        from fastapi import FastAPI
+        app = FastAPI()
+        model = None
+        @app.put("/ROUTE/{path}")
+        def exchange(path: str):
+            global model
+            model = read_it(path)
+        @app.post("/predict")
+        def predict(x: float):
+            return model.predict([[x]])
+        """
+    assert check("MLE0207", {"app.py": text.replace("ROUTE", "update_model")}) == []
+    assert len(check("MLE0207", {"app.py": text.replace("ROUTE", "choose")})) == 1

@@ -164,3 +164,20 @@ def test_a_load_behind_something_kept_in_a_table(check, place):
     store += "        return mlflow.pyfunc.load_model('models:/m/1')\n"
     (finding,) = check("MLE0509", {"app.py": app, "store.py": store})
     assert place(finding) == ("store.py", 4)
+
+
+def test_a_route_that_loads_and_asks_nothing_exchanges_the_model(check):
+    text = """
+        from fastapi import FastAPI
+        from tensorflow.keras.models import load_model
+        app = FastAPI()
+        def tf_load_model(path):
+            return load_model(path)
+        @app.put("/update/{path}")
+        def update(path: str):
+            global model
+            model = tf_load_model(path)
+            ASK
+        """
+    assert check("MLE0509", {"app.py": text.replace("ASK", "return 'done'")}) == []
+    assert len(check("MLE0509", {"app.py": text.replace("ASK", "return model.predict([1])")})) == 1
