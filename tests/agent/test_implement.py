@@ -349,7 +349,7 @@ def test_a_program_that_is_told_to_end_gives_its_result_and_can_be_resumed(serve
         out, err = process.communicate(timeout=60)
     last = json.loads(out.splitlines()[-1])
     assert (began["subtype"], last["type"], last["terminal_reason"]) == ("init", "result", "interrupted")
-    assert (process.returncode, last["num_turns"], last["total_cost_usd"]) == (130, 1, None), "unpriced is not zero"
+    assert (process.returncode, last["num_turns"], last["total_cost_usd"]) == (143, 1, None), "unpriced is not zero"
     assert f"runs resume {began['session_id']}" in err.decode()
 
 
