@@ -18,6 +18,8 @@ from __future__ import annotations
 import ast
 import builtins
 import operator
+import posixpath
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,6 +36,8 @@ from ml_engineer.assessment.source import Source, parse
 __all__ = ["UNKNOWN", "Binding", "Call", "Function", "FunctionNode", "Import", "Module"]
 
 _Node = TypeVar("_Node", bound=ast.AST)
+_PATCHED = re.compile(r"\bsys\.path\.(?:append|insert)\((.*)")
+_FOLDERS = re.compile(r"[\"']([\w./-]*\w)[\"']")
 _MAX_RESOLVE = 40  # steps one resolution may take: enough for real code, and an end for cyclic bindings
 
 
@@ -70,6 +74,19 @@ class Module:
     @cached_property
     def imports(self) -> list[Import]:
         return imports(self)
+
+    @cached_property
+    def import_bases(self) -> list[str]:
+        """Where an absolute import may start from: the folder of the file, its parents, the root, `src`, and folders
+        that the file puts on the path, `sys.path.insert(1, join(…, "../utils"))`."""
+        parts = self.package.split(".") if self.package else []
+        found = [".".join(parts[:n]) for n in range(len(parts), -1, -1)] + ["src"]
+        for line in self.file.lines if b"sys.path." in self.file.data else ():
+            patched = _PATCHED.search(line)
+            names = _FOLDERS.findall(patched[1]) if patched else []
+            for base in (self.file.folder, "") if names else ():
+                found.append(posixpath.normpath(posixpath.join(base, *names)).replace("/", "."))
+        return list(dict.fromkeys(found))
 
     @property
     def functions(self) -> dict[str, Function]:

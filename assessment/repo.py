@@ -234,7 +234,7 @@ class Repo:
             return None
         installed = self._subprojects.get(first)
         best: tuple[Module, list[str]] | None = None
-        for base in [*_bases(module.package), *([installed] if installed is not None else ())]:
+        for base in [*module.import_bases, *([installed] if installed is not None else ())]:
             whole = f"{base}.{first}" if base else first
             if whole not in self._packages:
                 continue
@@ -518,12 +518,6 @@ class Definitions(Mapping[str, _T]):
 def _is_program(file: File) -> bool:
     with file.borrowed():
         return any(word in file.data for word in _PROGRAM_WORDS) or _COMMAND.search(file.data) is not None
-
-
-def _bases(package: str) -> list[str]:
-    """Where an absolute import may start from: the folder of the file, its parents, the root, `src`."""
-    parts = package.split(".") if package else []
-    return [".".join(parts[:n]) for n in range(len(parts), -1, -1)] + ["src"]
 
 
 def _is_lfs(file: File) -> bool:

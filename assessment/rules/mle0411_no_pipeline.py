@@ -207,6 +207,7 @@ def _run_by_tool(repo: Repo) -> bool:
     for command in repo.commands:
         if command.origin in _RUNNERS:
             ran = {word.rpartition("/")[2] for word in command.words if word.endswith((".py", ".sh"))}
+            ran = {name for name in ran if not re.search(r"plot|show|visual", name)}  # a look at it is no step
             if command.origin == "shell-script":
                 scripts.setdefault(command.site.path, set()).update(ran)
             elif not names.isdisjoint(ran):

@@ -47,3 +47,15 @@ def test_a_package_in_a_folder_of_its_own_name_is_what_explains_the_whole_name(t
     assert [call.name for call in inner.calls] == ["starter.starter.ml.model.train"]
     (tmp_path / "starter/main.py").write_text("class Row:\n    pass\nRow()\n")
     assert [call.name for call in Repo.open(tmp_path).by_path["starter/main.py"].calls] == ["starter.main.Row"]
+
+
+def test_a_folder_that_a_program_puts_on_the_import_path(tmp_path):
+    files = {
+        "utils/rows.py": "def load():\n    return 1\n",
+        "torch/main.py": "import os\nimport sys\nsys.path.insert(1, os.path.join(sys.path[0], '../utils'))\n"
+        "from rows import load\nload()\n",
+    }
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(text)
+    assert "utils.rows.load" in [call.name for call in Repo.open(tmp_path).by_path["torch/main.py"].calls]
