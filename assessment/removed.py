@@ -239,6 +239,8 @@ KEYWORDS: list[Removed] = [
     Removed("torchvision.transforms.Random*", (("torchvision", "0.15"),), "interpolation", "resample"),
     Removed("torchvision.transforms.Random*", (("torchvision", "0.15"),), "fill", "fillcolor"),
     Removed("matplotlib.*gca", (("matplotlib", "3.6"),), 'add_subplot(projection="3d")', "projection"),
+    Removed("skimage.io.imread", (("scikit-image", "0.16"),), "as_gray", "as_grey"),
+    Removed("ignite.handlers.*ModelCheckpoint", (("pytorch-ignite", "0.4"),), "Events.X(every=)", "save_interval"),
     Removed("gensim.models.*Word2Vec", (("gensim", "4.0"),), "vector_size", "size"),
     Removed("gensim.models.*Word2Vec", (("gensim", "4.0"),), "epochs", "iter"),
     Removed("lightgbm.train", (("lightgbm", "4.0"),), "a callback", "early_stopping_rounds"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -90,6 +91,8 @@ def check(repo: Repo) -> Iterator[Hit]:
     else:
         started = _started(repo)
         tests = [m for m in repo.modules if "test" in m.file.roles and (_is_test(m) or m.path in started)]
+        automatic = _started(repo, "tox", "nox", "ci")
+        tests += [m for m in repo.modules if m.path in automatic and "test" not in m.file.roles and _asserts(m)]
         entries = [Entry("evaluate", module, None, module.site(1)) for module in tests]
         for module in tests:  # a test may import what it tests itself
             inside = {module.scope_of(i.node) for i in module.imports if repo.local(module, i.target) is not None}
@@ -175,9 +178,14 @@ def _is_test(module: Module) -> bool:
     return any(f.node.name.startswith("test") for f in module.functions.values()) or module.file.name == "conftest.py"
 
 
-def _started(repo: Repo) -> set[str]:
+def _asserts(module: Module) -> bool:
+    """Whether a script compares what it gets when it runs: an example that CI runs is a test of what it asserts."""
+    return any(module.scope_of(node) is None for node in module.nodes(ast.Assert))
+
+
+def _started(repo: Repo, *origins: str) -> set[str]:
     """Files that a task runner or CI runs as plain scripts: of those below a folder of tests, tests without pytest."""
-    commands = repo.commands.of("tox", "nox", "make", "just", "ci")
+    commands = repo.commands.of(*origins or ("tox", "nox", "make", "just", "ci"))
     return {path for command in commands for path in repo.commands.runs(command)}
 
 

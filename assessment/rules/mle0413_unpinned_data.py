@@ -20,7 +20,7 @@ _FETCHERS = (
     "torch.hub.download_url_to_file", "torchvision.datasets.utils.download_*", "opendatasets.download",
     "kagglehub.dataset_download", "kaggle.*competition_download_*", "kaggle.*dataset_download_*",
     "sklearn.datasets.fetch_openml", "*.download_file", "httpx.get",
-    "six.moves.urllib.request.urlretrieve", "numpy.genfromtxt", "numpy.loadtxt",
+    "six.moves.urllib.request.urlretrieve", "*.cached_path", "numpy.genfromtxt", "numpy.loadtxt",
 )  # fmt: skip
 # Services and libraries that hand out data by a name: what they answer changes from day to day, or with a release.
 _SERVICES = (
@@ -45,6 +45,7 @@ _DOWNLOAD = re.compile(
 )
 _INSTALLS = re.compile(r"install|deploy|docker|setup_env|weights|model", re.I)
 _OF_DATA = re.compile(r"data|corpus|corpora|competitions|\.(csv|tsv|jsonl|parquet|npz|mat)\b", re.I)
+_FETCHING = re.compile(r"(download|fetch|get)[_-]", re.I)  # a script of which nothing says that it fetches a program
 _FETCHES = re.compile(
     r"(fetch|download|ingest|extract|collect|scrape|acquire|get_data|prepar|etl|load)[^/]*$|(^|/)data(sets?)?/[^/]*$",
     re.I,
@@ -123,7 +124,8 @@ def _commands(repo: Repo) -> Iterator[Site]:
         if file is None or "test" in file.roles or _INSTALLS.search(file.name):
             continue
         text = with_variables(file.lines, command.site.line, command.text)
-        if _fetches_data(text) and _OF_DATA.search(f"{file.path} {text}") and not _KEPT_MODELS.search(text):
+        of_data = _OF_DATA.search(f"{file.path} {text}") or _FETCHING.match(file.name)
+        if _fetches_data(text) and of_data and not _KEPT_MODELS.search(text):
             if not _SUMS.search(file.text):
                 yield command.site
 

@@ -11,7 +11,7 @@ from ml_engineer.assessment.rule import MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.commands import Command
-    from ml_engineer.assessment.module import Call
+    from ml_engineer.assessment.module import Call, Module
     from ml_engineer.assessment.repo import Repo
 
 _FETCHING = (
@@ -22,6 +22,12 @@ _FETCHING = (
 )  # fmt: skip
 _REMOTE_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _FILE = re.compile(r"\.(pt|pth|bin|json|csv|onnx|pkl|h5|safetensors|parquet|txt|gguf)$|^(models?|data|weights|output)/")
+# As the default of an option: with its owner, or of a family that needs none.
+_HUB_NAME = re.compile(
+    r"(?!\.|data/|checkpoints?/|model_?\w*/|outputs?/|results?/|runs/|saved?_?\w*/|pretrained\w*/|weights/|logs?/)"
+    r"([A-Za-z0-9][\w.-]*/[\w.-]+|[a-z][\w-]*?(bert|gpt|t5|bart|xlnet|electra|bloom)[\w.-]*|(bert|gpt|t5|bart|xlnet|electra)[\w.-]*)",
+    re.I,
+)
 _BUILDERS = frozenset("csv json text parquet arrow pandas imagefolder audiofolder webdataset xml sql".split())
 _PROGRAMS = ("huggingface-cli", "hf")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -63,7 +69,8 @@ def _unpinned(repo: Repo, call: Call) -> str | None:
 
     if not matches(call.name, *_FETCHING):
         owner = call.name.rpartition(".")[0]
-        if not any(base.startswith("transformers.") for base in callgraph.bases(repo, owner)):
+        chosen = owner.startswith("?") and any(item.top == "transformers" for item in call.module.imports)
+        if not chosen and not any(base.startswith("transformers.") for base in callgraph.bases(repo, owner)):
             return None
     revision = call.keyword("revision")
     if revision is not None:
@@ -82,6 +89,24 @@ def _downloaded(command: Command) -> str | None:
     name = next((word for word in command.arguments[1:] if not word.startswith("-")), "")
     revision = command.simple.option("--revision")
     return name if _REMOTE_ID.fullmatch(name) and not _COMMIT.fullmatch(revision or "") else None
+
+
+def _option(module: Module, name: str) -> object:
+    """What an option of the command line, or a field of the arguments, names unless it is given: a model of a hub."""
+    defaults: list[ast.expr | None] = []
+    for call in module.calls:
+        if call.name == "argparse.ArgumentParser().add_argument":
+            flags = (module.literal(argument) for argument in call.node.args)
+            if any(isinstance(flag, str) and flag.lstrip("-").replace("-", "_") == name for flag in flags):
+                defaults.append(call.keyword("default"))
+    for field in module.nodes(ast.AnnAssign):
+        if isinstance(field.target, ast.Name) and field.target.id == name and module.enclosing(field, ast.ClassDef):
+            value = field.value
+            if isinstance(value, ast.Call) and module.resolve(value.func) == "dataclasses.field":
+                value = module.call_of(value).keyword("default")
+            defaults.append(value)
+    texts = [text for node in defaults if isinstance(text := module.literal(node), str)]
+    return texts[0] if len(texts) == 1 and _HUB_NAME.fullmatch(texts[0]) else None
 
 
 def _default(call: Call, name: str) -> object:
@@ -133,6 +158,8 @@ def _remote_id(repo: Repo, call: Call) -> str | None:
     value = values.constant(repo, call.module, given)
     if not isinstance(value, str):
         value = configured(repo, call.module, given)
+    if not isinstance(value, str) and isinstance(given, ast.Attribute):
+        value = _option(call.module, given.attr)
     if not isinstance(value, str) and isinstance(given, ast.Name):
         value = _default(call, given.id) or _unless_set(repo, call, given) or _handed_in(repo, call, given)
     if not isinstance(value, str) or not _REMOTE_ID.fullmatch(value) or _FILE.search(value) or value in _BUILDERS:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.module import Call, Module
     from ml_engineer.assessment.repo import Repo
 
-_GUARD = re.compile(r"cuda|gpu|device|available", re.I)
+_GUARD = re.compile(r"cuda|gpu|device|available|distributed|local_rank|world_size|\bddp\b", re.I)
 _CUDA = re.compile(r"cuda(:\d+)?")
 _EVALUATES = re.compile(r"test|eval|valid|bench", re.I)
 

@@ -73,6 +73,7 @@ def check(repo: Repo) -> Iterator[Hit]:
             and "test" not in call.module.file.roles
             and (_DATA_NAME.search(path) or _is_pictures(call))
             and path not in written
+            and not _is_made(repo, path)
             and not _is_weights(call, path)
             and not _is_tracked(repo, call, path)
         ):
@@ -168,6 +169,19 @@ def _written(repo: Repo) -> set[str]:
     calls = repo.calls("*.to_csv", "*.to_parquet", "*.to_feather", "*.to_pickle", "*.to_hdf", tests=False)
     paths = (_known(repo, call) for call in calls)
     return {path for path in paths if path is not None}
+
+
+def _is_made(repo: Repo, path: str) -> bool:
+    """Whether a program writes a table whose name is put together, and the path may be what comes of it: what is
+    `data/{name}_df.pkl` there is `data/train_df.pkl` here."""
+    for call in repo.calls("*.to_csv", "*.to_parquet", "*.to_feather", "*.to_pickle", "*.to_hdf", tests=False):
+        value = call.module.value(call.node.args[0]) if call.node.args else None
+        for part in walk(value) if value is not None else ():
+            ending = part.values[-1] if isinstance(part, ast.JoinedStr) and len(part.values) > 1 else None
+            if isinstance(ending, ast.Constant) and isinstance(ending.value, str) and len(ending.value) > 5:
+                if path.endswith(ending.value):
+                    return True
+    return False
 
 
 def _has_versions(repo: Repo) -> bool:

@@ -162,3 +162,13 @@ def test_a_script_of_tests_that_make_runs_is_a_test(check):
 def test_a_program_called_test_model_that_checks_nothing_is_no_test(check):
     program = "from train import train\ndef test_model(weights):\n    return train(weights)\nprint(test_model('w'))\n"
     assert len(check("MLE0313", {"train.py": TRAIN, "test_model.py": program})) == 1
+
+
+def test_an_example_that_tox_runs_is_a_test_of_what_it_asserts(check):
+    files = {
+        "train.py": TRAIN,
+        "example.py": "from train import train\nassert train().score(x, y) > 0.5\n",
+        "tox.ini": "[testenv]\ncommands = python example.py\n",
+    }
+    assert check("MLE0313", files) == []
+    assert len(check("MLE0313", {**files, "tox.ini": "[testenv]\ncommands = flake8\n"})) == 1

@@ -122,3 +122,19 @@ def test_an_assertion_about_the_answer_is_no_check_of_the_data(check):
     )
     assert len(check("MLE0412", {"t.py": code + "assert len(m.predict(df[['a']])) == 1\n"})) == 1
     assert check("MLE0412", {"t.py": code + "assert len(df) > 1\n"}) == []
+
+
+def test_an_array_that_goes_into_a_fit(check, place):
+    code = (
+        "import numpy as np\nfrom sklearn.svm import SVC\ndef load():\n    return np.load('x.npy'), np.load('y.npy')\n"
+    )
+    (finding,) = check("MLE0412", {"t.py": code + "x, y = load()\nSVC().fit(x, y)\n"})
+    assert place(finding) == ("t.py", 4)
+
+
+def test_a_library_that_watches_live_data_checks_no_training(check):
+    train = "import pandas as pd\nfrom sklearn.svm import SVC\ndf = pd.read_csv('a.csv')\nSVC().fit(df, df.y)\n"
+    watch = "from evidently.dashboard import Dashboard\nDashboard([]).calculate(a, b)\n"
+    assert len(check("MLE0412", {"train.py": train, "watch.py": watch})) == 1
+    suite = "from evidently.test_suite import TestSuite\nTestSuite([]).run(a, b)\n"
+    assert check("MLE0412", {"train.py": train, "watch.py": suite}) == []

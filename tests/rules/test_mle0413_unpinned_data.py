@@ -184,3 +184,18 @@ def test_an_address_that_a_class_of_settings_hands_on(check, place):
     served = "import flask\nfrom data_ingestion import Ingestion\napp = flask.Flask('a')\n@app.route('/train')\n"
     assert len(check("MLE0413", {"app.py": f"{served}def f():\n    Ingestion().fetch()\n"})) == 1
     assert check("MLE0413", {"config/config.yaml": text.format("a1" * 20)}) == []
+
+
+def test_a_script_that_downloads_archives_beside_a_training(check, place):
+    script = "#!/bin/bash\nwget http://example.org/12/dev-clean.tar.gz\ntar xzf dev-clean.tar.gz\n"
+    files = {"download_speech.sh": script, "train.py": CODE.format(url="a.csv")}
+    (finding,) = check("MLE0413", files)
+    assert place(finding) == ("download_speech.sh", 2)
+
+
+def test_what_a_cache_fetches_by_the_address_that_stands_for_an_option(check, place):
+    code = "from transformers import cached_path\nURL = 'https://example.org/chat.json'\n"
+    code += "def get_data(path):\n    path = path or URL\n    return open(cached_path(path))\n"
+    train = "from load_data import get_data\nfrom sklearn.svm import SVC\nSVC().fit(get_data(None), y)\n"
+    (finding,) = check("MLE0413", {"load_data.py": code, "train.py": train})
+    assert place(finding) == ("load_data.py", 5)

@@ -1,3 +1,5 @@
+import pytest
+
 HEAD = "from transformers import AutoModel, pipeline\nfrom datasets import load_dataset\n"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -73,3 +75,21 @@ def test_a_name_that_is_handed_in(check, place):
     (finding,) = check("MLE0504", {"a.py": text})
     assert (place(finding), "org/model" in finding.title) == (("a.py", 6), True)
     assert check("MLE0504", {"a.py": text.replace("Embedder(NAME)", "Embedder(input())")}) == []
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        (
+            "p = argparse.ArgumentParser()\np.add_argument('--model-name', default='openai-gpt')\nargs = p()\n",
+            1,
+        ),
+        ("@dataclass\nclass Args:\n    model_name: str = field(default='facebook/opt-125m')\nargs = read(Args)\n", 1),
+        ("@dataclass\nclass Args:\n    model_name: str = field(default='output')\nargs = read(Args)\n", 0),
+        ("@dataclass\nclass Args:\n    model_name: str = 'model_path/chatglm'\nargs = read(Args)\n", 0),
+    ],
+)
+def test_the_default_of_an_option_and_a_class_that_is_chosen(check, option, expected):
+    head = "import argparse\nfrom dataclasses import dataclass, field\nfrom transformers import BertModel, GPT2Model\n"
+    use = "kind = GPT2Model if 'gpt' in args.model_name else BertModel\nm = kind.from_pretrained(args.model_name)\n"
+    assert len(check("MLE0504", {"a.py": head + option + use})) == expected

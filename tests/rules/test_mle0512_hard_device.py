@@ -63,3 +63,8 @@ def test_the_branch_of_a_host_with_a_gpu_may_load_onto_it(check):
     load += "else:\n    s = torch.load('m')"
     assert run(check, load + "\nmodel.load_state_dict(s)") == []
     assert len(run(check, load.replace("cuda.is_available()", "quick()") + "\nmodel.load_state_dict(s)")) == 1
+
+
+def test_the_device_of_a_process_of_many_is_no_demand(check):
+    load = "model = torch.load('m.pt', map_location='cpu')\nif local_rank != -1:\n    model.to(torch.device('cuda'))"
+    assert run(check, load) == []

@@ -151,3 +151,11 @@ def test_a_table_of_one_machine_and_lists_of_classes_that_are_tracked(check):
     code = "from data import Rows\nimport torch\nrows = Rows('/home/a/sounds/rows.csv')\nloss.backward()\n"
     files = {"data.py": data, "train.py": code, "metadata/class_labels.csv": "a\n"}
     assert len(check("MLE1008", files)) == 1
+
+
+def test_a_table_that_a_program_writes_under_a_name_put_together(check):
+    prepare = "import os\nfor n, t in d:\n    path = os.path.join('data', f'{n}_df.pkl')\n    t.to_pickle(path)\n"
+    train = "import pandas as pd\nfrom sklearn.svm import SVC\n"
+    train += "df = pd.read_pickle('data/train_df.pkl')\nSVC().fit(df, df.y)\n"
+    assert check("MLE1008", {"prepare.py": prepare, "train.py": train}) == []
+    assert len(check("MLE1008", {"prepare.py": prepare.replace("_df", "_rows"), "train.py": train})) == 1
