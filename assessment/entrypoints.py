@@ -405,6 +405,8 @@ def find_entries(repo: Repo) -> list[Entry]:
 def _serving(repo: Repo) -> Iterator[Entry]:
     for route in repo.routes:
         yield Entry("serve", route.module, route.handler, route.site)
+        if route.framework == platforms.AZURE_ML:
+            yield Entry("serve", route.module, route.module.functions["init"], route.site)
     for module in repo.modules:
         if "test" in module.file.roles or module.is_notebook:
             continue

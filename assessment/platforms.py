@@ -3,7 +3,8 @@
     called(repo)      (framework, function, place) for each function that a platform's own file names
     brought(repo)     distributions that nobody declares, because the platform's image or cluster holds them
 
-Lambda (CloudFormation, SAM, Serverless, CDK, Terraform, images), Google's functions, Connexion, Cloudera's workbench.
+Lambda (CloudFormation, SAM, Serverless, CDK, Terraform, images), Google's functions, Connexion, Azure's and
+Cloudera's workspaces.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.rule import Site
 
 CLOUDERA = "cloudera"
+AZURE_ML = "azure-ml"
 # Files that describe what Amazon runs: a template, whatever its name.
 _AMAZON = re.compile(rb"AWS::(Lambda|Serverless)::Function|\baws_lambda|aws-lambda|aws_lambda_function|serverless")
 _TAKES_EVENT = re.compile(rb"def \w+\(\s*_?(event|evt)\b")
@@ -29,6 +31,7 @@ _DEPLOYED = re.compile(r"\bfunctions\s+deploy\s+(?P<function>[A-Za-z_]\w*)(?![\w
 _OPERATION = re.compile(r"^\s*[\"']?operationId[\"']?\s*:\s*[\"']?(?P<module>[\w./]+)\.(?P<function>\w+)")
 _TARGET_FILE = re.compile(r"\b(?:target_?file_?path|file_path)[\"']?\s*[:=]\s*[\"']?(?P<path>[\w./ -]+\.py)", re.I)
 _TARGET_FUNCTION = re.compile(r"\b(?:target_?function_?name|function_name)[\"']?\s*[:=]\s*[\"']?(?P<name>\w+)", re.I)
+_SCORING = re.compile(r"\b(?:scoring_script|entry_?[sS]cript)[\\\"']*\s*[:=]\s*[\\\"']*(?P<path>[\w./-]+\.py)")
 _NEAR = 6  # lines between the path of a model's file and the name of its function
 
 _CLOUDERA_MARKS = (".project-metadata.yaml", "cdsw-build.sh")
@@ -43,6 +46,7 @@ def called(repo: Repo) -> Iterator[tuple[str, Function, Site]]:
     yield from _lambda(repo)
     yield from _google(repo)
     yield from _connexion(repo)
+    yield from _azure_ml(repo)
     if is_cloudera(repo):
         yield from _cloudera(repo)
 
@@ -109,6 +113,19 @@ def _connexion(repo: Repo) -> Iterator[tuple[str, Function, Site]]:
             for line, match in file.find(_OPERATION):
                 for function in _functions(repo, match["function"], re.split(r"[./]", match["module"])[-1]):
                     yield "connexion", function, file.site(line)
+
+
+def _azure_ml(repo: Repo) -> Iterator[tuple[str, Function, Site]]:
+    """`run` of the scripts that a deployment of Azure's workspace names, and that load their model in `init`."""
+    scripts = [m for m in repo.modules if b"def init()" in m.file.data and {"init", "run"} <= m.functions.keys()]
+    if not scripts:
+        return
+    for file in repo.glob("*.y*ml", "*.py", "*.ipynb", "*.json", "*.sh"):
+        if b"cript" in file.data and file.size < 300_000:
+            for line, match in file.find(_SCORING):
+                for module in scripts:
+                    if module.file.name == match["path"].rpartition("/")[2]:
+                        yield AZURE_ML, module.functions["run"], file.site(line)
 
 
 def _cloudera(repo: Repo) -> Iterator[tuple[str, Function, Site]]:

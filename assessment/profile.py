@@ -205,6 +205,7 @@ def _framework_name(name: str) -> str:
     names = {
         "lambda": "AWS Lambda",
         "cloudera": "Cloudera",
+        "azure-ml": "Azure Machine Learning",
         "azure-function": "Azure Functions",
         "cloud-function": "Cloud Functions",
     }

@@ -482,10 +482,9 @@ def _reads(handler: Handler, function: Function) -> Iterator[Read]:
             elif request and isinstance(node.value, ast.Name) and node.value.id == request:
                 if node.attr in _CONTENT_NAMES:
                     yield Read(module, node, node.attr)
-        elif own and handler.framework in ("lambda", "cloudera", "azure-ml") and _takes_event(function, node):
-            yield Read(module, node, "event")
-        elif own and handler.framework == "cloudera" and _hands_event_on(function, node):
-            yield Read(module, node, "event")
+        elif own and handler.framework in ("lambda", "cloudera", "azure-ml"):
+            if _takes_event(function, node) or (handler.framework == "cloudera" and _hands_event_on(function, node)):
+                yield Read(module, node, "event")
     if own and handler.framework in ("fastapi", "litestar"):
         for parameter in function.parameters:
             if parameter.annotation is not None and _UNTYPED.match(ast.unparse(parameter.annotation)):

@@ -58,6 +58,7 @@ _TRACKER_WORDS = (
 _ASIDE = re.compile(r"bench|profil|example|(^|/)docs?/|demo|check|sanity|debug|finder|try", re.I)
 # What a model answered, in the form that a benchmark takes: figures are made of it elsewhere.
 _ANSWERS = re.compile(r"submi|predict|detection|b?box|image_id|category_id|caption", re.I)
+_OF_PLATFORMS = ("cml", "cdsw", "bentoml")  # which the service may use alone
 _IN_PART = re.compile(r".*tensorboard|azure\.ai\b")  # trackers below names that hold other things
 _RESULTS = re.compile(r"results?", re.I)
 _FIGURE = re.compile(
@@ -214,7 +215,7 @@ def _printed(closure: Closure) -> Iterator[Site]:
 
 def _names_a_tracker(repo: Repo) -> bool:
     """A tracker that is imported, also by its name in a string, or chosen in a configuration file."""
-    if repo.uses(*TRACKERS):
+    if repo.uses(*(name for name in TRACKERS if name not in _OF_PLATFORMS)):
         return True
     if repo.uses("azure") and any(_IN_PART.match(i.target) for facts in repo.facts.values() for i in facts.imports):
         return True

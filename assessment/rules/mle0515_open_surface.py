@@ -47,6 +47,8 @@ _GATEWAY_EVENT = re.compile(
 )
 _STACKS = ("aws::serverless::", "aws::apigateway", "aws::lambda::url", "aws_apigateway", "aws-apigateway", "lambda_")
 _AN_EVENT = re.compile(r"(^|/)events?/|event[^/]*\.json$", re.I)  # as a gateway hands it on, to try a function with
+_ANONYMOUS = re.compile(r"\"authLevel\"\s*:\s*\"anonymous\"", re.I)  # of Azure Functions
+_ADAPTERS = ("mangum", "aws_wsgi", "serverless_wsgi", "apig_wsgi", "awsgi")  # a web application as a function of Lambda
 _UNASKED = re.compile(r"--allow-unauthenticated\b|\ballUsers\b")
 
 
@@ -185,10 +187,13 @@ def _published(repo: Repo, handler: Handler) -> Iterator[Site]:
     """Where the handler's service is opened to the outside: an API gateway, a service type, a published port."""
     from ml_engineer.assessment.serving import SERVERLESS
 
-    if handler.framework in SERVERLESS:
+    if handler.framework in SERVERLESS or repo.uses(*_ADAPTERS):
         templates = [file for file in repo.glob("*.y*ml", "*.py", "*.ts") if holds(file.text, _STACKS)]
         for file in [*repo.glob("serverless.y*ml", "template.y*ml", "*.tf", "samconfig.toml"), *templates]:
             yield from (file.site(line, note="the gateway in front of it") for line, _ in file.find(_GATEWAY_EVENT))
+        for file in repo.glob("function.json"):
+            if file.folder == handler.module.file.folder:
+                yield from (file.site(line, note="asks for no key") for line, _ in file.find(_ANONYMOUS))
         return
     yield from _opened(repo, handler.module.path)
 

@@ -19,6 +19,7 @@ DEFINITIONS = (
     "*.tf", "Pulumi.yaml", "cdk.json", "supervisord.conf", "*.nomad", "ecosystem.config.js", "uwsgi.ini", "wsgi.ini",
     ".ebextensions/*", ".elasticbeanstalk/*", "appspec.yml", "*.pyz", "MLproject", ".platform/**", "flake.nix",
     "project.toml", "score.py", "singularity*", "*.def", ".chalice/config.json", "conda-project.yml",
+    ".project-metadata.yaml", "cdsw-build.sh",
 )  # fmt: skip
 _SPACE = re.compile(r"^sdk:\s*(gradio|streamlit|docker)\b", re.M)
 _STACK = re.compile(r"\bAWS::(Serverless::Function|Lambda::Function|SageMaker::Endpoint|ECS::)")  # of CloudFormation

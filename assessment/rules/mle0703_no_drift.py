@@ -54,6 +54,6 @@ def check(repo: Repo) -> Iterator[Hit]:
             return
     if any(_PLATFORM.search(file.text) for file in repo.glob("*.y*ml", "*.tf")):
         return
-    need = service_site(repo) or model_handlers(repo)[0].routes[0].site
+    need = service_site(repo) or model_handlers(repo)[0].function.site()
     patterns = (*LIBRARIES[:6], "PSI, KS or Wasserstein distance in a script")
     yield Hit([repo.missing(need, patterns, scripts)])

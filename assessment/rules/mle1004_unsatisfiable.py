@@ -52,7 +52,8 @@ def _names(repo: Repo) -> Iterator[Hit]:
         meant = NOT_INSTALLABLE.get(declared.name)
         if declared.name == "sklearn" and declared.specifier.replace(" ", "") == "==0.0":
             continue  # the one release of that name that does install, and brings scikit-learn along
-        if meant and declared.kind not in ("conda", "lock", "notebook", "script") and not declared.url:
+        kinds = ("lock", "notebook", "script", *(() if declared.name == "sklearn" else ("conda",)))
+        if meant and declared.kind not in kinds and not declared.url:
             yield Hit(
                 [declared.source],
                 title=f"{declared.name} cannot be installed under this name: {meant} is meant",

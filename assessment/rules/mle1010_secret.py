@@ -87,8 +87,10 @@ _PLACEHOLDER = re.compile(
     re.I,
 )
 _MADE_UP = re.compile(r"@example\.(com|org|net)\b|\bj(ohn|ane)[_ .-]?doe\b", re.I)
-_EXPLAINED = re.compile(r"\s*(#|//|\*)[^`]*`\s*[\w.]+\s*[:=]")  # Markdown in a comment
-_NO_SECRET_NAME = re.compile(r"(path|file|name|url|uri|header|prefix|field|length|type|policy)s?$", re.I)
+_EXPLAINED = re.compile(r"\s*(#|//|\*)[^`]*`[\s\w.]*\w\s*[:=]")  # Markdown in a comment
+_NO_SECRET_NAME = re.compile(
+    r"(path|file|name|url|uri|header|prefix|field|length|type|policy)s?$|^postman-token$", re.I
+)
 _IGNORED_SUFFIXES = frozenset(
     ".po .mo .lock .svg .csv .tsv .ipynb_checkpoints .map .min.js .css .html .jsonl .txt".split()
 )
@@ -234,6 +236,8 @@ def _is_secret(name: str, value: str, example: bool = False) -> bool:
     password = re.search(r"passw|pwd", name, re.I)
     if password and not example:
         return (len(value) >= 6 and not value.isalpha()) or len(value) >= 10
+    if re.search(r"[(),;]", value):
+        return False  # the code between two texts
     mixed = sum(bool(re.search(kind, value)) for kind in ("[a-z]", "[A-Z]", r"\d"))
     return (
         len(value) >= 16 and mixed >= 2 and _entropy(value) >= _MIN_ENTROPY and not re.fullmatch(r"[a-z_.-]+\d?", value)

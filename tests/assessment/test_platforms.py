@@ -99,3 +99,26 @@ def test_a_platform_brings_its_packages(tmp_path, files, brought):
 
 def test_without_a_platform_nothing_is_brought(tmp_path):
     assert not platforms.brought(_repo(tmp_path, {"a.py": "import pyspark, boto3\n"}))
+
+
+def test_the_scoring_script_of_azures_workspace_answers_requests(tmp_path):
+    from ml_engineer.assessment import serving
+
+    score = (
+        "import json, joblib\ndef init():\n    global model\n    model = joblib.load('m')\n"
+        "def run(raw_data):\n    return model.predict(json.loads(raw_data)['data'])\n"
+    )
+    yaml = "code_configuration:\n  scoring_script: score.py\n"
+    repo = _repo(tmp_path, {"serve/score.py": score, "deployment.yml": yaml})
+    (handler,) = serving.handlers(repo)
+    assert (handler.framework, handler.reads[0].node.lineno) == ("azure-ml", 6)
+    assert [call.name for call in repo.closure("serve").calls("joblib.load")] == ["joblib.load"]
+
+
+def test_what_a_cloudera_model_is_asked_with_may_go_on_as_a_whole(tmp_path):
+    from ml_engineer.assessment import serving
+
+    code = "import cdsw\n@cdsw.model_metrics\ndef ask(args):\n    cdsw.track_metric('in', args)\n"
+    code += "    return model.predict(dict(args))\n"
+    (handler,) = serving.handlers(_repo(tmp_path, {"serve.py": code}))
+    assert [read.node.lineno for read in handler.reads] == [5]

@@ -113,3 +113,10 @@ def test_azures_functions_track_no_training(check):
 def test_a_checkpoint_that_holds_a_figure_is_no_record(check):
     code = "import torch\nloss.backward()\nstate = {'net': net, 'acc': acc}\ntorch.save(state, 'ckpt.pth')\n"
     assert len(check("MLE0408", {"t.py": code})) == 1
+
+
+def test_metrics_that_only_the_service_keeps(check):
+    serve = "import cdsw\n@cdsw.model_metrics\ndef ask(args):\n    cdsw.track_metric('x', 1)\n"
+    train = "import joblib\nfrom sklearn.svm import SVC\nm = SVC().fit(X, y)\njoblib.dump(m, 'm.joblib')\n"
+    assert len(check("MLE0408", {"train.py": train, "serve.py": serve})) == 1
+    assert check("MLE0408", {"train.py": f"import cdsw\n{train}cdsw.track_metric('f1', f)\n", "serve.py": serve}) == []

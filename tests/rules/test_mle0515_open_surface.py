@@ -151,3 +151,19 @@ def test_an_event_kept_for_a_trial_is_no_gateway(check):
     template = "F:\n  Type: AWS::Serverless::Function\n  Events:\n    A:\n      Type: Api\n"
     files = {"app.py": LAMBDA, "template.yml": template, "events/event.json": '{"cognitoIdentityPoolId": null}\n'}
     assert len(check("MLE0515", files)) == 1
+
+
+def test_a_web_application_behind_a_gateway_and_an_anonymous_function(check):
+    fast = (
+        "import fastapi, joblib, mangum\nm = joblib.load('m')\napp = fastapi.FastAPI()\n"
+        "@app.post('/p')\ndef p(x: float):\n    return m.predict([[x]])\nhandler = mangum.Mangum(app)\n"
+    )
+    template = "F:\n  Type: AWS::Serverless::Function\n  Events:\n    A:\n      Type: HttpApi\n"
+    assert len(check("MLE0515", {"main.py": fast, "template.yml": template})) == 1
+    azure = (
+        "import joblib, azure.functions as func\nm = joblib.load('m')\n"
+        "def main(req: func.HttpRequest):\n    return m.predict(req.get_json())\n"
+    )
+    files = {"main.py": "", "template.yml": "", "Score/__init__.py": azure}
+    assert len(check("MLE0515", {**files, "Score/function.json": '{"authLevel": "anonymous"}\n'})) == 1
+    assert check("MLE0515", {**files, "Score/function.json": '{"authLevel": "function"}\n'}) == []

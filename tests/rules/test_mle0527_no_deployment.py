@@ -13,6 +13,7 @@ def test_a_service_without_any_definition_is_reported_at_its_application(check, 
     [
         {"Dockerfile": "FROM python:3.12\n"},
         {"Procfile": "web: gunicorn app:app\n"},
+        {".project-metadata.yaml": "tasks: []\n"},
         {"deploy/api.service": "[Service]\n"},
         {"README.md": "---\nsdk: gradio\n---\n"},
         {"infra/main.tf": "resource {}\n"},

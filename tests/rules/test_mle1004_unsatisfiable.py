@@ -99,3 +99,9 @@ def test_a_release_of_opencv_has_four_numbers(check, place):
     (finding,) = check("MLE1004", {"requirements.txt": "six\nopencv-python==4.5.3\n"})
     assert place(finding) == ("requirements.txt", 2)
     assert check("MLE1004", {"requirements.txt": "six\nopencv-python==4.5.3.*\n"}) == []
+
+
+def test_conda_knows_no_sklearn_either(check):
+    environment = "dependencies:\n  - python=3.8\n  - opencv\n  - pip:\n    - sklearn\n"
+    (finding,) = check("MLE1004", {"conda.yaml": environment})
+    assert finding.evidence[0].line_start == 5

@@ -140,3 +140,18 @@ def test_a_dollar_inside_a_key_is_no_variable(check):
     (finding,) = check("MLE1010", {"settings.py": f"INSTALLED_APPS = []\nSECRET_KEY = '{KEY[:20]}$p+{KEY[20:]}'\n"})
     assert finding.severity == "high"
     assert check("MLE1010", {"settings.py": "INSTALLED_APPS = []\nTOKEN_KEY = '$" + KEY + "'\n"}) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("events/predict.json", '{"Postman-Token": "9f583ef0-ed83-4a38-aef3-eb9ce3f7a57f"}'),
+        (
+            "arm/azure-func.json",
+            "[concat('EndpointSuffix=', a, ';AccountKey=',listKeys(resourceId('x/storage9', b)).v)]",
+        ),
+        ("a.py", "# Then: `    const accessKey = 'mperto28a8xnul81g7w58xvy3qbplerw'`"),
+    ],
+)
+def test_values_that_only_look_like_keys(check, path, line):
+    assert check("MLE1010", {path: f"{line}\n"}) == []
