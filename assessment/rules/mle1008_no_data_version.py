@@ -39,8 +39,10 @@ _NO_ROWS = re.compile(r"(^|/)(\.git(keep|ignore)|\.keep|\.placeholder|__init__\.
 _LISTS = re.compile(r"(class|label|meta|index|indices|vocab|black_?list|split)[^/]*(/|$)", re.I)  # about rows, and none
 _NO_PLACE = re.compile(r"\.(ya?ml|toml|ini|cfg)$|^[./]*\w*/?$")  # a configuration, or an ending
 _WEIGHTS = (".ckpt", ".pt", ".pth", ".bin", ".safetensors", ".onnx", ".joblib", ".keras", ".pb", ".tflite")
-_RESULT = re.compile(r"(^|[/_])(output|result|log|metric|prediction|test|example|doc|demo)s?([/_.-]|$)", re.I)
-_MAKES_DATA = re.compile(r"generat|synth|simulat|(make|create|fake|dummy|mock)_?(data|sample)", re.I)
+_RESULT = re.compile(
+    r"(^|[/_])(output|result|log|metric|prediction|test|example|doc|demo|resource|asset)s?([/_.-]|$)", re.I
+)
+_MAKES_DATA = re.compile(r"generat(e|ing)(?!r)|synth|simulat|(make|create|fake|dummy|mock)_?(data|sample)", re.I)
 _CHAINED = re.compile(r"(pandas|polars|dask)\..*\(\)")  # a method of what was read
 _VERSIONED = re.compile(r"\b(dvc|lakefs|deltalake|delta\.|pachyderm|quilt3|git-lfs|checksum)\b", re.I)
 _DIGEST = re.compile(r"\b(sha256|md5|hashlib)\b", re.I)

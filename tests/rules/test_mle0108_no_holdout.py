@@ -202,3 +202,8 @@ def test_a_class_that_only_groups_rows(check):
     assert check("MLE0108", {"a.py": code.format("DBSCAN")}) == []
     code = code.replace("sklearn.cluster", "sklearn.svm")
     assert len(check("MLE0108", {"a.py": code.format("SVC")})) == 1
+
+
+def test_a_folder_that_is_called_a_fold_is_no_held_out_part(check):
+    code = "import torch\nfor row in rows:\n    fold = f'fold{row[5]}'\n    loss(net(torch.load(fold))).backward()\n"
+    assert len(check("MLE0108", {"train.py": code})) == 1

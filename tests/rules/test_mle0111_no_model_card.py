@@ -52,3 +52,10 @@ def test_a_card_that_a_program_writes(check):
     code = "import joblib\nfrom sklearn.svm import SVC\njoblib.dump(SVC().fit(X, y), 'm.joblib')\n"
     assert len(check("MLE0111", {"train.py": code})) == 1
     assert check("MLE0111", {"train.py": code + "open('model_card.md', 'w').write(card)\n"}) == []
+
+
+def test_a_column_of_figures_and_a_chinese_readme(check):
+    code = "import torch\nloss.backward()\ntorch.save(m, 'm.pt')\n"
+    readme = "数据集: THUCNews\n\n模型|acc|备注\n--|--|--\nCNN|91.2%|x\n"
+    assert check("MLE0111", {"t.py": code, "README.md": readme, "LICENSE": "MIT License"}) == []
+    assert len(check("MLE0111", {"t.py": code, "README.md": readme.replace("|acc|", "|x|"), "LICENSE": "MIT"})) == 1
