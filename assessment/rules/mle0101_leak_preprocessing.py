@@ -164,8 +164,15 @@ def _only_encodes(repo: Repo, fit: Call) -> bool:
     parts: set[str] = set()
     for step in sources(repo, fit.module, fit.node.func.value):
         if isinstance(step.node, ast.Call) and not step.name.endswith(("ColumnTransformer", "make_column_transformer")):
-            parts.add(f"{step.name}()")
+            if not _fills_in_a_word(step.module.call_of(step.node)):
+                parts.add(f"{step.name}()")
     return any(map(_CATEGORIES.match, parts)) and not any(map(_FITTED.match, parts))
+
+
+def _fills_in_a_word(call: Call) -> bool:
+    """Whether an imputer learns no number: it puts in a constant, or the category that is most frequent."""
+    strategy = call.module.literal(call.keyword("strategy"))
+    return call.name.endswith("SimpleImputer") and strategy in ("constant", "most_frequent")
 
 
 def _holds_a_learner(repo: Repo, fit: Call) -> bool:

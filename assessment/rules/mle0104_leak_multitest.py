@@ -94,7 +94,8 @@ def _rows_watched(module: Module, node: ast.expr) -> ast.expr | None:
 
     node = module.value(node) or node
     while isinstance(node, ast.List | ast.Tuple) and node.elts:
-        last = isinstance(node, ast.List) and not isinstance(node.elts[0], ast.List)
+        several = isinstance(node, ast.List) or packed_rows(module, node.elts[0]) is not None
+        last = several and not isinstance(node.elts[0], ast.List)
         node = node.elts[-1] if last else node.elts[0]
     packed = packed_rows(module, node)
     node = packed[0] or node if packed is not None else node

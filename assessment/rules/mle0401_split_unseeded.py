@@ -117,7 +117,7 @@ def _kind(call: Call) -> str | None:
     if _SPLITTERS.fullmatch(name):
         return None if module.literal(call.keyword("shuffle")) is False else "sklearn"
     if _FOLDS.fullmatch(name):
-        return "sklearn" if module.literal(call.argument(1, "shuffle")) is True else None
+        return "sklearn" if "Repeated" in name or module.literal(call.argument(1, "shuffle")) is True else None
     if name.startswith("torchtext.") and name.endswith(".split"):
         return "sklearn"
     if name.endswith(".randomSplit") and isinstance(call.node.func, ast.Attribute):
@@ -136,7 +136,7 @@ def _kind(call: Call) -> str | None:
 def _is_seeded(call: Call, kind: str) -> bool:
     if call.has_unpacked_keywords:
         return True
-    names = ("random_state",) if kind == "sklearn" else ("seed", "generator")
+    names = ("random_state",) if kind == "sklearn" else ("seed", "generator", "random_state")
     given = next((call.keyword(name) for name in names if call.keyword(name) is not None), None)
     if kind == "spark":
         given = call.argument(1, "seed")

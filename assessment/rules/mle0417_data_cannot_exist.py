@@ -54,7 +54,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     brought = any(holds(text, _BRINGS_WORDS) and _BRINGS.search(text) for text in texts)
     made = _filled_folders(repo) if brought else set()
     ignored = "\n".join(f.text for f in repo.glob(".gitignore", ".dvcignore", "*.dvc", "dvc.yaml", "Makefile"))
-    missing: dict[str, list[Missing]] = {}
+    missing: dict[str, dict[str, list[Missing]]] = {}
     for call, path in _literal_reads(repo):
         name = posixpath.basename(path)
         if brought and posixpath.dirname(path) not in made:
@@ -66,9 +66,15 @@ def check(repo: Repo) -> Iterator[Hit]:
                 f.path for f in repo.files.values() if f.name == name or f.suffix == f".{name.rpartition('.')[2]}"
             )
             place = repo.missing(call.site(), (path, f"a step that writes or fetches {name}"), searched)
-            missing.setdefault(path, []).append(place)
-    for path, places in missing.items():
-        yield Hit(places, title=f"Training reads {path!r}, which cannot exist", anchor=path)
+            missing.setdefault(posixpath.dirname(path), {}).setdefault(path, []).append(place)
+    for paths in missing.values():  # one folder that nobody has is one cause
+        first, *others = paths
+        title = f"Training reads {first!r}, which cannot exist"
+        if others:
+            title = (
+                f"Training reads {len(paths)} files that cannot exist ({first}, {others[0]}{' …' * (len(paths) > 2)})"
+            )
+        yield Hit([place for places in paths.values() for place in places], title=title, anchor=", ".join(paths))
 
 
 def _filled_folders(repo: Repo) -> set[str]:

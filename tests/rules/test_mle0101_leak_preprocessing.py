@@ -265,3 +265,21 @@ def test_an_example_of_a_library_is_medium(check):
     project = "[project]\nname = 'lib'\nclassifiers = ['Programming Language :: Python']\n"
     (finding,) = check("MLE0101", {"pyproject.toml": project, "lib/examples/a.py": code})
     assert finding.severity.value == "medium"
+
+
+@pytest.mark.parametrize(("filled", "severity"), [("constant", "low"), ("median", "high")])
+def test_categories_that_are_filled_in_and_encoded(check, filled, severity):
+    text = f"""
+        import pandas as pd
+        from sklearn.compose import ColumnTransformer
+        from sklearn.impute import SimpleImputer
+        from sklearn.model_selection import train_test_split
+        from sklearn.pipeline import Pipeline
+        from sklearn.preprocessing import OrdinalEncoder
+        df = pd.read_csv("d.csv")
+        words = Pipeline(steps=[("fill", SimpleImputer(strategy="{filled}")), ("code", OrdinalEncoder())])
+        columns = ColumnTransformer(transformers=[("c", words, ["a"])], remainder="passthrough")
+        a, b = train_test_split(columns.fit_transform(df), random_state=1)
+        """
+    (finding,) = check("MLE0101", {"train.py": text})
+    assert finding.severity.value == severity

@@ -174,3 +174,5 @@ def test_a_fold_that_stops_its_own_training_and_is_scored(check, place):
     (finding,) = check("MLE0104", {"t.py": FOLDS.format(stop=", callbacks=[lgb.early_stopping(50)]")})
     assert (place(finding), finding.severity.value) == (("t.py", 6), "medium")
     assert check("MLE0104", {"t.py": FOLDS.format(stop="")}) == []
+    both = FOLDS.replace("valid_sets=[", "valid_sets=(lgb.Dataset(X_tr, y[tr]), ").replace("y[va])]", "y[va]))")
+    assert len(check("MLE0104", {"t.py": both.format(stop=", early_stopping_rounds=20")})) == 1

@@ -116,3 +116,13 @@ def test_rows_that_spark_divides(check, place):
     assert place(finding) == ("t.py", 3)
     assert finding.severity.value == "medium"
     assert check("MLE0401", {"t.py": code.format(", 42")}) == []
+
+
+def test_repeated_folds_are_mixed_and_a_split_under_the_name_of_a_helper(check):
+    folds = "from sklearn.model_selection import RepeatedKFold\nkf = RepeatedKFold(n_splits=3, random_state={})\n"
+    assert len(check("MLE0401", {"t.py": folds.format(None)})) == 1
+    assert check("MLE0401", {"t.py": folds.format(4)}) == []
+    assert (
+        check("MLE0401", {"t.py": "import tools as t\na, b = t.train_test_split(X, test_size=1, random_state=5)\n"})
+        == []
+    )

@@ -50,3 +50,9 @@ def test_a_table_that_the_step_before_writes_under_another_name(check, place):
     assert place(finding) == ("train.py", 3)
     assert check("MLE0417", {**readme, "train.py": train.format("test3")}) == []
     assert check("MLE0417", {**readme, "train.py": train.format("test").replace("features/", "data/")}) == []
+
+
+def test_files_of_one_folder_are_one_cause(check):
+    code = TRAIN + "test = pd.read_csv('data/rest.csv')\nmodel.fit(test)\n"
+    (finding,) = check("MLE0417", {"t.py": code})
+    assert finding.title == "Training reads 2 files that cannot exist (data/sales.csv, data/rest.csv)"
