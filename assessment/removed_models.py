@@ -83,6 +83,15 @@ NAMES: list[Removed] = [
     *names("streamlit", "1.40", "experimental_rerun>rerun experimental_memo>cache_data", prefix="streamlit."),
     *names("streamlit", "1.40", "experimental_singleton>cache_resource beta_columns>columns", prefix="streamlit."),
     *names("streamlit", "1.40", "beta_container>container beta_expander>expander", prefix="streamlit."),
+    *names(
+        "gradio",
+        "4.0",
+        "Dropdown.update Textbox.update Button.update Image.update Checkbox.update Radio.update Slider.update "
+        "Row.update Column.update Markdown.update Chatbot.update State.update Files.update File.update HTML.update",
+        "gradio.update",
+        "gradio.",
+        "update() of gradio's components",
+    ),
     *names("gradio", "4.0", "inputs>gradio.Textbox outputs>gradio.Textbox", prefix="gradio."),
     *names(
         "tensorflow",
@@ -173,6 +182,12 @@ KEYWORDS: list[Removed] = [
     Removed("transformers.*TrainingArguments", (("transformers", "5.0"),), "", "overwrite_output_dir"),
     Removed("transformers.*TrainingArguments", (("transformers", "5.0"),), "use_cpu", "no_cuda"),
     Removed("gradio.*.queue", (("gradio", "4.0"),), "concurrency_limit of the listeners", "concurrency_count"),
+    Removed("gradio.Image", (("gradio", "4.0"),), "height and width", "shape"),
+    Removed("gradio.Image", (("gradio", "4.0"),), "sources", "source"),
+    Removed("gradio.Image", (("gradio", "4.0"),), "gradio.ImageEditor", "tool"),
+    Removed("gradio.Audio", (("gradio", "4.0"),), "sources", "source"),
+    Removed("gradio.Interface", (("gradio", "4.0"),), "an explanation of one's own", "interpretation"),
+    Removed("uvicorn.run", (("uvicorn", "0.19"),), "log_level", "debug"),
     Removed("*keras.models.Model", (("keras", "2.3"), ("tensorflow", "2.0")), "inputs and outputs", "input"),
 ]
 # Methods whose name alone says whose they are, in a module that imports Keras.

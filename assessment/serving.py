@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment import callgraph, values
+from ml_engineer.assessment import callgraph, queues, values
 from ml_engineer.assessment.entrypoints import Entry
 from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.module import Call, Function, Module
@@ -177,7 +177,8 @@ class Handler:
         """Calls that make a model answer; failing that, calls of local functions whose name says that they do."""
         found = [call for call in self.calls if values.is_model_call(self.repo, call)]
         found = found or [call for call in values.calls_in(self.function) if _sounds_like_model(call)]
-        return found or [call for call in self.calls if _asks_elsewhere(self.repo, call)]
+        found = found or [call for call in self.calls if _asks_elsewhere(self.repo, call)]
+        return found or queues.pushes(self.repo, self.calls)
 
     @cached_property
     def reads(self) -> list[Read]:

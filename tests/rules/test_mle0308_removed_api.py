@@ -320,6 +320,25 @@ def test_what_libraries_for_tables_have_removed(check, code, shown):
     assert shown in finding.title and finding.severity.value == "high"
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import gradio as gr\ngr.Interface(fn=f, inputs=gr.Image(shape=(224, 224)), outputs='label').launch()\n",
+        "import gradio as gr\ngr.Interface(f, gr.Audio(source='microphone'), 'text').launch()\n",
+        "import uvicorn\nuvicorn.run('main:app', debug=True)\n",
+    ],
+)
+def test_what_servers_of_pages_have_removed(check, code):
+    (finding,) = check("MLE0308", {"t.py": code})
+    assert finding.severity.value == "high"
+    assert (
+        check(
+            "MLE0308", {"t.py": code.replace("shape", "width").replace("source", "sources").replace("debug", "reload")}
+        )
+        == []
+    )
+
+
 def test_what_libraries_for_tables_still_have(check):
     code = "import pandas as pd, lightgbm as lgb\ndf = pd.read_csv('a.csv').drop('id', axis=1)\nnames.drop('id', x)\n"
     code += "lgb.LGBMRegressor().fit(df, y, callbacks=[lgb.early_stopping(9)])\nnp.ix_[3]\n"

@@ -167,3 +167,10 @@ def test_a_web_application_behind_a_gateway_and_an_anonymous_function(check):
     files = {"main.py": "", "template.yml": "", "Score/__init__.py": azure}
     assert len(check("MLE0515", {**files, "Score/function.json": '{"authLevel": "anonymous"}\n'})) == 1
     assert check("MLE0515", {**files, "Score/function.json": '{"authLevel": "function"}\n'}) == []
+
+
+@pytest.mark.parametrize("path", ["heroku.yml", "railway.toml"])
+def test_an_image_that_a_public_platform_builds(check, path):
+    assert check("MLE0515", {"app.py": APP}) == []
+    (finding,) = check("MLE0515", {path: "build = 'Dockerfile'\n"})
+    assert finding.evidence[1].path == path
