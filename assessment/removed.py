@@ -74,7 +74,7 @@ NAMES: list[Removed] = [
     *names("torchvision", "0.13", "Scale>Resize RandomSizedCrop>RandomResizedCrop", prefix="torchvision.transforms."),
     *names("torchvision", "0.17", "functional_tensor>functional", prefix="torchvision.transforms."),
     *names("torchvision", "0.11.3", "utils>torch.hub", prefix="torchvision.models."),
-    *names("torch", "2.0", "_six>the standard library", prefix="torch."),
+    *names("torch", "2.0", "_six", "the standard library", "torch."),
     *names("torch", "1.13", "solve>linalg.solve matrix_rank>linalg.matrix_rank", prefix="torch."),
     *names("torch", "1.0", "ffi>cpp_extension serialization.load_lua>torchfile", prefix="torch.utils."),
     *names("torch", "2.0", "symeig>linalg.eigh eig>linalg.eig lstsq>linalg.lstsq", prefix="torch."),

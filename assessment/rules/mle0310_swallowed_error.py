@@ -198,12 +198,19 @@ def _is_needed(module: Module, node: ast.Try) -> bool:
 
 
 def _stated_before(module: Module, node: ast.Try) -> set[str]:
-    """Names that the statement before gives another value, worked out and no mere blank, which then stands."""
-    block = getattr(module.parent(node), "body", [])
-    place = block.index(node) if node in block else 0
-    pairs = _assigned(block[place - 1]) if place else ()
-    stated = {name for name, value in pairs if isinstance(value, ast.BinOp | ast.Call | ast.JoinedStr | ast.Subscript)}
-    return stated | {name for name, value in pairs if _is_asked_for(module, node, name)}
+    """Names that a statement before gives another value, worked out and no mere blank or asked for, which then
+    stands: the one just before, or just before the condition that the attempt stands in."""
+    found: set[str] = set()
+    inner: ast.AST | None = node
+    while isinstance(inner, ast.Try | ast.If | ast.With):
+        above = module.parent(inner)
+        block = getattr(above, "body", [])
+        place = block.index(inner) if inner in block else 0
+        for name, value in _assigned(block[place - 1]) if place else ():
+            worked_out = isinstance(value, ast.BinOp | ast.Call | ast.JoinedStr | ast.Subscript)
+            found.update({name} if worked_out or _is_asked_for(module, node, name) else ())
+        inner = above
+    return found
 
 
 def _is_asked_for(module: Module, node: ast.Try, name: str) -> bool:

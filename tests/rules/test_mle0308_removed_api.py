@@ -367,3 +367,9 @@ def test_a_pinned_framework_holds_python_and_with_it_the_library(check, torch, s
     files = {"a.py": "import numpy as np\nx = np.bool(1)\n", "requirements.txt": f"torch=={torch}\n"}
     (finding,) = check("MLE0308", files)
     assert finding.severity == severity
+
+
+def test_a_part_of_torch_that_is_there(check):
+    code = "import torch\nfrom torch._six import inf\ntorch.library.define('a::b', '()')\n"
+    (finding,) = check("MLE0308", {"requirements.txt": "torch\n", "a.py": code})
+    assert [e.line_start for e in finding.evidence] == [2]
