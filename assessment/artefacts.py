@@ -21,7 +21,8 @@ _WRITES = (
     "*.save_pretrained", "*keras.models.save_model", "tensorflow.saved_model.save", "*.log_model", "*Sequential().save",
     "*keras.Model().save", "*.models.Model().save", "?.save", "safetensors.*.save_file", "*Saver().save",
     "*keras.callbacks.ModelCheckpoint", "*lightning*.ModelCheckpoint", "*lightning.*Trainer().fit",
-    "hydra.utils.instantiate().fit", "surprise.dump.dump", "*prophet.serialize.model_to_json", "statsmodels.*().save",
+    "*instantiate().fit", "*from_dict().fit", "surprise.dump.dump", "*prophet.serialize.model_to_json",
+    "statsmodels.*().save",
     "implicit.*().save", "darts.*().save",
 )  # fmt: skip
 

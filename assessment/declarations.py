@@ -135,6 +135,9 @@ def _from_legacy(text: str, source: Site, environment: str, kind: str, more: dic
 # --- requirements files -----------------------------------------------------------------------------------------------
 
 
+_OF_CONDA_LIST = re.compile(r"[\w.-]+=[\w.!+*]+=\w+")  # name, version and build, as `conda list --export` writes them
+
+
 def requirements(file: File) -> Iterator[Declared]:
     """Requirements and constraints files, hashed ones and those made by a tool (kind `lock`) included."""
     lines = list(_logical_lines(file.lines))
@@ -150,6 +153,11 @@ def requirements(file: File) -> Iterator[Declared]:
         if editable:
             bare = editable[2].strip()
         if not bare or bare.startswith("-") or re.match(r"^[./\\]", bare):
+            continue
+        if _OF_CONDA_LIST.fullmatch(bare):
+            listed = _conda_package(bare, file.site(number), file.path, "conda")
+            if listed:
+                yield listed
             continue
         found = requirement(
             bare, file.site(number), file.path, kind, direct=direct, hashed="--hash" in text, group=_group(file)

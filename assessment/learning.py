@@ -30,7 +30,7 @@ SAVERS = (
     "*.write().overwrite().save", "*.write().save", "*Saver().save", "*.push_to_hub", "*.convert_sklearn",
     "tensorflow.train.Checkpoint().save", "*CheckpointManager().save", "*.dump_model", "*.joblib_dump",
     "safetensors.*.save_file", "orbax.*", "*lightning.*Trainer().fit",
-    "hydra.utils.instantiate().fit",
+    "*instantiate().fit", "*from_dict().fit", "*rainer().fit",
     "bentoml.*.save", "*.to_disk", "*.store_artifact", "*.log_artifact", "*.log_artifacts",
     "*.register_model", "*.SaveModel", "surprise.dump.dump", "*prophet.serialize.model_to_json", "statsmodels.*().save",
     "implicit.*().save", "darts.*().save", "h2o.save_model", "h2o.download_model",

@@ -61,6 +61,7 @@ _NO_TORCH = re.compile(
     r"|segmentation_models_pytorch\.(encoders\.get_preproc|losses|metrics|utils)"
 )
 _LOADED_WHOLE = re.compile(r"torch\.load\(\)(\[\w*\])?")  # a model saved as it is, not by its weights
+_PASSES = re.compile(r"\.(forward|inference|infer)$")  # methods that run the network
 _MODEL_PLACE = re.compile(r"(src\.)?(models?|nets?|networks?|arch\w*|modules?)(\.\w+)*\.[A-Z]\w*")
 _CALLED_MODELS = (
     "transformers.pipeline()", "transformers.pipelines.pipeline()", "*keras.models.load_model()", "spacy.load()",
@@ -209,7 +210,7 @@ def model_behind(repo: Repo, call: Call) -> str:
 
     A model that comes in as a parameter is looked for where the function is called.
     """
-    name = call.name.removesuffix(".forward")
+    name = _PASSES.sub("", call.name)
     func = call.node.func
     if name != call.name and isinstance(func, ast.Attribute):
         func = func.value

@@ -16,7 +16,7 @@ _CARD = re.compile(r"model[-_ ]?card|modelcard", re.I)
 _FIELDS = {
     "training data": re.compile(r"\b(trained on|training data|data ?set|data source|corpus|data:)|数据集|训练集", re.I),
     "metrics": re.compile(  # a figure beside its name, or below it in a table
-        r"\b(accuracy|f1|auc|rmse|mae|mse|r2|precision|recall|bleu|perplexity|mape|error|loss|acc|top-1|(?-i:mAP)|m?iou|"
+        r"\b(accuracy|f1|auc|rmse|mae|mse|r2|precision|recall|bleu|perplexity|mape|error|loss|acc|top-?1|(?-i:mAP)|m?iou|"
         r"psnr|fid|wer)\b"
         r"([^\n]{0,60}\d|[^\n]*\|[^\n]*\n[^\n]*-[^\n]*\n[^\n]*\d)|准确率[^\n]{0,60}\d",
         re.I,

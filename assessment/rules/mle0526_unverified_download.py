@@ -133,7 +133,7 @@ def _judge(repo: Repo, call: Call) -> Iterator[Hit]:
 def _is_foreign(repo: Repo, call: Call) -> bool:
     """Whether the address is known, and none of the hub's own: those carry a part of their hash in the name."""
     url = call.module.literal(call.argument(0, "url"))
-    known = [url] if isinstance(url, str) else _written(repo, call)
+    known = [url] if isinstance(url, str) else _written(repo, call) or _in_a_table(call)
     return bool(known) and not any("download.pytorch.org/" in text for text in known)
 
 
@@ -144,6 +144,21 @@ def _written(repo: Repo, call: Call) -> list[str]:
     url = call.argument(0, "url")
     found = [text for step in sources(repo, call.module, url) for text in texts(step.node)]
     return found if any(_ARTEFACT.search(text) for text in found) else []
+
+
+def _in_a_table(call: Call) -> list[str]:
+    """Addresses in the table of the module that a download takes its own from: `models[name].url`."""
+    url = call.argument(0, "url")
+    names = [node for node in walk(url) if isinstance(node, ast.Name)] if url is not None else []
+    tables = (call.module.value(name) for name in names)
+    literals = (
+        node.value
+        for table in tables
+        if isinstance(table, ast.Dict)
+        for node in walk(table)
+        if isinstance(node, ast.Constant)
+    )
+    return [text for text in literals if isinstance(text, str) and "://" in text]
 
 
 def _file_names(module: Module, call: Call) -> Iterator[str]:

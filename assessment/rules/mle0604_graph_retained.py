@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -84,13 +85,27 @@ def _is_differentiated(scope: ast.AST, total: str) -> bool:
 
 
 def _is_reset(module: Module, node: ast.AST, total: str) -> bool:
-    """Whether the name is bound anew in the same loop body, so that nothing outlives the step."""
+    """Whether the name is bound anew in the same loop body, so that nothing outlives the step; or, where the loop only
+    counts some passes over one batch, in the body of the loop around it."""
     loop = module.enclosing(node, ast.For, ast.While)
+    if isinstance(loop, ast.For) and ast.unparse(loop.iter).startswith("range("):
+        outer = module.enclosing(loop, ast.For, ast.While)
+        if outer is not None and _is_bound_in(module, outer, node, total) and _gives_batches(outer):
+            return True
+    return loop is not None and _is_bound_in(module, loop, node, total)
+
+
+def _gives_batches(loop: ast.AST) -> bool:
+    """Whether a loop goes over the batches of a data set, and not over epochs."""
+    return isinstance(loop, ast.For) and not re.match(r"range\(|itertools\.count", ast.unparse(loop.iter))
+
+
+def _is_bound_in(module: Module, loop: ast.AST, node: ast.AST, total: str) -> bool:
     return any(
         isinstance(other, ast.Assign)
         and other is not node
         and any(ast.unparse(target) == total for target in other.targets)
         and module.enclosing(other, ast.For, ast.While) is loop
         and module.enclosing(other, ast.If) is None
-        for other in (walk(loop) if loop is not None else ())
+        for other in walk(loop)
     )

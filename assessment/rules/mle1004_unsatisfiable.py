@@ -5,6 +5,7 @@ Judged by a small table of facts on releases (`releases`); what it does not know
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.declarations import Declared, PythonDeclared
     from ml_engineer.assessment.repo import Repo
 
+_STAR = re.compile(r"(>=|<=|~=|>|<)\s*[\d.]+\*")
 _PLACED = ("dockerfile", "ci", "runtime.txt", ".python-version", "pipfile")
 
 
@@ -42,8 +44,15 @@ def _names(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.releases import FOUR_NUMBERS, NOT_INSTALLABLE
 
     for declared in repo.dependencies.declared:
+        if declared.spec is None and not declared.url and declared.kind not in ("conda", "lock", "notebook"):
+            if _STAR.search(declared.specifier):
+                yield Hit(
+                    [declared.source],
+                    title=f"pip refuses `{declared.name}{declared.specifier}`: only == and != take a star",
+                    anchor=f"{declared.environment} {declared.name}",
+                )
         version = exact(declared.spec) if declared.name in FOUR_NUMBERS else None
-        if version is not None and len(version.release) < 4 and declared.kind != "lock":
+        if version is not None and len(version.release) < 4 and declared.kind not in ("lock", "conda"):
             yield Hit(
                 [declared.source],
                 title=f"{declared.name} has no release {version}: its releases have a fourth number",

@@ -34,6 +34,7 @@ _DATA_OPTION = re.compile(
     r"-*(data|train|dataset|input|images|imgs)(set)?([_-]?(path|dir|root|file|folder))?$|"
     r"-*(?!out|res|save|samp|gen|fake|test|eval|log|pred)\w+_(data|dataset|image|images|img|audio|wav|train)s?[_-]?(path|dir|root|folder)$"
 )
+_PICTURE = re.compile(r"(^|/)(data|dataset|datasets|images?|train|test|raw)/.*\.(jpe?g|png|bmp|pgm)$", re.I)
 # What a folder of data is kept by in git, and programs that lie in one.
 _NO_ROWS = re.compile(r"(^|/)(\.git(keep|ignore)|\.keep|\.placeholder|__init__\.py|readme[^/]*)$|\.(py|sh|md)$", re.I)
 _LISTS = re.compile(r"(class|label|meta|index|indices|vocab|black_?list|split)[^/]*(/|$)", re.I)  # about rows, and none
@@ -65,11 +66,13 @@ def check(repo: Repo) -> Iterator[Hit]:
         return
     sites: list[tuple[Site, str]] = []
     written = _written(repo)
-    calls = [c for c in _reads(repo) if not _CHAINED.match(c.name)]
+    calls = [c for c in _reads(repo) if not _CHAINED.match(c.name) and not _only_looks_for_weights(c)]
+    if _has_published_data_only(repo):
+        calls = [call for call in calls if not call.name.endswith(".add_argument")]
     if not all(call.module.is_notebook for call in calls):  # notebooks beside a program are for looking around
         calls = [call for call in calls if not call.module.is_notebook]
     for call in calls:
-        path = _option(call) if call.name.endswith(".add_argument") else _path(repo, call)
+        path = _option(call) if call.name.endswith((".add_argument", ".DEFINE_string")) else _path(repo, call)
         if (
             path
             and "test" not in call.module.file.roles
@@ -108,7 +111,7 @@ def _reads(repo: Repo) -> Iterator[Call]:
     closure = repo.closure("train")
     seen = set(closure.modules)
     makers: list[Module] = []
-    for call in closure.calls(*READERS, "*.add_argument"):
+    for call in closure.calls(*READERS, "*.add_argument", "*.DEFINE_string"):
         yield call
         makers += writers_of(repo, call)
     while makers:
@@ -121,6 +124,20 @@ def _reads(repo: Repo) -> Iterator[Call]:
             if matches(call.name, *READERS):
                 yield call
                 makers += writers_of(repo, call)
+
+
+def _only_looks_for_weights(call: Call) -> bool:
+    """`glob("*.pkl")` in the folder where a program keeps its checkpoints."""
+    pattern = call.module.literal(call.node.args[0]) if call.name == "glob.glob" and call.node.args else None
+    return isinstance(pattern, str) and bool(re.fullmatch(r"(\./)?\*\.(pkl|pt|pth|ckpt)", pattern))
+
+
+def _has_published_data_only(repo: Repo) -> bool:
+    """Whether training reads data sets of torchvision and the like, which check what they fetch, and nothing else."""
+    from ml_engineer.assessment.ingestion import training_reads
+
+    fetched = (c for c in repo.closure("train").calls("torchvision.datasets.*", "torchaudio.datasets.*"))
+    return any(c.module.literal(c.keyword("download")) is True for c in fetched) and not training_reads(repo)
 
 
 def _named_in_parts(repo: Repo, written: set[str]) -> list[tuple[Site, str]]:
@@ -153,6 +170,8 @@ def _read_of_unknown_path(repo: Repo) -> Call | None:
     tracked = (path for path in kept if _DATA_FILE.search(path) and not _LISTS.search(path))
     if not reads or any(not _RESULT.search(path) for path in tracked) or repo.glob(".gitmodules"):
         return None
+    if sum(_PICTURE.search(path) is not None for path in repo.git.tracked or repo.files) >= 100:
+        return None  # pictures in git are versioned with the code
     if any(_MAKES_DATA.search(module.path) for module in repo.modules):
         return None
     if next(repo.calls("sklearn.datasets.make_*", tests=False), None) is not None:
@@ -206,7 +225,8 @@ def _option(call: Call) -> str | None:
     name = call.module.literal(call.argument(0, "name"))
     if not isinstance(name, str) or not _DATA_OPTION.match(name):
         return None
-    default = call.module.literal(call.keyword("default"))
+    positional = call.argument(1, "default") if call.name.endswith(".DEFINE_string") else None
+    default = call.module.literal(positional or call.keyword("default"))
     return (
         default if isinstance(default, str) and re.search(r"[/.\\]|^data", default) and "://" not in default else None
     )

@@ -138,3 +138,28 @@ def test_a_library_that_watches_live_data_checks_no_training(check):
     assert len(check("MLE0412", {"train.py": train, "watch.py": watch})) == 1
     suite = "from evidently.test_suite import TestSuite\nTestSuite([]).run(a, b)\n"
     assert check("MLE0412", {"train.py": train, "watch.py": suite}) == []
+
+
+def test_a_pass_of_the_network_checks_no_data(check):
+    net = (
+        "import torch\nclass N(torch.nn.Module):\n    def forward(self, h):\n        assert not torch.isnan(h).any()\n"
+    )
+    code = "import numpy as np\nimport torch\nfrom net import N\nrows = np.genfromtxt('cora.csv')\n"
+    files = {"net.py": net, "train.py": code + "loss(N()(rows)).backward()\n"}
+    assert len(check("MLE0412", files)) == 1
+
+
+def test_pictures_that_a_foreign_helper_opens(check, place):
+    code = "import torch\nfrom helpers.images import load_rgb\nclass Rows:\n    def __getitem__(self, i):\n"
+    code += "        return load_rgb(self.paths[i])\nfor x in Rows():\n    loss(x).backward()\n"
+    (finding,) = check("MLE0412", {"train.py": code})
+    assert place(finding) == ("train.py", 5)
+
+
+def test_pictures_that_a_script_gathers_itself(check, place):
+    code = (
+        "from tensorflow.keras.preprocessing.image import load_img\nfrom sklearn.svm import SVC\nx = []\n"
+        "for path in paths:\n    x.append(load_img(path))\nSVC().fit(x, y)\n"
+    )
+    (finding,) = check("MLE0412", {"train.py": code})
+    assert place(finding) == ("train.py", 5)

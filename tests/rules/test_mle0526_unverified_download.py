@@ -91,3 +91,14 @@ def test_weights_that_an_image_fetches_into_the_folder_that_is_loaded(check):
     (finding,) = check("MLE0526", {"app.py": app, "Dockerfile": docker})
     assert [(e.path, e.line_start) for e in finding.evidence] == [("Dockerfile", 2), ("app.py", 2)]
     assert check("MLE0526", {"app.py": app, "Dockerfile": docker.replace("./model/", "./other/")}) == []
+
+
+def test_an_address_from_a_table_of_models(check, place):
+    code = (
+        "from collections import namedtuple\nfrom torch.utils import model_zoo\nmodel = namedtuple('model', ['url'])\n"
+    )
+    code += "models = {{'unet': model(url='https://{}/weights.zip')}}\ndef make(name):\n"
+    code += "    net.load_state_dict(model_zoo.load_url(models[name].url))\n"
+    (finding,) = check("MLE0526", {"nets.py": code.format("open.org")})
+    assert place(finding) == ("nets.py", 6)
+    assert check("MLE0526", {"nets.py": code.format("download.pytorch.org")}) == []

@@ -44,3 +44,10 @@ def test_a_sum_that_the_backward_pass_starts_from(check):
 def test_a_total_that_is_differentiated_after_the_loop_needs_its_graph(check):
     text = LOOP.replace("loss.backward()", "loss.backward(retain_graph=True)").format(line="total += loss")
     assert check("MLE0604", {"train.py": text + "total.backward()\n"}) == []
+
+
+def test_a_total_over_a_few_passes_of_one_batch(check):
+    code = "import torch\nfor batch in loader:\n    total = 0.0\n    for _ in range(2):\n        loss = net(batch)\n"
+    code += "        loss.backward()\n        total += loss\n    print(total.item())\n"
+    assert check("MLE0604", {"t.py": code}) == []
+    assert len(check("MLE0604", {"t.py": code.replace("for batch in loader", "for epoch in range(9)")})) == 1

@@ -122,3 +122,13 @@ def test_a_notebook_whose_model_nothing_asks_is_low(check):
     assert finding.severity.value == "low"
     (finding,) = check("MLE0704", {**files, "app.py": "import joblib\nm = joblib.load('m.pkl')\nprint(m.predict(x))\n"})
     assert finding.severity.value == "medium"
+
+
+def test_a_trainer_that_a_configuration_makes_and_a_network_that_infers(check, place):
+    files = {
+        "train.py": "from helpers import object_from_dict\ntrainer = object_from_dict(cfg)\ntrainer.fit(model)\n",
+        "net.py": "import torch\nclass Net(torch.nn.Module):\n    def infer(self, x):\n        return self(x)\n",
+        "demo.py": "import torch\nfrom net import Net\nn = Net()\nn.load_state_dict(torch.load('n'))\ny = n.infer(x)\n",
+    }
+    (finding,) = check("MLE0704", files)
+    assert place(finding) == ("train.py", 3)

@@ -105,3 +105,16 @@ def test_conda_knows_no_sklearn_either(check):
     environment = "dependencies:\n  - python=3.8\n  - opencv\n  - pip:\n    - sklearn\n"
     (finding,) = check("MLE1004", {"conda.yaml": environment})
     assert finding.evidence[0].line_start == 5
+
+
+def test_a_list_of_conda_names_its_packages(check):
+    listed = (
+        "# $ conda create --name <env> --file <this file>\nopencv=3.4.2=py37h6fd60c2_1\nnumpy=1.18.1=py37h4f9e942_0\n"
+    )
+    assert check("MLE1004", {"requirements.txt": listed, "a.py": "import cv2\n"}) == []
+
+
+def test_a_star_after_a_bound_is_refused_by_pip(check, place):
+    (finding,) = check("MLE1004", {"requirements.txt": "six\ntensorflow>=2.5.0*\n"})
+    assert place(finding) == ("requirements.txt", 2)
+    assert check("MLE1004", {"requirements.txt": "six\ntensorflow==2.5.*\n"}) == []

@@ -159,3 +159,22 @@ def test_a_table_that_a_program_writes_under_a_name_put_together(check):
     train += "df = pd.read_pickle('data/train_df.pkl')\nSVC().fit(df, df.y)\n"
     assert check("MLE1008", {"prepare.py": prepare, "train.py": train}) == []
     assert len(check("MLE1008", {"prepare.py": prepare.replace("_df", "_rows"), "train.py": train})) == 1
+
+
+def test_a_folder_for_a_published_data_set_and_a_search_for_checkpoints(check):
+    code = (
+        "import argparse\nimport glob\nimport torch\nfrom torchvision import datasets\np = argparse.ArgumentParser()\n"
+    )
+    code += "p.add_argument('-data', default='./datasets')\nrows = datasets.CIFAR10(p.parse_args().data, download={})\n"
+    code += "loss.backward()\nold = glob.glob('*.pkl')\n"
+    assert check("MLE1008", {"t.py": code.format(True)}) == []
+    assert len(check("MLE1008", {"t.py": code.format(False)})) == 1
+
+
+def test_a_flag_that_names_the_folder_of_the_data(check, place):
+    code = (
+        "import tensorflow as tf\nfrom sklearn.svm import SVC\n"
+        "tf.flags.DEFINE_string('input_dir', './data', 'where the rows are')\nSVC().fit(read(), y)\n"
+    )
+    (finding,) = check("MLE1008", {"train.py": code})
+    assert place(finding) == ("train.py", 3)
