@@ -20,7 +20,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment import callgraph, queues, values
-from ml_engineer.assessment.entrypoints import Entry
+from ml_engineer.assessment.entrypoints import Entry, is_training_call
 from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.module import Call, Function, Module
 from ml_engineer.assessment.repo import matches
@@ -176,6 +176,8 @@ class Handler:
     def model_calls(self) -> list[Call]:
         """Calls that make a model answer; failing that, calls of local functions whose name says that they do."""
         found = [call for call in self.calls if values.is_model_call(self.repo, call)]
+        if self.framework in SERVERLESS and any(map(is_training_call, self.calls)):
+            return []  # a job that trains asks the model only to judge it
         found = found or [call for call in values.calls_in(self.function) if _sounds_like_model(call)]
         found = found or [call for call in self.calls if _asks_elsewhere(self.repo, call)]
         return found or queues.pushes(self.repo, self.calls)

@@ -109,6 +109,8 @@ def _made_up_or_handed_over(repo: Repo, entry: Entry) -> bool:
     data = fit_data(call)[0]
     if data is None:
         return False
+    if _is_written_out(call.module.value(data)):
+        return True
     steps = list(sources(repo, call.module, data))
     names = {step.name for step in steps if step.name}
     if entry.unit is not None and not any(_READS.search(name) for name in names):
@@ -121,6 +123,14 @@ def _made_up_or_handed_over(repo: Repo, entry: Entry) -> bool:
         for name in names
     )
     return drawn and not any(_READS.search(name) for name in names)
+
+
+def _is_written_out(node: ast.expr | None) -> bool:
+    """Whether rows stand in the program as numbers: `[[0.1, 0.2]] * 10`, or an array of such a list."""
+    if isinstance(node, ast.Call) and len(node.args) == 1 and ast.unparse(node.func).endswith("array"):
+        node = node.args[0]
+    written = ast.List | ast.Tuple | ast.BinOp | ast.UnaryOp | ast.Constant | ast.operator | ast.unaryop | ast.Load
+    return isinstance(node, ast.List | ast.BinOp) and all(isinstance(inner, written) for inner in ast.walk(node))
 
 
 def _only_groups(repo: Repo, name: str) -> bool:

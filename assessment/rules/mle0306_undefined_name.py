@@ -11,6 +11,7 @@ from ml_engineer.assessment.rule import CRITICAL, HIGH, MEDIUM, Hit, SeverityNam
 from ml_engineer.assessment.undefined import PYTHON2_NAMES, Undefined, undefined
 
 if TYPE_CHECKING:
+    from ml_engineer.assessment.callgraph import Closure
     from ml_engineer.assessment.module import Function, Import, Module
     from ml_engineer.assessment.repo import Repo
 
@@ -85,10 +86,23 @@ _WHY: dict[SeverityName, str] = {
 
 
 def _severity(repo: Repo, read: Undefined) -> SeverityName:
-    closures = [worked(repo), declared(repo)]
+    closures = [_run(repo), declared(repo)]
     place = _evaluated_with(read)
     covered = any(closure.covers(read.module, place) for closure in closures)
     return CRITICAL if covered or _is_registered(read.module.scope_of(read.node)) else MEDIUM
+
+
+def _run(repo: Repo) -> Closure:
+    """What training and serving reach, without functions that only look like an entry point and that nothing calls."""
+    from ml_engineer.assessment.callgraph import closure_of
+
+    kept: dict[str, Closure] = repo.kept("undefined_run")
+    if "all" not in kept:
+        entries = worked(repo).entries
+        kept["all"] = closure_of(
+            repo, [e for e in entries if e.unit is None or e.kind == "serve" or _is_registered(e.unit)]
+        )
+    return kept["all"]
 
 
 def _evaluated_with(read: Undefined) -> ast.AST:

@@ -102,7 +102,7 @@ def _fetches(repo: Repo) -> Iterator[tuple[Call, str]]:
             if trained:
                 yield call, call.name
             continue
-        address = _address(call) or _kept_in_a_bucket(call) or _set(repo, call)
+        address = _address(call) or _kept_in_a_bucket(call) or _set(repo, call) or _handed_over(repo, call)
         if address is None or _MODEL.search(address):
             continue
         if trained or _names_data(call.module, address):
@@ -162,6 +162,22 @@ def _set(repo: Repo, call: Call) -> str | None:
     return None
 
 
+def _handed_over(repo: Repo, call: Call) -> str | None:
+    """The address that a caller gives to the function that fetches: `download_file(URL, path)`."""
+    from ml_engineer.assessment.dataflow import callers
+
+    url = call.argument(0, "url")
+    names = [parameter.arg for parameter in call.scope.parameters] if call.scope is not None else []
+    if call.scope is None or not isinstance(url, ast.Name) or url.id not in names:
+        return None
+    for outer in callers(repo, call.scope):
+        given = outer.argument(names.index(url.id), url.id)
+        value = outer.module.value(given)
+        if isinstance(value, ast.Constant) and isinstance(value.value, str) and _ADDRESS.match(value.value):
+            return value.value
+    return None
+
+
 def _kept_in_a_bucket(call: Call) -> str | None:
     """The name of a table or an archive that is fetched from a bucket, where no version of it is asked for."""
     if not call.name.endswith(".download_file") or "VersionId" in ast.unparse(call.node):
@@ -175,7 +191,8 @@ def _kept_in_a_bucket(call: Call) -> str | None:
 def _names_data(module: Module, address: str) -> bool:
     """A fetch outside training is one of its data where the file or the address says so."""
     file = re.search(r"\.(csv|tsv|zip|tar|tgz|gz|json|jsonl|parquet|txt|npz|npy|xlsx?|arff|data)\b", address, re.I)
-    return bool(file) and bool(_FETCHES.search(module.path))
+    named = file or re.search(r"/datasets?/", address, re.I)
+    return bool(named) and bool(_FETCHES.search(module.path))
 
 
 def _verifies(call: Call) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     for call in repo.calls("torch.load", tests=False):
         weights_only = call.keyword("weights_only")
         if weights_only is not None:
-            if call.module.literal(weights_only) is False:
+            if call.module.literal(weights_only) is False and not _is_own(call):
                 explicit.append(call.site())
         elif not call.has_unpacked_keywords:
             severity = _by_version(repo, call)
@@ -53,6 +54,14 @@ def check(repo: Repo) -> Iterator[Hit]:
     if unknown_version:
         title = f"torch.load unpickles the file unless torch is {SAFE_SINCE} or later, which nothing asks for"
         yield Hit(unknown_version, severity=MEDIUM, title=title, anchor="unknown version")
+
+
+def _is_own(call: Call) -> bool:
+    """Whether the same function has just written the file: nobody else can have put anything into it."""
+    source = call.argument(0, "f")
+    saves = [c for c in call.module.calls if c.name == "torch.save" and c.scope is call.scope]
+    texts = {ast.unparse(path) for c in saves if (path := c.argument(1, "f")) is not None}
+    return source is not None and ast.unparse(source) in texts
 
 
 def _by_version(repo: Repo, call: Call) -> str | None:

@@ -171,7 +171,21 @@ def _returns_early(function: ast.FunctionDef | ast.AsyncFunctionDef, line: int) 
             return False
         if isinstance(statement, ast.If) and isinstance(statement.body[-1], ast.Return):
             value = statement.body[-1].value
-            if value is not None and isinstance(value, ast.Name | ast.Attribute | ast.Subscript):
-                if ast.unparse(value).split("[")[0] in ast.unparse(statement.test):
+            if value is None and _is_the_same(statement.test):
+                return True
+            kept = value.elts if isinstance(value, ast.Tuple) else [value]
+            if all(isinstance(item, ast.Name | ast.Attribute | ast.Subscript) for item in kept):
+                test = ast.unparse(statement.test)
+                if all(ast.unparse(item).split("[")[0] in test for item in kept if item is not None):
                     return True
     return False
+
+
+def _is_the_same(test: ast.expr) -> bool:
+    """Whether what is asked for is compared with what an object has: `if name == self.name: return`."""
+    return any(
+        isinstance(node, ast.Compare)
+        and isinstance(node.ops[0], ast.Eq)
+        and any(isinstance(side, ast.Attribute) for side in (node.left, *node.comparators))
+        for node in walk(test)
+    )

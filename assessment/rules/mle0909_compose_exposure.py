@@ -52,6 +52,8 @@ def check(repo: Repo) -> Iterator[Hit]:
 
 def _is_store(service: Service) -> bool:
     image = service.image.text if service.image is not None else ""
+    if service.build_context is not None and re.fullmatch(r"airflow[-_](webserver|api-?server)", service.name):
+        return True
     if _STARTED.search(" ".join(service.command)):
         return True
     if _STORES.search(image.rpartition("/")[2]) or (not image and _STORES.fullmatch(service.name)):

@@ -50,7 +50,7 @@ _ANY_SHAPE = re.compile("|".join(pattern for _, pattern in _SHAPES))
 # Each cue starts with the word it is kept under: a file without the word is not searched for it.
 _WORDS = (
     b"passw pwd secret apikey api_key accesskey access_key token privatekey private_key accountkey account_key "
-    b"connectionstring connection_string _key_id credential"
+    b"connectionstring connection_string _key_id credential fernet"
 ).split()
 _ASSIGNED = rb"[\w.-]*[\"']?\]?\s*(?::\s*str\s*)?[:=]\s*[\"']"
 _CUES = {
@@ -79,6 +79,11 @@ _ENV_LINE = re.compile(
     r"^\s*(?:export\s+|ENV\s+|ARG\s+)?(?P<name>\w*(?:PASSWORD|PASSWD|SECRET|API_?KEY|ACCESS_KEY|TOKEN|PRIVATE_KEY)\w*)"
     r"[= ](?P<value>[^\s\"'#]{8,200}|\"[^\"]{8,200}\"|'[^']{8,200}')\s*$"
 )
+_INI_LINE = re.compile(
+    r"^\s*(?P<name>[\w.]*(?:password|secret(?:_key)?|fernet_key|api_?key|access_key|token|private_key))\s*[:=]\s*"
+    r"(?P<value>[^\s\"'#;]{16,200})\s*$",
+    re.I,
+)
 _PLACEHOLDER = re.compile(
     r"example|sample|dummy|placeholder|change_?me|replace|your|xxx|\*\*\*|\.\.\.|<[^>]*>|^\$\w|\$\{|\{\{|\{[\w.]*\}|"
     r"%\(|%s|todo|fake|test|insert|redacted|secret_?key$|os\.environ|getenv|environ|secrets\.|"
@@ -87,7 +92,9 @@ _PLACEHOLDER = re.compile(
     re.I,
 )
 _MADE_UP = re.compile(r"@example\.(com|org|net)\b|\bj(ohn|ane)[_ .-]?doe\b", re.I)
-_EXPLAINED = re.compile(r"\s*(#|//|\*)[^`]*`[\s\w.]*\w\s*[:=]")  # Markdown in a comment
+_EXPLAINED = re.compile(
+    r"\s*(#|//|\*)[^`]*`[\s\w.]*\w\s*[:=]|\s*(#|//|;|\*)\s*(for\s+)?(example\b|e\.g\.)", re.I
+)  # Markdown in a comment, or an example
 _NO_SECRET_NAME = re.compile(
     r"(path|file|name|url|uri|header|prefix|field|length|type|policy)s?$|^postman-token$", re.I
 )
@@ -166,7 +173,8 @@ def _in_file(repo: Repo, file: File) -> Iterator[tuple[str, Site]]:
                 yield what, _masked(module.source.site(number), start)
         return
     env = file.name.startswith(".env") or file.suffix in (".env", ".sh", ".tfvars") or "ockerfile" in file.name
-    numbers = _suspects(file.data, _ENV_CUES if env else _CUES)
+    ini = file.suffix in (".cfg", ".ini", ".conf", ".properties")
+    numbers = _suspects(file.data, _ENV_CUES if env or ini else _CUES)
     if not numbers:
         return
     manifest = {s.file.path for s in repo.compose} | {o.file.path for o in repo.kubernetes}  # M9-08 judges their fields
@@ -176,7 +184,7 @@ def _in_file(repo: Repo, file: File) -> Iterator[tuple[str, Site]]:
     for number in numbers:
         line = file.lines[number - 1]
         plain = shown or _MADE_UP.search(line) is not None or _EXPLAINED.match(line) is not None
-        for what, start in _secrets(line, env, not plain, example) if len(line) <= MAX_LINE else ():
+        for what, start in _secrets(line, env, not plain, example, ini) if len(line) <= MAX_LINE else ():
             yield what, _masked(file.site(number), start, line)
 
 
@@ -209,7 +217,9 @@ def _masked(site: Site, start: int, line: str | None = None) -> Site:
     return Site(site.path, site.line, site.line, text[:start], site.cell, text[:start].strip())
 
 
-def _secrets(line: str, env: bool, named: bool = True, example: bool = False) -> Iterator[tuple[str, int]]:
+def _secrets(
+    line: str, env: bool, named: bool = True, example: bool = False, ini: bool = False
+) -> Iterator[tuple[str, int]]:
     """What kind of secret a line holds, and the column where it begins. At most one for a line.
 
     Passwords of an example of settings are made up; what looks like a key there was copied from the real ones.
@@ -222,7 +232,8 @@ def _secrets(line: str, env: bool, named: bool = True, example: bool = False) ->
                 return
     if not named:
         return
-    for match in [_NAMED.search(line), _ENV_LINE.match(line) if env else None]:
+    bare = _ENV_LINE if env else _INI_LINE if ini else None  # values that stand there without quotes
+    for match in [_NAMED.search(line), bare.match(line) if bare is not None else None]:
         if match is not None and _is_secret(match["name"], match["value"].strip("\"'"), example):
             yield match["name"].strip("-.").lower(), match.start("value")
             return

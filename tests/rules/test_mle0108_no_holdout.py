@@ -207,3 +207,9 @@ def test_a_class_that_only_groups_rows(check):
 def test_a_folder_that_is_called_a_fold_is_no_held_out_part(check):
     code = "import torch\nfor row in rows:\n    fold = f'fold{row[5]}'\n    loss(net(torch.load(fold))).backward()\n"
     assert len(check("MLE0108", {"train.py": code})) == 1
+
+
+def test_rows_that_stand_in_the_program_are_a_demonstration(check):
+    code = "from sklearn.svm import SVR\nX = [[0.1, -0.2]] * 10\nSVR().fit({}, [1.0] * 10)\n"
+    assert check("MLE0108", {"train.py": code.format("X")}) == []
+    assert len(check("MLE0108", {"train.py": code.format("rows")})) == 1

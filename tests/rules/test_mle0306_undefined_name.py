@@ -101,3 +101,11 @@ def test_what_is_handed_the_names_of_the_module_may_make_some(check):
     code = "from sklearn.svm import SVC\nimport builder\n{}\n_X.options = None\nSVC().fit([[0]], [0])\n"
     assert check("MLE0306", {"main.py": code.format("builder.Build(D, globals())")}) == []
     assert len(check("MLE0306", {"main.py": code.format("D = 1")})) == 1
+
+
+def test_a_function_that_only_looks_like_an_entry_point(check):
+    code = "def report(model, x, y):\n    print(model.predict(x), curve(y))\n"
+    (finding,) = check("MLE0306", {"train.py": FIT, "evaluate.py": code})
+    assert finding.severity.value == "medium"
+    (finding,) = check("MLE0306", {"evaluate.py": f"{code}report(1, 2, 3)\n"})
+    assert finding.severity.value == "critical"

@@ -199,3 +199,13 @@ def test_what_a_cache_fetches_by_the_address_that_stands_for_an_option(check, pl
     train = "from load_data import get_data\nfrom sklearn.svm import SVC\nSVC().fit(get_data(None), y)\n"
     (finding,) = check("MLE0413", {"load_data.py": code, "train.py": train})
     assert place(finding) == ("load_data.py", 5)
+
+
+def test_an_address_that_the_caller_hands_over(check, place):
+    code = (
+        "import requests\nURL = '{}'\ndef fetch(url, path):\n"
+        "    open(path, 'wb').write(requests.get(url).content)\nfetch(URL, 'd')\n"
+    )
+    (finding,) = check("MLE0413", {"prepare_data.py": code.format("https://example.org/api/datasets/fruit")})
+    assert place(finding) == ("prepare_data.py", 4)
+    assert check("MLE0413", {"prepare_data.py": code.format("https://example.org/api/users")}) == []

@@ -62,3 +62,9 @@ def test_a_published_package_may_admit_old_versions(check, bound, severity):
     project = f"[project]\nname = 'x'\nclassifiers = ['Programming Language :: Python']\ndependencies = ['{bound}']\n"
     (finding,) = check("MLE0501", {"pyproject.toml": project, "x/a.py": "import torch\ntorch.load('m.pt')\n"})
     assert finding.severity.value == severity
+
+
+def test_a_file_that_the_same_function_wrote(check):
+    code = "import torch\ndef fit(m):\n    torch.save(m, 'best.pth')\n    return torch.load('{}', weights_only=False)\n"
+    assert check("MLE0501", {"t.py": code.format("best.pth")}) == []
+    assert len(check("MLE0501", {"t.py": code.format("other.pth")})) == 1

@@ -169,3 +169,17 @@ def test_a_lambda_that_registers_a_model_does_not_ask_it(check):
         """
     assert len(check("MLE0507", {"handler.py": text})) == 1
     assert check("MLE0507", {"handler.py": text.replace("apply_model(", "create_model(")}) == []
+
+
+def test_a_job_that_trains_on_an_event_answers_nobody(check):
+    text = """
+        import json, pandas as pd
+        from sklearn.svm import SVR
+        model = SVR()
+        def lambda_handler(event, context):
+            df = pd.read_csv(event["key"])
+            model.fit(df, df.y)
+            return {"statusCode": 200, "body": str(model.predict(df))}
+        """
+    assert check("MLE0507", {"handler.py": text}) == []
+    assert len(check("MLE0507", {"handler.py": text.replace("model.fit(df, df.y)", "pass")})) == 1

@@ -181,3 +181,37 @@ def test_a_route_that_loads_and_asks_nothing_exchanges_the_model(check):
         """
     assert check("MLE0509", {"app.py": text.replace("ASK", "return 'done'")}) == []
     assert len(check("MLE0509", {"app.py": text.replace("ASK", "return model.predict([1])")})) == 1
+
+
+def test_two_things_kept_together_are_asked_for_together(check):
+    text = """
+        import joblib
+        from fastapi import FastAPI
+        app = FastAPI()
+        net = None
+        words = None
+        def both():
+            global net, words
+            if net is not None and words is not None:
+                return net, words
+            net, words = joblib.load("n"), joblib.load("w")
+            return net, words
+        @app.get("/p")
+        def p(x: float):
+            model, vectorizer = both()
+            return model.predict(vectorizer.transform([x]))
+        """
+    assert check("MLE0509", {"app.py": text}) == []
+    assert len(check("MLE0509", {"app.py": text.replace("net is not None and words is not None", "debug")})) == 1
+
+
+def test_a_load_that_stops_where_that_model_is_there_already(check):
+    code = (
+        "import gradio as gr\nimport transformers\nclass Answers:\n    def load(self, name):\n{guard}"
+        "        self.model = transformers.AutoModel.from_pretrained(name)\n        self.name = name\n"
+        "answers = Answers()\ndef choose(name):\n    answers.load(name)\n"
+        "gr.Interface(fn=choose, inputs='text', outputs='text').launch()\n"
+    )
+    assert len(check("MLE0509", {"app.py": code.format(guard="")})) == 1
+    guard = "        if name == self.name:\n            return\n"
+    assert check("MLE0509", {"app.py": code.format(guard=guard)}) == []

@@ -35,3 +35,9 @@ def test_a_console_that_the_command_starts(check):
     )
     assert len(check("MLE0909", {"docker-compose.yml": text.format("mlflow ui")})) == 1
     assert check("MLE0909", {"docker-compose.yml": text.format("python serve.py")}) == []
+
+
+def test_the_page_of_airflow_built_from_a_file_of_ones_own(check):
+    text = "services:\n  {}:\n    build: .\n    ports:\n      - '8080:8080'\n"
+    assert len(check("MLE0909", {"docker-compose.yml": text.format("airflow-webserver")})) == 1
+    assert check("MLE0909", {"docker-compose.yml": text.format("web")}) == []

@@ -155,3 +155,10 @@ def test_a_dollar_inside_a_key_is_no_variable(check):
 )
 def test_values_that_only_look_like_keys(check, path, line):
     assert check("MLE1010", {path: f"{line}\n"}) == []
+
+
+def test_keys_of_settings_without_quotes_and_examples_of_them(check, place):
+    text = "# Example: kwargs = {'password': 'what_the_server_asks_for_9'}\n[core]\nfernet_key = " + KEY + "\n"
+    (finding,) = check("MLE1010", {"config/airflow.cfg": text})
+    assert place(finding) == ("config/airflow.cfg", 3)
+    assert check("MLE1010", {"config/airflow.cfg": text.replace(KEY, "")}) == []
