@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ml_engineer.assessment.rule import HIGH, LOW, MEDIUM, Hit, SeverityName, Site, rule
 
 if TYPE_CHECKING:
+    from ml_engineer.assessment.docker import Image
     from ml_engineer.assessment.module import Import, Module
     from ml_engineer.assessment.repo import Repo
 
@@ -62,6 +63,9 @@ _COMMON = frozenset(
 _IMAGES_BRING = {
     "pytorch": frozenset({"torch", "torchvision", "torchaudio"}),
     "tensorflow": frozenset({"tensorflow", "keras"}),
+    "uvicorn-gunicorn-fastapi": frozenset({"fastapi", "starlette", "pydantic", "uvicorn", "gunicorn"}),
+    "uvicorn-gunicorn-starlette": frozenset({"starlette", "uvicorn", "gunicorn"}),
+    "uwsgi-nginx-flask": frozenset({"flask", "werkzeug", "jinja2"}),
 }
 # What SageMaker's own images hold, by the word that stands for them in the program that starts the job.
 _SAGEMAKER_BRINGS = {
@@ -132,10 +136,10 @@ def _undeclared(repo: Repo) -> Iterator[Hit]:
             severity = MEDIUM
         if severity == HIGH and names[0] in _COMMON and not direct <= BRINGS.keys():
             severity = MEDIUM
-        if severity == HIGH and _may_bring(repo):
+        if severity == HIGH and _may_bring(repo, uses):
             severity = MEDIUM
         title = f"{names[0]} is imported but not declared"
-        image = _image_with(repo, names[0])
+        image = _image_with(repo, uses, names[0])
         if image and not carrier:
             severity = MEDIUM if severity == HIGH else severity
             title = f"{names[0]} is imported but only comes along with the image {image}"
@@ -207,19 +211,26 @@ def _airflow_image(repo: Repo) -> bool:
     return built or any("apache/airflow" in file.text for file in repo.glob("*compose*.yml", "*compose*.yaml"))
 
 
-def _may_bring(repo: Repo) -> bool:
+def _images(repo: Repo, uses: list[tuple[Module, Import]]) -> list[Image]:
+    """The images that the importing programs are copied into, as far as their build contexts tell, else all images."""
+    dockers = [d for d in repo.dockerfiles if "test" not in d.file.roles and "pip" in d.file.text]
+    folders = {f"{context}/".lstrip("/") for d in dockers for context in d.contexts}
+    theirs = {max((f for f in folders if m.path.startswith(f)), key=len, default=None) for m, _ in uses}
+    around = [d for d in dockers if not theirs.isdisjoint(f"{context}/".lstrip("/") for context in d.contexts)]
+    return [d.final.image for d in around or dockers if d.final is not None]
+
+
+def _may_bring(repo: Repo, uses: list[tuple[Module, Import]]) -> bool:
     """Whether all images that the program runs in are built upon an application image: what that brings is not seen."""
     from ml_engineer.assessment.docker import PLAIN_IMAGES
 
-    stages = [d.final for d in repo.dockerfiles if "test" not in d.file.roles and "pip" in d.file.text]
-    images = [stage.image for stage in stages if stage is not None]
+    images = _images(repo, uses)
     return bool(images) and all(image.known and image.base not in PLAIN_IMAGES for image in images)
 
 
-def _image_with(repo: Repo, name: str) -> str | None:
+def _image_with(repo: Repo, uses: list[tuple[Module, Import]], name: str) -> str | None:
     """The image of a framework, Docker's or SageMaker's, that programs are run in only and that holds a package."""
-    stages = [d.final for d in repo.dockerfiles if "test" not in d.file.roles and "pip" in d.file.text]
-    images = [stage.image for stage in stages if stage is not None]
+    images = _images(repo, uses)
     if images and all(name in _IMAGES_BRING.get(image.base, ()) for image in images):
         return images[0].text
     words = [word for word, held in _SAGEMAKER_BRINGS.items() if name in held]

@@ -331,3 +331,16 @@ def test_a_smaller_edition_and_a_library_of_another_name(check):
     files = {"t.py": "import numpy\nimport mlflow\nimport aws_cdk\nfrom databricks.sdk import A\n"}
     declared = "numpy\nmlflow-skinny\naws-cdk-lib\ndatabricks-sdk\n"
     assert check("MLE1005", {**files, "requirements.txt": declared}) == []
+
+
+def test_only_the_image_that_a_program_is_copied_into_may_bring_a_package(check):
+    docker = "FROM {base}\nCOPY . .\nRUN pip install -r requirements.txt\nCMD python main.py\n"
+    files = {
+        "web/main.py": "import maxfw\n",
+        "web/requirements.txt": "numpy==2.0.0\n",
+        "web/Dockerfile": docker.format(base="quay.io/acme/max-base:v1"),
+        "model/main.py": "import numpy\n",
+        "model/Dockerfile": docker.format(base="python:3.12"),
+    }
+    (finding,) = [f for f in check("MLE1005", files) if "maxfw" in f.title]
+    assert finding.severity.value == "medium"
