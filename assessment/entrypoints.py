@@ -326,7 +326,9 @@ _PREPARES = re.compile(
     re.I,
 )
 # What a function of the repository gives back that is called so, as in `get_preprocessing_pipeline().fit`.
-_PREPARATION = re.compile(r"\w*(preproc|scaler|vectori[sz]er|imputer|tf_?idf)\w*\(\)\.fit\w*$", re.I)
+_PREPARATION = re.compile(
+    r"\w*(preproc|scaler|vectori[sz]er|imputer|tf_?idf|features?_(pipe|engineer|transform|union))\w*\(\)\.fit\w*$", re.I
+)
 _FIT = ("*.fit", "*.fit_generator", "*.partial_fit", "*.train_on_batch", "*.fit_predict", "*.fit_resample")
 _TRAIN_CALLS = (
     "xgboost.train", "lightgbm.train", "lightgbm.cv", "xgboost.cv", "*Trainer().train", "catboost.train",

@@ -85,6 +85,8 @@ def _is_template(module: Module) -> bool:
 
 def _is_newer(module: Module, error: ParseError) -> bool:
     """Whether a newer Python than the one that runs this may accept the line."""
+    if re.search(r"empty expression|single '}'", error.message):
+        return False  # no Python takes these
     return error.message.startswith("f-string") or bool(_NEWER.search(_line(module, error)))
 
 

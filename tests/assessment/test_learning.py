@@ -166,6 +166,9 @@ def test_fitting_what_prepares_rows_is_no_training(tmp_path):
             return make_pipeline(a, c)
         get_preprocessing_pipeline().fit(x)
         get_pipeline().fit(x, y)
+        def build_feature_pipeline():
+            return make_pipeline(a, b)
+        build_feature_pipeline().fit(x)
         """
     assert [call.node.lineno for call in trainings(repository(tmp_path, train=text))] == [8]
 

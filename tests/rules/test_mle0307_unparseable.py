@@ -118,3 +118,8 @@ def test_copies_of_a_broken_file_are_one_finding(check):
     (finding,) = check("MLE0307", {"a/.pre-commit-config.yaml": text, "b/.pre-commit-config.yaml": text})
     assert finding.severity.value == "medium"
     assert len(finding.evidence) == 2
+
+
+def test_a_field_without_an_expression_is_an_error_in_any_python(check):
+    assert len(check("MLE0307", {"a.py": "name = f'{}_a'.format(1)\n"})) == 1
+    assert check("MLE0307", {"a.py": "name = f'{d['k']}_a'\n"}) == []
