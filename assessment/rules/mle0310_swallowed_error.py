@@ -49,6 +49,7 @@ _MISTAKEN = (
     "Clients, probes and dashboards take every failure for an answer.",
     "Return the status with the body: 4xx for the client's input, 500 for the rest.",
 )
+_ASKS = re.compile(r"\.(predict|predict_proba|decision_function|forecast)$")
 _OF_AN_ERROR = re.compile(r"error|fail|exception|invalid|unable|could not|went wrong", re.I)
 
 
@@ -162,6 +163,13 @@ def _judge(module: Module, node: ast.Try, handler: ast.ExceptHandler, on_request
         return _Case(handler, MEDIUM, "What cannot be read is replaced by something made up")
     if _invents_figure(node, handler) or _returns_figure(module, handler):
         return _Case(handler, MEDIUM, "A figure of quality that cannot be computed is made up")
+    if _invents_prediction(module, node, handler):
+        title = "A prediction that cannot be made is replaced by a made-up number"
+        return _Case(handler, HIGH if on_request else MEDIUM, title)
+    if _takes_settings_of_ones_own(node, handler):
+        return _Case(handler, MEDIUM, "Whatever goes wrong, the values of the author's own set-up are used")
+    if on_request and _answers_success_after(module, node, handler):
+        return _Case(handler, MEDIUM, _SUCCESS, *_MISTAKEN)
     statements = [s for s in handler.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
     if all(isinstance(s, ast.Pass | ast.Continue) for s in statements):
         if on_request and _is_needed(module, node):
@@ -354,6 +362,43 @@ def _returns_figure(module: Module, handler: ast.ExceptHandler) -> bool:
         return False
     number = type(last.value.value) in (int, float)
     return number and bool(_FIGURE.search(scope.node.name)) and not any(isinstance(n, ast.Raise) for n in walk(handler))
+
+
+def _invents_prediction(module: Module, node: ast.Try, handler: ast.ExceptHandler) -> bool:
+    """`except Exception: return 15.0` around a model that is asked: the caller takes the number for an answer."""
+    last = handler.body[-1]
+    if not isinstance(last, ast.Return) or any(isinstance(n, ast.Raise) for n in walk(handler)):
+        return False
+    value = last.value.value if isinstance(last.value, ast.Constant) else None
+    asked = any(isinstance(n, ast.Call) and _ASKS.search(ast.unparse(n.func)) for s in node.body for n in walk(s))
+    return type(value) in (int, float) and asked and any(isinstance(s, ast.Return) for b in node.body for s in walk(b))
+
+
+def _answers_success_after(module: Module, node: ast.Try, handler: ast.ExceptHandler) -> bool:
+    """Whether the answer behind the `try` is that of a success, whatever was caught: `return {"statusCode": 200}`."""
+    fixed = (isinstance(value, ast.Constant | ast.JoinedStr) for s in handler.body for _, value in _assigned(s))
+    if not all(_is_log(module, s) or isinstance(s, ast.Assign) for s in handler.body) or not all(fixed):
+        return False
+    block = getattr(module.parent(node), "body", [])
+    following = block[block.index(node) + 1 :] if node in block else []
+    answer = next((s.value for s in following if isinstance(s, ast.Return)), None)
+    if not isinstance(answer, ast.Dict) or any(isinstance(s, ast.If | ast.Try) for s in following):
+        return False
+    pairs = [(k, v) for k, v in zip(answer.keys, answer.values, strict=True) if k is not None]
+    told = {k.value: v.value for k, v in pairs if isinstance(k, ast.Constant) and isinstance(v, ast.Constant)}
+    return told.get("statusCode") == 200 or told.get("status") in ("success", "ok")
+
+
+def _takes_settings_of_ones_own(node: ast.Try, handler: ast.ExceptHandler) -> bool:
+    """Names that an event or the environment was to fill are given fixed texts instead, two or more of them."""
+    wanted = {name for s in node.body for name, value in _assigned(s) if isinstance(value, ast.Subscript)}
+    fixed = {
+        name
+        for s in handler.body
+        for name, value in _assigned(s)
+        if name in wanted and isinstance(value, ast.Constant) and isinstance(value.value, str) and len(value.value) > 3
+    }
+    return len(fixed) > 1
 
 
 def _is_blank(module: Module, value: ast.expr) -> bool:

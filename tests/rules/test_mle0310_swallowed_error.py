@@ -246,3 +246,45 @@ def test_a_value_that_was_worked_out_before_stands(check, before, severity):
     app = app if severity == "medium" else app.replace("text if text else 1", "text")
     (finding,) = check("MLE0310", {"app.py": app.format(before)})
     assert finding.severity.value == severity
+
+
+def test_a_prediction_that_is_made_up_when_the_model_fails(check):
+    text = """
+        import joblib
+        model = joblib.load("m")
+        def ask(x):
+            try:
+                return float(model.predict([x])[0])
+            except Exception as e:
+                print(e)
+                {}
+        def lambda_handler(event, context):
+            return {{"statusCode": 200, "body": ask(event["x"])}}
+        """
+    (finding,) = check("MLE0310", {"app.py": text.format("return 15.0")})
+    assert "made-up number" in finding.title and finding.severity.value == "high"
+    assert check("MLE0310", {"app.py": text.format("raise")}) == []
+
+
+def test_a_success_that_follows_whatever_was_caught(check):
+    text = """
+        import boto3, joblib
+        model = joblib.load("m")
+        def lambda_handler(event, context):
+            try:
+                message = str(model.predict([event["x"]]))
+            except:
+                message = "Something went wrong"
+            return {{"statusCode": {}, "body": message}}
+        """
+    (finding,) = check("MLE0310", {"app.py": text.format(200)})
+    assert "status 200" in finding.title
+    assert check("MLE0310", {"app.py": text.format("code")}) == []
+
+
+def test_settings_of_the_authors_machine(check):
+    code = (
+        "try:\n    bucket = event['bucket']\n    key = event['key']\nexcept Exception:\n    bucket = 'my-dev-bucket'\n"
+    )
+    assert len(check("MLE0310", {"train.py": train(f"{code}    key = 'data.csv'\n")})) == 1
+    assert check("MLE0310", {"train.py": train(f"{code}    raise\n")}) == []
