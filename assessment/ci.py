@@ -32,6 +32,7 @@ _NOT_RUN = frozenset(
 _TEST_TASK = re.compile(
     r"^([\w.:-]*[-_:.])?(unit|integration|e2e)?[-_:]?(tests?|pytest|check|verify|ci)([-_:.].*)?$", re.I
 )
+_TEST_STEP = re.compile(r"(run )?((smoke|integration|e2e|end.to.end|unit)[ -])?tests?\b(?! dep| req| env)", re.I)
 _TEST_ACTION = re.compile(r"pytest|tox-action|run-tests|unittest|publishtestresults|test-reporter", re.I)
 _TEST_SCRIPT = re.compile(r"(^|/)(run[-_])?(unit[-_]|integration[-_])?tests?([-_]\w+)*\.(sh|py|bash)$")
 _REMOTE_CALL = re.compile(r"^[\w.-]+/[\w.-]+/\.github/workflows/.+@")
@@ -135,7 +136,14 @@ def tests(repo: Repo, step: Step) -> bool:
     """Whether a step runs tests."""
     if step.uses is not None and _TEST_ACTION.search(step.uses):
         return True
-    return any(is_test(repo, command) for command in commands_of(repo, step))
+    return any(is_test(repo, command) for command in commands_of(repo, step)) or tries(repo, step)
+
+
+def tries(repo: Repo, step: Step) -> bool:
+    """Whether a step that is called a test starts a program instead, so that its exit decides."""
+    if not _TEST_STEP.match(step.name) or any(is_test(repo, command) for command in commands_of(repo, step)):
+        return False
+    return any(command.program not in _NOT_RUN for command in commands_of(repo, step, expand=False))
 
 
 def is_test(repo: Repo, command: Command) -> bool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _LOGGING = (
     "transformers.*Trainer", "trl.*Trainer", "*lightning.Trainer", "*lightning.*.Trainer", "*CSVLogger",
     "*lightning.loggers.*", "*lightning.pytorch.loggers.*", "*TensorBoard*", "*SummaryWriter", "ultralytics.YOLO",
+    "tensorflow.contrib.learn.*Estimator", "tensorflow.estimator.*",
     "logging.FileHandler", "*RotatingFileHandler", "dvc.api.*", "*.log_metric*", "*.log_evaluation", "sagemaker.*",
     "azureml.*", "google.cloud.aiplatform.*", "fastai.*Learner*", "autogluon.*",
 )  # fmt: skip

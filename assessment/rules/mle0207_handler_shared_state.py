@@ -13,7 +13,7 @@ from ml_engineer.assessment.rule import HIGH, Hit, Site, rule
 from ml_engineer.assessment.taint import taint
 
 if TYPE_CHECKING:
-    from ml_engineer.assessment.module import Call, Function
+    from ml_engineer.assessment.module import Call, Function, Module
     from ml_engineer.assessment.repo import Repo
     from ml_engineer.assessment.serving import Handler
 
@@ -25,6 +25,7 @@ _READERS = re.compile(
     r"(^|\.)(send_file|FileResponse|send_from_directory|render_template|open|imread|read_\w+|load|load_img|load_image|read_bytes|"
     r"read_text|url_for|file|file_stream|static_file|predict\w*|from_file|load_data|upload_file)$"
 )
+_LOCAL = re.compile(r"tempfile|NamedTemporaryFile")
 _LOCK = re.compile(r"lock|semaphore|mutex", re.I)
 _EXCHANGES = re.compile(
     r"(update|reload|refresh|load|swap|deploy|activate)[_/-]?(the[_-])?models?\b|models?/(update|re)?load", re.I
@@ -33,7 +34,16 @@ _FILE = re.compile(r"[\w./\\ -]+\.\w{2,5}")
 
 
 def _handles(repo: Repo) -> bool:
-    return bool(serving.handlers(repo))
+    return bool(serving.handlers(repo)) or any(True for _ in _pages(repo))
+
+
+def _pages(repo: Repo) -> Iterator[Module]:
+    """Pages of Streamlit that take a file."""
+    for entry in repo.entries:
+        module = entry.module
+        if entry.kind == "serve" and any(item.top == "streamlit" for item in module.imports):
+            if "test" not in module.file.roles and b"file_uploader" in module.file.data:
+                yield module
 
 
 @rule(
@@ -57,6 +67,9 @@ def check(repo: Repo) -> Iterator[Hit]:
             yield Hit(sites, title=f"Requests share the global `{name}`", anchor=f"{handler.module.path}\0{name}")
         for name, sites in _shared_state(handler):
             yield Hit(sites, title=f"Requests share `{name}`", anchor=f"{handler.module.path}\0{name}")
+    for module in _pages(repo):
+        for name, sites in _shared_uploads(repo, module):
+            yield Hit(sites, title=f"All users' uploads go into the file `{name}`", anchor=f"{module.path}\0{name}")
 
 
 def _is_locked(handler: Handler) -> bool:
@@ -87,6 +100,38 @@ def _shared_files(handler: Handler) -> Iterator[tuple[str, list[Site]]]:
             if any(p == path or p.endswith(base) for p in _paths(handler.repo, call)):
                 yield path, [*_way_there(handler, writes[0]), writes[0].site(), call.site()]
                 break
+
+
+def _shared_uploads(repo: Repo, module: Module) -> Iterator[tuple[str, list[Site]]]:
+    """Fixed paths that a page writes an upload to, and hands on to something that reads it there."""
+    for write in filter(_is_write, module.calls):
+        if _LOCAL.search(write.name) or not _takes_upload(module, write):
+            continue
+        for path in _paths(repo, write):
+            uses = [
+                call
+                for call in module.calls
+                if call is not write and not _is_write(call) and path in _paths(repo, call)
+            ]
+            if uses:
+                yield path, [write.site(), uses[0].site()]
+
+
+def _takes_upload(module: Module, write: Call) -> bool:
+    """Whether what is written comes from the uploader, as far as the statements around it say."""
+    statement = module.statement_of(write.node)
+    block = statement if isinstance(statement, ast.With) else write.node
+    texts = [ast.unparse(block)]
+    known = (module.value(node) for node in walk(block) if isinstance(node, ast.Name))
+    texts += [ast.unparse(value) for value in known if value is not None]
+    names = {t.id for call in module.calls if call.name.endswith("file_uploader") for t in _named(module, call)}
+    return any("file_uploader" in text or any(re.search(rf"\b{n}\b", text) for n in names) for text in texts)
+
+
+def _named(module: Module, call: Call) -> list[ast.Name]:
+    statement = module.statement_of(call.node)
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    return [target for target in targets if isinstance(target, ast.Name)]
 
 
 def _way_there(handler: Handler, write: Call) -> Iterator[Site]:

@@ -14,7 +14,7 @@ from ml_engineer.assessment.entrypoints import Entry, is_training_call
 from ml_engineer.assessment.learning import trainings
 from ml_engineer.assessment.reachable import worked
 from ml_engineer.assessment.repo import matches
-from ml_engineer.assessment.rule import HIGH, Hit, rule
+from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Call, Module
@@ -81,6 +81,8 @@ def _has_model(repo: Repo) -> bool:
     applies=_has_model,
 )
 def check(repo: Repo) -> Iterator[Hit]:
+    from ml_engineer.assessment.ci import tries
+
     calls = _model_calls(repo)
     networks = [] if calls else _networks(repo)
     subjects = _subjects(repo, calls) | set(networks)
@@ -106,9 +108,11 @@ def check(repo: Repo) -> Iterator[Hit]:
         need = networks[0].site(next(iter(networks[0].classes.values())))
     else:
         need = min(calls, key=lambda call: (_rank(call), call.module.path.count("/"))).site()
+    tried = not tests and any(tries(repo, step) for workflow in repo.workflows for step in workflow.steps)
     searched: list[Module | str] = [*tests] if tests else ["test_*.py", "*_test.py", "tests/**"]
     yield Hit(
         [repo.missing(need, ["a test whose imports lead here"], searched)],
+        severity=MEDIUM if tried else HIGH,
         title=None if tests else "There is no test of the model's code",
         anchor="model",
     )

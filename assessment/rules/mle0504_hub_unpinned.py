@@ -21,7 +21,9 @@ _FETCHING = (
     "transformers.pipelines.pipeline", "sentence_transformers.SentenceTransformer",
 )  # fmt: skip
 _REMOTE_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
-_FILE = re.compile(r"\.(pt|pth|bin|json|csv|onnx|pkl|h5|safetensors|parquet|txt|gguf)$|^(models?|data|weights|output)/")
+_FILE = re.compile(
+    r"\.(pt|pth|bin|json|csv|onnx|pkl|h5|safetensors|parquet|txt|gguf)$|^(models?|data|weights|outputs?|loras?|adapters?|results?)/"
+)
 # As the default of an option: with its owner, or of a family that needs none.
 _HUB_NAME = re.compile(
     r"(?!\.|data/|checkpoints?/|model_?\w*/|outputs?/|results?/|runs/|saved?_?\w*/|pretrained\w*/|weights/|logs?/)"
@@ -166,4 +168,6 @@ def _remote_id(repo: Repo, call: Call) -> str | None:
         return None
     if any(path == value or path.startswith(f"{value}/") for path in repo.files):
         return None  # a folder of this repository
+    if call.name.startswith("peft.") and "/" not in value:
+        return None  # an adapter that training has put beside the code
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
 
 MAX_DATA_BYTES = 1_000_000
+MANY_PICTURES = 100
+_PICTURES = frozenset(".jpg .jpeg .png .bmp .tif .tiff .pgm .dcm .npy".split())
+_DATA_FOLDER = re.compile(r"data|images?$|imgs$|train|test|val|raw|samples", re.I)
 _DATA = frozenset(
     ".csv .tsv .json .jsonl .parquet .feather .arrow .npy .npz .mat .arff .xls .xlsx .sqlite .sqlite3 .db .txt .data "
     ".dat .zip .gz .tgz .tar .bz2 .xz .7z .rar .avro .orc .tfrecord .libsvm .svm .vec .wav .mp3 .mp4 .avi".split()
@@ -40,6 +44,7 @@ def check(repo: Repo) -> Iterator[Hit]:
             continue
         if file.tracked is not False and not file.roles & {"vendored", "template"}:
             sites.append(_site(file, f"{file.size / 1_000_000:.1f} MB of data"))
+    sites += _pictures(repo)
     if sites:
         shown = f"{len(sites)} files" if len(sites) > 1 else sites[0].path
         yield Hit(
@@ -48,6 +53,21 @@ def check(repo: Repo) -> Iterator[Hit]:
             title=f"Models or data are kept in git ({shown})",
             anchor="artefacts in git",
         )
+
+
+def _pictures(repo: Repo) -> list[Site]:
+    """The first file of each folder of data at the top that holds pictures by the hundred."""
+    folders: dict[str, list[File]] = {}
+    for file in repo.files.values():
+        if file.suffix in _PICTURES and file.tracked is not False and not file.roles & {"vendored", "template", "docs"}:
+            folders.setdefault(file.path.partition("/")[0], []).append(file)
+    return [
+        _site(files[0], f"{len(files)} pictures, {total / 1_000_000:.0f} MB")
+        for folder, files in folders.items()
+        if len(files) >= MANY_PICTURES
+        and _DATA_FOLDER.search(folder)
+        and (total := sum(file.size for file in files)) > MAX_DATA_BYTES
+    ]
 
 
 def _excused(file: File) -> bool:

@@ -115,3 +115,13 @@ def test_a_route_that_exchanges_the_model_keeps_no_request(check):
         """
     assert check("MLE0207", {"app.py": text.replace("ROUTE", "update_model")}) == []
     assert len(check("MLE0207", {"app.py": text.replace("ROUTE", "choose")})) == 1
+
+
+def test_a_page_that_keeps_every_upload_under_one_name(check, place):
+    code = (
+        "import streamlit as st\nfrom tools import load\nupload = st.file_uploader('a')\nif upload:\n"
+        "    with open({name}, 'wb') as f:\n        f.write(upload.read())\n    st.write(load({name}))\n"
+    )
+    (finding,) = check("MLE0207", {"app.py": code.format(name="'temp.pdf'")})
+    assert place(finding) == ("app.py", 5)
+    assert check("MLE0207", {"app.py": code.format(name="upload.name")}) == []

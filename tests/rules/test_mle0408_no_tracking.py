@@ -120,3 +120,11 @@ def test_metrics_that_only_the_service_keeps(check):
     train = "import joblib\nfrom sklearn.svm import SVC\nm = SVC().fit(X, y)\njoblib.dump(m, 'm.joblib')\n"
     assert len(check("MLE0408", {"train.py": train, "serve.py": serve})) == 1
     assert check("MLE0408", {"train.py": f"import cdsw\n{train}cdsw.track_metric('f1', f)\n", "serve.py": serve}) == []
+
+
+def test_estimators_of_tensorflow_write_their_own_summaries(check):
+    code = (
+        "import tensorflow as tf\nmodel = tf.estimator.Estimator(model_fn=f, model_dir='runs')\n"
+        "model.train(input_fn=data, steps=9)\n"
+    )
+    assert check("MLE0408", {"train.py": code}) == []

@@ -89,3 +89,12 @@ def test_a_session_that_the_matrix_names_may_be_that_of_the_tests(check, command
     text = f"on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: {command}\n"
     project = "[tool.pixi.feature.tests.tasks]\ntests = 'pytest'\n"
     assert check("MLE0802", {".github/workflows/ci.yml": text, "a.py": "", "pyproject.toml": project}) == []
+
+
+def test_a_step_called_a_test_that_starts_the_program(check):
+    workflow = (
+        "on: push\njobs:\n  a:\n    runs-on: ubuntu-24.04\n    steps:\n      - name: {name}\n        run: {run}\n"
+    )
+    assert check("MLE0802", {".github/workflows/a.yml": workflow.format(name="Test chat", run="chat 'Why?'")}) == []
+    for name, run in (("Test dependencies", "chat"), ("Test", "pip install ."), ("Chat", "chat 'Why?'")):
+        assert len(check("MLE0802", {".github/workflows/a.yml": workflow.format(name=name, run=run)})) == 1

@@ -21,3 +21,9 @@ def test_what_a_document_shows_is_no_data(check):
     film = b"x" * 1_200_000
     (finding,) = check("MLE1007", {"docs/media/how.mp4": film, "data/clip.mp4": film})
     assert [e.path for e in finding.evidence] == ["data/clip.mp4"]
+
+
+def test_pictures_by_the_hundred(check):
+    files = {f"{folder}/a/{n:03}.jpg": b"x" * 11_000 for n in range(100) for folder in ("dataset", "site")}
+    (finding,) = check("MLE1007", files)
+    assert [e.path for e in finding.evidence] == ["dataset/a/000.jpg"]
