@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,9 @@ from ml_engineer.assessment.rule import HIGH, Hit, rule
 if TYPE_CHECKING:
     from ml_engineer.assessment.entrypoints import Entry
     from ml_engineer.assessment.repo import Repo
+
+
+_OTHER_LANGUAGE = re.compile(r"\b(train|fit|predict|machine)!?\(")
 
 
 def _entries(repo: Repo) -> list[Entry]:
@@ -43,6 +47,8 @@ def check(repo: Repo) -> Iterator[Hit]:
     scripts = [m for m in repo.modules if not m.is_notebook and m.file.name not in ("setup.py", "conf.py")]
     if any(_is_importable(module.path, repo) for module in scripts):
         return
+    if any(f.suffix in (".r", ".jl") and _OTHER_LANGUAGE.search(f.text) for f in repo.files.values()):
+        return  # R or Julia trains
     yield Hit(
         [repo.missing(entries[0].site, ["a .py file that trains or predicts", "a package"], scripts or ["**/*.py"])],
         anchor="notebooks",

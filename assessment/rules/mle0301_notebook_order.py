@@ -38,7 +38,9 @@ def check(repo: Repo) -> Iterator[Hit]:
         ran = [cell for cell in module.source.cells if cell.execution_count]  # Colab writes 0 where it did not run
         back = _first_step_back(ran)
         if back is not None:
-            hidden = any(not read.grown and read.name not in PYTHON2_NAMES for read in undefined(repo, module))
+            # A name that no cell makes at all is M3-02's: the order is not its cause.
+            reads = (read for read in undefined(repo, module) if read.later is not None)
+            hidden = any(not read.grown and read.name not in PYTHON2_NAMES for read in reads)
             yield Hit(
                 [_site(module, back[1], f"In [{back[1].execution_count}] below In [{back[0].execution_count}]")],
                 severity=HIGH if hidden else MEDIUM,

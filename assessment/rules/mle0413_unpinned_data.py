@@ -43,6 +43,9 @@ _DOWNLOAD = re.compile(
     r"\b(wget|curl|gdown|aria2c|aws\s+s3\s+cp\s+[\"']?s3|(gsutil|gcloud\s+storage)\b.*\bcp\s+[\"']?gs)\b[^|;&]*://[^|;&]*?\.(zip|tar|tgz|tar\.\w+|rar|7z|csv|tsv|jsonl?|parquet|npz|mat)\b",
     re.I,
 )
+_SENDS = re.compile(
+    r"\bcurl\b.*(-X ?[\"']?(POST|PUT|PATCH|DELETE)|--data\b|--data-|\s-[dFT]\s)|://(localhost|127\.0\.0\.1|0\.0\.0\.0)"
+)  # a request to a service, and no download
 _INSTALLS = re.compile(r"install|deploy|docker|setup_env|weights|model", re.I)
 _OF_DATA = re.compile(r"data|corpus|corpora|competitions|\.(csv|tsv|jsonl|parquet|npz|mat)\b", re.I)
 _FETCHING = re.compile(r"(download|fetch|get)[_-]", re.I)  # a script of which nothing says that it fetches a program
@@ -133,7 +136,7 @@ def _commands(repo: Repo) -> Iterator[Site]:
 def _fetches_data(text: str) -> bool:
     if _KAGGLE.search(text) or _BY_ID.search(text):
         return True
-    found = _DOWNLOAD.search(text)
+    found = None if _SENDS.search(text) else _DOWNLOAD.search(text)
     return found is not None and not _MODEL.search(text) and not _PINNED.search(text)
 
 

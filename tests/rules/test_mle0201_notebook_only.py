@@ -35,3 +35,8 @@ def test_a_notebook_that_starts_jobs_of_a_platform(check):
     cell = "import sagemaker\nest = sagemaker.estimator.Estimator('x')\nest.fit({'train': 's3://b'})"
     text = json.dumps({"cells": [{"cell_type": "code", "source": cell, "outputs": []}]})
     assert check("MLE0201", {"start.ipynb": text}) == []
+
+
+def test_a_program_in_another_language_trains(check):
+    assert len(check("MLE0201", {"a.ipynb": NOTEBOOK, "plots.R": "plot(x, y)\n"})) == 1
+    assert check("MLE0201", {"a.ipynb": NOTEBOOK, "model.R": "fit <- train(x, y)\n"}) == []

@@ -42,3 +42,8 @@ def test_the_editors_checkpoint_copy_is_no_notebook_of_its_own(check):
 
 def test_a_count_of_zero_is_a_cell_that_did_not_run(check):
     assert check("MLE0301", {"n.ipynb": notebook((1, "x = 1"), (0, "y = 2"), (2, "z = 3"))}) == []
+
+
+def test_a_name_that_no_cell_makes_is_not_a_matter_of_order(check):
+    (finding,) = check("MLE0301", {"n.ipynb": notebook((2, "print(y)"), (1, "x = 2"))})
+    assert finding.severity.value == "medium"

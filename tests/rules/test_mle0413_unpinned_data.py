@@ -209,3 +209,11 @@ def test_an_address_that_the_caller_hands_over(check, place):
     (finding,) = check("MLE0413", {"prepare_data.py": code.format("https://example.org/api/datasets/fruit")})
     assert place(finding) == ("prepare_data.py", 4)
     assert check("MLE0413", {"prepare_data.py": code.format("https://example.org/api/users")}) == []
+
+
+def test_a_request_to_a_service_downloads_nothing(check):
+    script = "curl {} --data-binary @data/one.json\n"
+    train = {"train.py": CODE.format(url="a.csv")}
+    assert check("MLE0413", {"ask.sh": script.format("-X POST https://example.org/predict"), **train}) == []
+    assert check("MLE0413", {"get_data.sh": "curl http://localhost:80/data.csv -o data.csv\n", **train}) == []
+    assert len(check("MLE0413", {"get_data.sh": "curl https://example.org/d.csv -o data.csv\n", **train})) == 1
