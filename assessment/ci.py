@@ -24,7 +24,9 @@ _RUNNERS = frozenset(
     "pytest py.test unittest nosetests nose2 behave ctest trial green stestr jest vitest mocha robot locust-test "
     "doctest xdoctest py_test playwright cypress".split()
 )
-_TASK_RUNNERS = frozenset("make just tox nox invoke inv task mise npm yarn pnpm poe hatch pdm bazel pants rake".split())
+_TASK_RUNNERS = frozenset(
+    "make just tox nox invoke inv task mise npm yarn pnpm poe hatch pdm bazel pants rake batect earthly doit nx".split()
+)
 _NOT_RUN = frozenset(
     "echo pip pip3 conda mamba micromamba apt apt-get uv brew npm-install printf export mkdir rm cp cat ls test [ git "
     "poetry-add black ruff flake8 pylint isort mypy codecov".split()

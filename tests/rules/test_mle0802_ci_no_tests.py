@@ -98,3 +98,9 @@ def test_a_step_called_a_test_that_starts_the_program(check):
     assert check("MLE0802", {".github/workflows/a.yml": workflow.format(name="Test chat", run="chat 'Why?'")}) == []
     for name, run in (("Test dependencies", "chat"), ("Test", "pip install ."), ("Chat", "chat 'Why?'")):
         assert len(check("MLE0802", {".github/workflows/a.yml": workflow.format(name=name, run=run)})) == 1
+
+
+def test_a_task_of_a_runner_in_the_folder(check):
+    text = "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: ./batect --output=all {}\n"
+    assert check("MLE0802", {".github/workflows/ci.yml": text.format("api-test"), "a.py": ""}) == []
+    assert len(check("MLE0802", {".github/workflows/ci.yml": text.format("train"), "a.py": ""})) == 1
