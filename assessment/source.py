@@ -24,7 +24,7 @@ _MAGIC = re.compile(r"^(\s*)(%|!|\?|(?:pip|conda|mamba) install\b)|^(\s*)[\w.]+\
 _CELL_MAGIC = re.compile(r"^\s*%%(\w+)")
 _PYTHON_CELL_MAGICS = frozenset({"time", "timeit", "capture", "prun", "memit", "python", "python3"})
 _AUTOMAGIC = re.compile(r"^(ls|cd|pwd|cp|mv|rm|mkdir|rmdir|cat|less|more|man|ll)(\s+[^\s=(\[.,].*)?$")
-_ASSIGNED_MAGIC = re.compile(r"^(\s*[\w, ]+=\s*)[!%].*$")
+_ASSIGNED_MAGIC = re.compile(r"^(\s*[\w,][\w, ]*=\s*)[!%].*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,8 @@ def parse(file: File) -> Source:
         return _parse_notebook(file)
     tree, error = _parse_text(file.text)
     source = Source(file, file.lines, tree, [error] if error else [])
-    if error and any(_MAGIC.match(line) for line in file.lines):  # the rest of it is Python all the same
+    magical = error and not tree.body and any(_MAGIC.match(line) for line in file.lines)
+    if magical:  # the rest of it is Python all the same; what Python 2 reads may have a line that starts with %
         source.tree = _parse_text("\n".join(_plain_python(file.lines, 1, source.magics)))[0]
     return source
 

@@ -18,6 +18,7 @@ _STOPPING = re.compile(r"EarlyStopping|early_stopping|ReduceLROnPlateau")
 _BEST = re.compile(r"best|max_acc|min_loss|highest|lowest", re.I)
 _VALIDATION = re.compile(r"(^|_)(val|valid|validation|dev)(_|$|set|loader)", re.I)
 _TEST_FOLDER = re.compile(r"(^|[/\\])test[/\\]", re.I)
+_HOLDS_OUT = re.compile(rb"random_split|Subset|train_test_split|KFold|Sampler\(")
 _NO_ROWS = re.compile(r"acc|loss|score|metric|auc|f1|err|best|transform|step|epoch|every|interval", re.I)
 _JUDGES = ("score", "evaluate", "predict", "predict_proba", "predict_classes")
 _FINAL = ("evaluate", "score", "predict", "predict_proba", "predict_classes", "predict_generator", "evaluate_generator")
@@ -223,6 +224,7 @@ def _best_on_test(repo: Repo, module: Module) -> Iterator[Hit]:
     if not saves or any(_VALIDATION.search(word) and not _NO_ROWS.search(word) for word in words(module)):
         # A third part, not only a figure or a setting that is called so; but it may be read from the test folder.
         yield from _best_on_test_folder(repo, module, saves)
+        yield from _best_on_published_test(module, saves)
         return
     for call in saves:
         choices = (node for node in module.ancestors(call.node) if isinstance(node, ast.If))
@@ -254,6 +256,28 @@ def _best_on_test_folder(repo: Repo, module: Module, saves: list[Call]) -> Itera
                 title = "The best checkpoint is chosen on the test set"
                 yield Hit([module.site(node), call.site()], severity=HIGH, title=title)
                 return
+
+
+def _best_on_published_test(module: Module, saves: list[Call]) -> Iterator[Hit]:
+    """`val_loader` over `CIFAR10(train=False)`: the part that a published data set keeps for the test."""
+    if _HOLDS_OUT.search(module.file.data):
+        return
+    best = next((n for n in module.nodes(ast.Compare) if saves and _BEST.search(ast.unparse(n))), None)
+    if best is None:
+        return
+    for node in module.nodes(ast.Assign):
+        named = any(isinstance(t, ast.Name) and _VALIDATION.search(t.id) for t in node.targets)
+        if named and any(_is_published_test(call) for call in walk(node.value)):
+            title = "The best checkpoint is chosen on the test part of a published data set"
+            yield Hit([module.site(best), module.site(node), saves[0].site()], severity=MEDIUM, title=title)
+            return
+
+
+def _is_published_test(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call) or "datasets." not in ast.unparse(node.func):
+        return False
+    given = {k.arg: k.value.value for k in node.keywords if isinstance(k.value, ast.Constant)}
+    return given.get("train") is False or given.get("split") == "test"
 
 
 def _judged_on_test(module: Module, choice: ast.If) -> bool:

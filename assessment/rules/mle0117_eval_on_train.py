@@ -117,11 +117,14 @@ def _same_loader(module: Module) -> Iterator[Hit]:
     data = module.file.data
     if not any(word in data for word in (b"Data", b"Folder", b"Loader", b"read_csv", b"from_directory")):
         return
+    sampled = _sampled(module)
     made: dict[tuple[object, str], list[tuple[str, ast.Call]]] = {}
     for node in module.nodes(ast.Assign):
         match node:
             case ast.Assign(targets=[ast.Name() as target], value=ast.Call() as call):
                 role = half_by_name(target)
+                if target.id in sampled:
+                    continue  # the same folder twice, each with its own transforms; a sampler takes the rows apart
                 name = module.resolve(call.func)
                 if role != "train" and "train" in target.id.lower():
                     continue  # a look at the training rows beside the test
@@ -135,6 +138,17 @@ def _same_loader(module: Module) -> Iterator[Hit]:
                 [module.site(judged[0]), module.site(trained[0], note="the training rows")],
                 title="The test data is built from the training data",
             )
+
+
+def _sampled(module: Module) -> set[str]:
+    """Names of data sets that a sampler or `Subset` takes some rows of."""
+    named = set()
+    for call in module.calls:
+        rows = call.argument(0, "dataset")
+        some = any(call.keyword(word) is not None for word in ("sampler", "batch_sampler"))
+        if isinstance(rows, ast.Name) and (some or call.name.endswith("Subset")):
+            named.add(rows.id)
+    return named
 
 
 def _makes_rows(name: str) -> bool:

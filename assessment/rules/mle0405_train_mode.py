@@ -11,6 +11,7 @@ from ml_engineer.assessment.entrypoints import is_training_call
 from ml_engineer.assessment.rule import HIGH, LOW, Hit, rule
 
 if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Function, Module
     from ml_engineer.assessment.repo import Repo
 
 # Networks that are not trained here.
@@ -18,6 +19,7 @@ _FROZEN = re.compile(
     r"teacher|vgg|frozen|ema|target|ref(erence)?_|perceptual|lpips|loss|extractor|discriminator|sampler|inception_v3",
     re.I,
 )
+_LOADS = ("torch.load", "jit.load", ".load_from_checkpoint", ".from_pretrained")
 
 
 def _applies(repo: Repo) -> bool:
@@ -59,7 +61,18 @@ def check(repo: Repo) -> Iterator[Hit]:
             reported.add(epochs)
             evals, trains = mode_calls(region(repo, module, epochs, depth=3))
             evals = [(where, node) for where, node in evals if not _FROZEN.search(ast.unparse(node.func))]
+            evals = [(where, node) for where, node in evals if not _is_own_copy(where, node, loop.scope)]
             if evals and not trains:
                 where, node = evals[0]
                 severity = HIGH if has_mode_layers(repo) else LOW
                 yield Hit([where.site(node), loop.backward.site("trained here in the next epoch")], severity=severity)
+
+
+def _is_own_copy(module: Module, call: ast.Call, trains: Function | None) -> bool:
+    """Whether a function of its own loads the model that it puts into evaluation mode: not the one being trained."""
+    scope, owner = module.scope_of(call), call.func.value if isinstance(call.func, ast.Attribute) else None
+    if scope is None or scope is trains or not isinstance(owner, ast.Name):
+        return False
+    first = next(iter(module.bindings_of(owner.id, scope)), None)
+    made = first.value if first is not None else None
+    return isinstance(made, ast.Call) and module.resolve(made.func).endswith(_LOADS)

@@ -242,7 +242,8 @@ def _known(repo: Repo, call: Call) -> str | None:
     """The path that a call is given; of one that starts in a folder which is not known, the name of the file."""
     from ml_engineer.assessment.values import known_text
 
-    given = call.node.args[0] if call.node.args else None
+    named = (call.keyword(word) for word in ("root", "directory", "filepath_or_buffer"))
+    given = call.node.args[0] if call.node.args else next((node for node in named if node is not None), None)
     value = known_text(repo, call.module, given)
     given = call.module.value(given) if given is not None else None
     if value is None and isinstance(given, ast.Call | ast.BinOp | ast.JoinedStr):

@@ -3,6 +3,7 @@ import ast
 import pytest
 
 from ml_engineer.assessment.python2 import as_python3
+from ml_engineer.assessment.repo import Repo
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,9 @@ def test_what_stops_the_parser_is_said_in_the_words_of_python3(old, new):
 def test_what_stands_in_texts_and_comments_stays():
     text = '''"""print 'a' <> 010"""\n# print b\nd = {'print x': 1}\nprint("c", 0.010)\nprint = log\n'''
     assert as_python3(text) in (None, text)
+
+
+def test_a_line_that_goes_on_with_a_percent_sign_is_no_magic(tmp_path):
+    (tmp_path / "t.py").write_text("print 'at %d' \\\n    % n\nloss.backward()\n")
+    (module,) = Repo.open(tmp_path).modules
+    assert [call.name for call in module.calls if call.name.endswith("backward")]

@@ -176,3 +176,23 @@ def test_a_fold_that_stops_its_own_training_and_is_scored(check, place):
     assert check("MLE0104", {"t.py": FOLDS.format(stop="")}) == []
     both = FOLDS.replace("valid_sets=[", "valid_sets=(lgb.Dataset(X_tr, y[tr]), ").replace("y[va])]", "y[va]))")
     assert len(check("MLE0104", {"t.py": both.format(stop=", early_stopping_rounds=20")})) == 1
+
+
+def test_the_test_part_of_a_published_data_set_under_another_name(check, place):
+    code = """\
+    import torch
+    from torchvision import datasets
+    val_loader = torch.utils.data.DataLoader(datasets.CIFAR10(".", train=False), batch_size=9)
+    best = 0
+    for epoch in range(9):
+        loss.backward()
+        acc = validate(val_loader)
+        is_best = acc > best
+        best = max(acc, best)
+        if is_best:
+            torch.save(net, "net.pt")
+    """
+    (finding,) = check("MLE0104", {"t.py": code})
+    assert place(finding) == ("t.py", 8)
+    assert check("MLE0104", {"t.py": code.replace("train=False", "train=True")}) == []
+    assert check("MLE0104", {"t.py": code.replace("best = 0", "best, part = 0, torch.utils.data.Subset(a, b)")}) == []

@@ -175,3 +175,17 @@ def test_figures_called_those_of_training_beside_a_program_that_evaluates(check)
     assert len(check("MLE0117", {"train.py": train})) == 1
     judge = "import joblib\nfrom sklearn.metrics import r2_score\nprint(r2_score(y, joblib.load('m').predict(X)))\n"
     assert check("MLE0117", {"evaluate.py": judge}) == []
+
+
+def test_rows_of_one_folder_that_samplers_take_apart(check):
+    code = """
+        import torch
+        from torchvision.datasets import ImageFolder
+        train_set = ImageFolder("images", transform=a)
+        valid_set = ImageFolder("images", transform=b)
+        train = torch.utils.data.DataLoader(train_set, sampler=SubsetRandomSampler(first))
+        valid = torch.utils.data.DataLoader(valid_set, sampler=SubsetRandomSampler(second))
+        loss.backward()
+        """
+    assert check("MLE0117", {"t.py": code}) == []
+    assert len(check("MLE0117", {"t.py": code.replace("sampler=", "extra=")})) == 1

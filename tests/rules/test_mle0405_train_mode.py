@@ -43,3 +43,8 @@ def test_a_frozen_teacher_in_evaluation_mode_is_right(check, name):
 
 def test_a_backward_pass_that_explains_is_no_training(check):
     assert check("MLE0405", {"heatmap.py": program()}) == []
+
+
+def test_a_validation_that_loads_the_model_again_is_right(check):
+    code = HEAD + TRAIN.format(mode="pass") + VALIDATE.replace("net.eval()", "net = torch.load('m.pt')\n    net.eval()")
+    assert check("MLE0405", {"t.py": code + EPOCHS.format(before="pass")}) == []

@@ -178,3 +178,15 @@ def test_a_flag_that_names_the_folder_of_the_data(check, place):
     )
     (finding,) = check("MLE1008", {"train.py": code})
     assert place(finding) == ("train.py", 3)
+
+
+def test_a_folder_of_pictures_that_is_given_by_name(check, place):
+    code = """\
+    import torch
+    from torchvision.datasets import ImageFolder
+    rows = ImageFolder(root="data/train", transform=t)
+    for x, y in rows:
+        loss(net(x), y).backward()
+    """
+    (finding,) = check("MLE1008", {"t.py": code})
+    assert place(finding) == ("t.py", 3)
