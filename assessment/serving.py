@@ -362,9 +362,16 @@ def _following(repo: Repo, function: Function) -> list[tuple[Call, list[Function
 
 
 def _by_its_name(repo: Repo, call: Call) -> list[Function]:
-    """The one method of the repository that a call on something unknown, `handlers["store"].get_model()`, can mean."""
+    """The one method of the repository that a call on something unknown can mean: `handlers["store"].get_model()`, or
+    `classifier.classify()` where that is a parameter and the method one of a `SpamClassifier`."""
     func = call.node.func
-    if not isinstance(func, ast.Attribute) or not isinstance(func.value, ast.Subscript) or "_" not in func.attr:
+    if not isinstance(func, ast.Attribute):
+        return []
+    owner = ""
+    if isinstance(func.value, ast.Name) and call.scope is not None:
+        named = {p.arg for p in call.scope.parameters if p.annotation is None} - {"self", "cls"}
+        owner = func.value.id.replace("_", "").lower() if func.value.id in named and len(func.value.id) > 3 else ""
+    if not owner and (not isinstance(func.value, ast.Subscript) or "_" not in func.attr):
         return []
     known: dict[str, list[Function]] = repo.kept("methods_by_name")
     if not known:
@@ -373,7 +380,7 @@ def _by_its_name(repo: Repo, call: Call) -> list[Function]:
                 if function.class_name is not None and "test" not in module.file.roles:
                     known.setdefault(function.node.name, []).append(function)
     found = known.get(func.attr, [])
-    return found if len(found) == 1 else []
+    return found if len(found) == 1 and (found[0].class_name or "").lower().endswith(owner) else []
 
 
 def run_by(repo: Repo, name: str) -> Iterator[Function]:
@@ -396,7 +403,7 @@ def _sounds_like_model(call: Call) -> bool:
     """Whether a call that cannot be resolved is that of a model by its name: `predict_price(x)`, `model(x)`."""
     called = ast.unparse(call.node.func).rpartition(".")[2]
     if call.name.startswith(("logging.", "print", "flask.", "fastapi.")):
-        return bool(_KEPT.match(call.name) and _PREDICTING_NAME.search(called))
+        return bool(_KEPT.match(call.name) and (_PREDICTING_NAME.search(called) or _MODEL_NAME.search(called)))
     if _HANDLES.match(called):
         return False
     if _PREPARING_NAME.search(called):

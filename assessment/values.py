@@ -74,6 +74,10 @@ _PREDICTING = (
     "llama_cpp.Llama().*", "vllm.LLM().*", "*.kneighbors", "*.score_samples", "bentoml.*unner().*run",
     "boto3.*.invoke_endpoint", "?.invoke_endpoint",
 )  # fmt: skip
+# What the start of a web application keeps on it under the name of a model: `model = app.state.model; model(**inputs)`.
+_KEPT_ON_APP = re.compile(
+    r"(fastapi\.FastAPI|flask\.Flask)\(\)\.(state|config|extensions)\.(\w+_)?(model|classifier|net|pipe(line)?)"
+)
 _GENERATING = ("transformers.*().generate", "*.from_pretrained().generate", "?.generate", "vllm.LLM().generate")
 
 
@@ -237,6 +241,8 @@ def is_model_call(repo: Repo, call: Call) -> bool:
     """Whether a call makes a model answer: predict, forward, a pipeline, a session's run."""
     if call.name in repo.functions:
         return False
+    if _KEPT_ON_APP.fullmatch(call.name):
+        return True
     if matches(call.name, *_PREDICTING) and not call.name.startswith(("random.", "super()")):
         return next(callgraph.callees(repo, call.name), None) is None
     if call.name.endswith(".generate"):

@@ -40,6 +40,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.serving import open_handlers
 
     bare: dict[str, list[Site]] = {}
+    tables: dict[str, list[Site]] = {}
     partly: dict[str, list[Site]] = {}
     for handler in open_handlers(repo):
         if not handler.reads or handler.schema is not None or _passes_on(repo, handler):
@@ -48,8 +49,10 @@ def check(repo: Repo) -> Iterator[Hit]:
         if not reads:
             continue
         first = reads[0]
-        group = partly if handler.rejects else bare
+        group = partly if handler.rejects else tables if _looks_up(repo, handler) else bare
         group.setdefault(handler.module.path, []).append(first.module.site(first.node))
+    for path, sites in sorted(tables.items()):
+        yield Hit(sites, severity=MEDIUM, title="Request content is used without a schema", anchor=f"{path}\0table")
     for path in sorted({*bare, *partly}):
         if path in bare:
             yield Hit([*bare[path], *partly.get(path, [])])
@@ -60,6 +63,18 @@ def check(repo: Repo) -> Iterator[Hit]:
                 confidence="medium",
                 title="Request content is checked by hand only, without a schema",
             )
+
+
+def _looks_up(repo: Repo, handler: Handler) -> bool:
+    """Whether only the name of a function of one's own speaks of a model, and no model is loaded anywhere: predictions
+    that were made before are read from a table."""
+    from ml_engineer.assessment import values
+
+    asked = handler.model_calls
+    if not asked or any(values.is_model_call(repo, call) for call in asked):
+        return False
+    by_name = all(call.name in repo.functions for call in asked)
+    return by_name and next(repo.closure("serve").calls(*values.ARTEFACT_LOADERS), None) is None
 
 
 def _is_unpickled(module: Module, node: ast.AST) -> bool:

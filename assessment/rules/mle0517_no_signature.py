@@ -35,7 +35,8 @@ def _logs_models(repo: Repo) -> bool:
     applies=_logs_models,
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    if any(True for _ in repo.calls("mlflow.autolog", "mlflow.*.autolog", tests=False)):
+    logging = repo.calls("mlflow.autolog", "mlflow.*.autolog", tests=False)
+    if any(call.module.literal(call.keyword("disable")) is not True for call in logging):
         return
     sites: list[Site] = []
     for call in repo.calls(*_LOGGING, tests=False):

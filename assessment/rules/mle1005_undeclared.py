@@ -273,6 +273,7 @@ def _aside(module: Module) -> bool:
     return (
         module.file.name in ("setup.py", "noxfile.py", "tasks.py", "fabfile.py", "locustfile.py")
         or "docs" in module.file.roles
+        or re.search(r"(^|/)reports?/", module.path) is not None
     )
 
 

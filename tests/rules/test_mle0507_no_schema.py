@@ -183,3 +183,21 @@ def test_a_job_that_trains_on_an_event_answers_nobody(check):
         """
     assert check("MLE0507", {"handler.py": text}) == []
     assert len(check("MLE0507", {"handler.py": text.replace("model.fit(df, df.y)", "pass")})) == 1
+
+
+def test_predictions_that_are_read_from_a_table(check):
+    text = """
+        import pandas as pd
+        from flask import Flask, request
+        app = Flask(__name__)
+        rows = pd.read_parquet("preds.parquet")
+        def predict(find):
+            return rows.loc[find["day"]]["sales"]
+        @app.route("/predict", methods=["POST"])
+        def p():
+            return str(predict(request.get_json()))
+        """
+    (finding,) = check("MLE0507", {"app.py": text})
+    assert finding.severity.value == "medium"
+    (finding,) = check("MLE0507", {"app.py": text.replace('loc[find["day"]]["sales"]', 'predict(find["day"])')})
+    assert finding.severity.value == "high"

@@ -29,3 +29,19 @@ def test_plain_handlers_threads_and_awaited_clients_are_fine(check):
         "@app.get('/d')\nasync def d(x: float):\n    return await client.predict(x)\n"
     )
     assert check("MLE0511", {"app.py": text}) == []
+
+
+def test_a_model_that_the_start_keeps_on_the_application(check, place):
+    text = """
+        import torch
+        from fastapi import FastAPI
+        app = FastAPI()
+        @app.post("/predict")
+        async def predict(text: str):
+            model = app.state.{}
+            with torch.no_grad():
+                return str(model(text))
+        """
+    (finding,) = check("MLE0511", {"app.py": text.format("model")})
+    assert place(finding) == ("app.py", 9)
+    assert check("MLE0511", {"app.py": text.format("limiter")}) == []

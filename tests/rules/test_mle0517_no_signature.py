@@ -17,3 +17,9 @@ def test_signature_example_unpacked_options_and_inferring_flavours(check):
 def test_autolog_sets_it(check):
     text = "import mlflow\nmlflow.sklearn.autolog()\nmlflow.sklearn.log_model(m, 'm')\n"
     assert check("MLE0517", {"train.py": text}) == []
+
+
+def test_logging_that_is_switched_off_gives_no_signature(check):
+    code = "import mlflow\nmlflow.lightgbm.autolog({})\nmlflow.lightgbm.log_model(bst, 'm')\n"
+    assert len(check("MLE0517", {"t.py": code.format("disable=True")})) == 1
+    assert check("MLE0517", {"t.py": code.format("")}) == []

@@ -344,3 +344,8 @@ def test_only_the_image_that_a_program_is_copied_into_may_bring_a_package(check)
     }
     (finding,) = [f for f in check("MLE1005", files) if "maxfw" in f.title]
     assert finding.severity.value == "medium"
+
+
+def test_a_tool_in_the_folder_of_reports(check):
+    files = {"app.py": "import numpy\n", "requirements.txt": "numpy\n", "reports/report.py": "import markdown\n"}
+    assert check("MLE1005", files) == []
