@@ -53,7 +53,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     for module in repo.modules:
         if "test" in module.file.roles or not imports_any(repo, module, "pandas"):
             continue
-        chained = list(_chained(module))
+        chained = list(_chained(repo, module))
         if repo.dependencies.may_be_at_least("pandas", "3.0", module.path) is not False:
             chained += [call.site() for call in module.calls if _changes_column_in_place(module, call)]
         if chained:
@@ -94,12 +94,28 @@ def is_frame(name: str) -> bool:
     return match is not None and not match[0].endswith("[]") and _KEEPS.fullmatch(name, match.end()) is not None
 
 
-def _chained(module: Module) -> Iterator[Site]:
+def _chained(repo: Repo, module: Module) -> Iterator[Site]:
     written: list[tuple[ast.stmt, ast.expr]] = [(n, target) for n in module.nodes(ast.Assign) for target in n.targets]
     written += [(node, node.target) for node in module.nodes(ast.AugAssign)]
     for node, target in sorted(written, key=lambda item: (item[0].lineno, item[0].col_offset)):
-        if isinstance(target, ast.Subscript) and _selects_copy(module, target.value):
+        if isinstance(target, ast.Subscript) and (
+            _selects_copy(module, target.value) or _selects_of_parameter(repo, module, target.value)
+        ):
             yield module.site(node)
+
+
+def _selects_of_parameter(repo: Repo, module: Module, node: ast.expr) -> bool:
+    """`df[a]` of a parameter that every call of the function gives a known frame."""
+    from ml_engineer.assessment.dataflow import argument_for, callers
+
+    scope = module.scope_of(node)
+    if scope is None or not isinstance(node, ast.Subscript) or not isinstance(node.value, ast.Name):
+        return False
+    name = node.value.id
+    if name not in {parameter.arg for parameter in scope.parameters}:
+        return False
+    given = [(call.module, argument_for(scope, call, name)) for call in callers(repo, scope)]
+    return bool(given) and all(value is not None and is_frame(where.resolve(value)) for where, value in given)
 
 
 def _changes_column_in_place(module: Module, call: Call) -> bool:

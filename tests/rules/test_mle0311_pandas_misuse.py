@@ -69,3 +69,10 @@ def test_a_column_changed_in_place_stays_as_it_was_since_pandas_3(check, place):
     (finding,) = check("MLE0311", files)
     assert place(finding) == ("a.py", 3)
     assert check("MLE0311", {**files, "requirements.txt": "pandas==1.5.3\n"}) == []
+
+
+def test_a_parameter_that_every_call_gives_a_table(check, place):
+    code = "import pandas as pd\ndef fill(df, mask):\n    df['a'][mask] = 0\nfill({}, [1])\n"
+    (finding,) = check("MLE0311", {"a.py": code.format("pd.read_csv('d.csv')")})
+    assert place(finding) == ("a.py", 3)
+    assert check("MLE0311", {"a.py": code.format("{'a': {}}")}) == []
