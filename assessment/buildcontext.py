@@ -47,7 +47,8 @@ def _compose(repo: Repo) -> Iterator[tuple[str, str]]:
         if service.build_context is not None and "$" not in service.build_context:
             context = join(service.file.folder, service.build_context)
             if context is not None:
-                yield join(context, service.dockerfile or "Dockerfile") or "", context
+                path = (service.dockerfile or "Dockerfile").replace("\\", "/")  # as Windows takes it
+                yield join(context, path) or "", context
 
 
 def _actions(repo: Repo) -> Iterator[tuple[str, str]]:

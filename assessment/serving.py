@@ -95,7 +95,10 @@ _POSTS = re.compile(r"(requests|httpx)(\.\w+\(\))?\.post")
 _SCORES = re.compile(
     r"scoring|predict|inference|invocations|model_?(url|endpoint|uri)|endpoint_?ur[il]|/v\d/models/|deployments/", re.I
 )
-_PREDICTING_NAME = re.compile(r"(^|_)(predict|infer|inference|classify|prediction|forward|generate_text)(_|$)", re.I)
+_PREDICTING_NAME = re.compile(
+    r"(^|_)(predict|infer|inference|classify|prediction|forward|generate_(text|answer|completion|reply)|chat_completion)(_|$)",
+    re.I,
+)
 # Names of what makes a model ready, or keeps it.
 _PREPARING_NAME = re.compile(
     r"(^|_)(load|get|create|build|make|init\w*|setup|update|save|fetch|download|set|read|train|register|select)_\w*model$",

@@ -24,6 +24,7 @@ _HELD_OUT = re.compile(r"(^|_)(val|valid|validation|dev|eval|evaluate|evaluation
     r"datamodule|test_?(acc|loss|error|score)",
     re.I,
 )  # fmt: skip
+_NO_PART = {"eval", "literal_eval", "fold", "cv2"}  # the third may be a folder's name
 _JUDGING = ("*.evaluate", "*.score", "sklearn.metrics.*", "torchmetrics.*", "*.evaluate_generator", "*cross_val_*")
 _TEST_WORD = re.compile(r"(^|_)tests?(_|$)|^[xy]_?test|^test_?([xy]|set|loader|data|ds|dl|iter\w*)$", re.I)
 _QUALITY = re.compile(r"(^|_)(acc|accuracy|correct|mse|rmse|mae|r2|perplexity|bleu|iou|dice|f1)(_|$)", re.I)
@@ -168,12 +169,18 @@ def _holds_out(repo: Repo, closure: Closure) -> bool:
                 return True
             judges = judges or (matches(call.name, *_JUDGING) and closure.covers(module, call.node))
     found = {word for module in modules for word in words(module)}
-    if any(
-        _HELD_OUT.search(word) for word in found if word not in ("eval", "fold")
-    ):  # the second may be a folder's name
+    values = {"val"} if _is_a_value(modules) else set()  # of a mapping: `def encode(val)`
+    if any(_HELD_OUT.search(word) for word in found - values - _NO_PART):
         return True
     judges = judges or any(_QUALITY.search(word) for word in found)
     return judges and (any(_TEST_WORD.search(word) for word in found) or any(_names_held_out(m) for m in modules))
+
+
+def _is_a_value(modules: set[Module]) -> bool:
+    """Whether `val` is but the parameter of functions that take nothing else."""
+    alone = {p.arg for m in modules for f in m.functions.values() if len(f.parameters) == 1 for p in f.parameters}
+    stored = (n for m in modules for n in m.nodes(ast.Name) if n.id == "val" and isinstance(n.ctx, ast.Store))
+    return "val" in alone and next(stored, None) is None
 
 
 def _names_held_out(module: Module) -> bool:

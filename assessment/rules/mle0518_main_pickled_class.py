@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _DUMPS = {"pickle.dump": 0, "pickle.dumps": 0, "joblib.dump": 0, "sklearn.externals.joblib.dump": 0, "torch.save": 0}
 _DATA = (
     ".state_dict", ".named_parameters", ".parameters", ".named_buffers", ".get_weights", ".predict", ".transform",
-    ".fit_transform", ".to_dict", ".tolist", ".score",
+    ".fit_transform", ".to_dict", ".tolist", ".score", ".apply", ".map", ".applymap", "xgboost.train", "lightgbm.train",
 )  # fmt: skip
 _LOADS = ("pickle.load", "joblib.load", "torch.load", "pandas.read_pickle", "dill.load")
 

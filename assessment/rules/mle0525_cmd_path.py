@@ -42,7 +42,7 @@ def check(repo: Repo) -> Iterator[Hit]:
             continue
         if wanted and _installs_it(repo, docker, wanted):
             continue
-        if wanted and _all_known(docker) and not _in_image(repo, docker, command, wanted):
+        if wanted and _all_known(repo, docker) and not _in_image(repo, docker, command, wanted):
             yield Hit([command.site], title=f"The image starts {wanted[0]}, which is not in it", anchor=docker.path)
         elif (script := _not_executable(repo, docker, command)) is not None:
             yield Hit([command.site], title=f"The image starts {script}, which may not be executed", anchor=docker.path)
@@ -151,7 +151,7 @@ def _in_tree(repo: Repo, command: Command, wanted: list[str]) -> bool:
     return False
 
 
-def _all_known(docker: Dockerfile) -> bool:
+def _all_known(repo: Repo, docker: Dockerfile) -> bool:
     """Whether everything in the image's working folder is seen to come from the build context."""
     from ml_engineer.assessment.docker import PLAIN_IMAGES
 
@@ -163,11 +163,22 @@ def _all_known(docker: Dockerfile) -> bool:
     copies = [c for c in final.copies if c.stage is None]
     if not copies or any("$" in c.destination or any("$" in s for s in c.sources) for c in copies):
         return False
+    if not docker.context_known and not all(_is_there(repo, docker, s) for c in copies for s in c.sources):
+        return False  # it is built from another folder than the likely ones
     ran = " ".join(i.script for i in final.inherited("RUN"))
     brought = re.search(
         r"\b(git clone|wget|curl|unzip|tar |mv |cp |ln |pip install (-e )?\.|poetry install|uv sync)", ran
     )
     return brought is None and all(c.stage is None for c in final.copies) and final.parent is None
+
+
+def _is_there(repo: Repo, docker: Dockerfile, source: str) -> bool:
+    """Whether what a COPY names stands in one of the likely build contexts."""
+    if "*" in source:
+        return True
+    paths = [posixpath.normpath(posixpath.join(context, source.lstrip("/"))) for context in docker.contexts]
+    known = (*repo.files, *(path for path, _ in repo.skipped))
+    return any(path == "." or path in known or any(k.startswith(f"{path}/") for k in known) for path in paths)
 
 
 def _in_image(repo: Repo, docker: Dockerfile, command: Command, wanted: list[str]) -> bool:

@@ -409,3 +409,35 @@ def test_a_service_that_another_is_compared_with_is_aside(tmp_path: Path) -> Non
     assert [h.module.path for h in serving.model_handlers(Repo.open(tmp_path))] == ["benchmark/other.py"]
     (tmp_path / "app.py").write_text(app)
     assert [h.module.path for h in serving.model_handlers(Repo.open(tmp_path))] == ["app.py"]
+
+
+def test_a_package_below_a_folder_with_a_hyphen_and_an_object_that_is_handed_on(repo):
+    found = repo(
+        {
+            "api-service/app/__init__.py": "",
+            "api-service/app/logic/__init__.py": "from .spam import Controller",
+            "api-service/app/logic/spam.py": """
+                import joblib
+
+                class SpamClassifier:
+                    def classify(self, row):
+                        return joblib.load("m").predict(row)
+
+                class Controller:
+                    @staticmethod
+                    def answer(classifier, row):
+                        return classifier.classify(row)
+            """,
+            "api-service/app/routes.py": """
+                from fastapi import APIRouter
+                from .logic import Controller
+                router = APIRouter()
+
+                @router.post("/p")
+                def p(row: dict):
+                    return Controller.answer(None, row)
+            """,
+        }
+    )
+    (handler,) = serving.model_handlers(found)
+    assert [f.qualname for f in handler.functions] == ["p", "Controller.answer", "SpamClassifier.classify"]

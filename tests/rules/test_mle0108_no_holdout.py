@@ -213,3 +213,16 @@ def test_rows_that_stand_in_the_program_are_a_demonstration(check):
     code = "from sklearn.svm import SVR\nX = [[0.1, -0.2]] * 10\nSVR().fit({}, [1.0] * 10)\n"
     assert check("MLE0108", {"train.py": code.format("X")}) == []
     assert len(check("MLE0108", {"train.py": code.format("rows")})) == 1
+
+
+def test_a_parameter_called_val_holds_nothing_out(check):
+    code = "import pandas as pd\nfrom sklearn.svm import SVC\ndf = pd.read_csv('a.csv')\n"
+    code += "def encode(val):\n    return {'a': 1}[val]\nmodel = SVC().fit(df[['x']], df['y'].apply(encode))\n"
+    (finding,) = check("MLE0108", {"train.py": code})
+    assert finding.severity.value == "high"
+
+
+def test_opencv_and_literals_hold_nothing_out(check):
+    code = "import ast, os, cv2\nimport pandas as pd\nfrom sklearn.svm import SVC\ndf = pd.read_csv('a.csv')\n"
+    code += "sizes = ast.literal_eval(os.environ['SIZES'])\ncv2.setNumThreads(1)\nSVC().fit(df[['x']], df['y'])\n"
+    assert len(check("MLE0108", {"train.py": code})) == 1

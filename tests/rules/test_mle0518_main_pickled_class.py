@@ -47,3 +47,15 @@ def test_what_an_object_holds_and_a_models_parameters_are_none_of_its_class(chec
         "torch.save({'kept': kept, 'mean': mean.value}, 'm.pt')\n"
     )
     assert check("MLE0518", {"train.py": text}) == []
+
+
+def test_rows_that_a_function_of_the_script_has_made_hold_no_function(check):
+    code = "import joblib, pandas as pd\ndef clean(text):\n    return text.lower()\n"
+    code += "df = pd.read_csv('a.csv')\njoblib.dump({'X': df['text'].apply(clean)}, 'rows.joblib')\n"
+    assert check("MLE0518", {"train.py": code, "serve.py": "import joblib\njoblib.load('rows.joblib')\n"}) == []
+
+
+def test_a_booster_keeps_no_function_that_its_training_was_given(check):
+    code = "import joblib, xgboost as xgb\ndef rmspe(a, b):\n    return 'rmspe', 0\n"
+    code += "reg = xgb.train({}, d, 10, feval=rmspe)\njoblib.dump(reg, 'x.pkl')\n"
+    assert check("MLE0518", {"train.py": code, "serve.py": "import joblib\njoblib.load('x.pkl')\n"}) == []

@@ -128,3 +128,11 @@ def test_the_readme_of_a_library_starts_programs_of_the_reader(check):
     files = {"README.md": "Then:\n\n```\npython main.py\n```\n", "lib/a.py": ""}
     assert len(check("MLE0525", files)) == 1
     assert check("MLE0525", {"pyproject.toml": project}) == []
+
+
+def test_an_image_that_is_built_from_a_folder_above_it(check):
+    docker = "FROM python:3.12\nWORKDIR /opt/api\nADD ./api /opt/api\nCMD ['bash', './run.sh']\n".replace("'", '"')
+    files = {"packages/api/Dockerfile": docker, "packages/api/run.sh": "uvicorn app:app\n"}
+    assert check("MLE0525", files) == []
+    compose = "services:\n  api:\n    build:\n      context: .\n      dockerfile: api\\Dockerfile\n"
+    assert check("MLE0525", {"packages/docker-compose.yml": compose}) == []
