@@ -43,7 +43,11 @@ _WEIGHTS = (".ckpt", ".pt", ".pth", ".bin", ".safetensors", ".onnx", ".joblib", 
 _RESULT = re.compile(
     r"(^|[/_])(output|result|log|metric|prediction|test|example|doc|demo|resource|asset)s?([/_.-]|$)", re.I
 )
-_MAKES_DATA = re.compile(r"generat(e|ing)(?!r)|synth|simulat|(make|create|fake|dummy|mock)_?(data|sample)", re.I)
+_MAKES_DATA = re.compile(
+    r"generat(e|ing)(?!r|[_-]?(plot|figure|chart|report|doc|summar|text|caption|answer|response|predict|submi|config))|"
+    r"synth|simulat|(make|create|fake|dummy|mock)_?(data|sample)",
+    re.I,
+)
 _CHAINED = re.compile(r"(pandas|polars|dask)\..*\(\)")  # a method of what was read
 _VERSIONED = re.compile(r"\b(dvc|lakefs|deltalake|delta\.|pachyderm|quilt3|git-lfs|checksum)\b", re.I)
 _DIGEST = re.compile(r"\b(sha256|md5|hashlib)\b", re.I)

@@ -58,7 +58,10 @@ SVC().fit(df, df)
 LFS = "filter=lfs diff=lfs merge=lfs -text\n"
 
 
-@pytest.mark.parametrize("extra", [{}, {".gitattributes": f"*.ckpt {LFS}"}, {"output/rows.csv": "a\n"}])
+@pytest.mark.parametrize(
+    "extra",
+    [{}, {".gitattributes": f"*.ckpt {LFS}"}, {"output/rows.csv": "a\n"}, {"generating_plots.py": "import numpy\n"}],
+)
 def test_data_that_a_configuration_names(check, place, extra):
     (finding,) = check("MLE1008", {"train.py": GIVEN, **extra})
     assert (place(finding), finding.severity) == (("train.py", 4), "medium")
