@@ -23,7 +23,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from ml_engineer.assessment import declarations as read
-from ml_engineer.assessment import setupfile
+from ml_engineer.assessment import platformfiles, setupfile
 from ml_engineer.assessment.declarations import Declared, PythonDeclared
 from ml_engineer.assessment.distributions import PLATFORM, canonical, is_standard, providers
 
@@ -117,6 +117,8 @@ class Dependencies:
     def files(self) -> list[File]:
         """Files that exist to declare dependencies (Dockerfiles, notebooks and scripts are none), by path."""
         found = {f.path: f for f in [*self.requirements_files, *self.conda_files, *self.repo.glob(*_LOCKS, "Pipfile")]}
+        named = {d.environment for d in self.declared if d.kind in platformfiles.KINDS}
+        found |= {path: self.repo.files[path] for path in named}
         declaring = {d.environment for d in self.declared if d.kind in ("pyproject", "setup.py", "setup.cfg")}
         for file in self.repo.glob("pyproject.toml", "setup.py", "setup.cfg"):
             by_content = _has_project(file) if file.name == "pyproject.toml" else "install_requires" in file.text
@@ -146,6 +148,7 @@ class Dependencies:
             yield from read.pipfile(file)
         for file in repo.glob("setup.cfg"):
             yield from read.setup_cfg(file)
+        yield from platformfiles.declared_in(repo)
         for file in repo.glob("setup.py"):
             if file.path in repo.by_path:
                 yield from setupfile.declared_in(repo.by_path[file.path])

@@ -21,7 +21,7 @@ STANDARD = frozenset(sys.stdlib_module_names) | {
 PLATFORM = frozenset(
     "dbutils databricks azureml_globals kaggle_secrets kaggle_datasets kaggle_environments bpy bmesh mathutils "
     "arcpy maya hou nuke unreal pyodide js micropython machine awsglue cml cdsw cmlapi dataiku inference_schema "
-    "sagemaker_containers sagemaker_training sagemaker_inference "
+    "sagemaker_containers sagemaker_training sagemaker_inference haystack_integrations "
     "triton_python_backend_utils tensorrt uwsgi setuptools pip wheel pkg_resources site sitecustomize usercustomize "
     "_typeshed conftest".split()
 )
@@ -75,7 +75,7 @@ _PROVIDERS = {
     "opentelemetry": "opentelemetry-api opentelemetry-sdk", "osgeo": "gdal",
     "paddle": "paddlepaddle paddlepaddle-gpu", "paho": "paho-mqtt",
     "pandas_profiling": "pandas-profiling ydata-profiling", "past": "future", "PIL": "pillow pillow-simd",
-    "pillow_avif": "pillow-avif-plugin",
+    "pillow_avif": "pillow-avif-plugin", "jscatter": "jupyter-scatter",
     "pyannote": "pyannote-audio pyannote-core pyannote-metrics", "sksurv": "scikit-survival",
     "pkg_resources": "setuptools", "pl_bolts": "lightning-bolts", "playhouse": "peewee",
     "psycopg2": "psycopg2-binary psycopg2", "pwnlib": "pwntools", "pycocotools": "pycocotools pycocotools-windows",

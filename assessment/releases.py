@@ -171,7 +171,8 @@ BRINGS = {
     "tensorboardx": "numpy protobuf packaging",
     "visdom": "numpy requests tornado pillow networkx websocket-client jsonpatch",
     "torchmetrics": "torch numpy packaging",
-    "pytorch-lightning": "torch torchmetrics tqdm pyyaml fsspec packaging typing-extensions numpy lightning-utilities",
+    "pytorch-lightning": "torch torchmetrics tqdm pyyaml fsspec packaging typing-extensions numpy lightning-utilities "
+    "lightning-fabric",
     "lightning": "torch torchmetrics tqdm pyyaml fsspec packaging typing-extensions numpy pytorch-lightning "
     "lightning-utilities",
     "tensorflow": "numpy keras h5py protobuf six absl-py grpcio tensorboard packaging requests typing-extensions wrapt",
@@ -199,6 +200,8 @@ BRINGS = {
     "fastapi": "starlette pydantic typing-extensions",
     "starlette": "anyio typing-extensions",
     "jina": "numpy docarray fastapi uvicorn grpcio requests opentelemetry-api prometheus-client pydantic aiohttp rich",
+    "bokeh": "tornado numpy pandas pillow pyyaml jinja2 contourpy packaging",
+    "jupyter-scatter": "ipywidgets ipython numpy pandas matplotlib traitlets anywidget",
     "lifelines": "numpy scipy pandas matplotlib autograd",
     "gradio": "fastapi numpy pandas pillow pydantic requests httpx pyyaml uvicorn huggingface-hub jinja2 aiofiles",
     "streamlit": "numpy pandas pillow requests altair pyarrow click tornado protobuf toml packaging gitpython",

@@ -31,12 +31,15 @@ _TRANSFORMERS = re.compile(r".*(Scaler|Encoder|Imputer|PCA|Vectorizer|Transforme
     applies=lambda repo: any(True for _ in repo.calls("*.fit", "*.fit_transform", tests=False)),
 )
 def check(repo: Repo) -> Iterator[Hit]:
+    from ml_engineer.assessment.published import is_for_callers
     from ml_engineer.assessment.splits import half, half_by_name
 
     found: dict[tuple[str, str], list[Call]] = {}
     for call in repo.calls(*_FITS, tests=False):
         data = call.argument(0, "X") or call.keyword("x")
         if data is None or _VIEWS.match(call.name) or isinstance(data, ast.Constant):
+            continue
+        if is_for_callers(repo, call.scope):
             continue
         role = half_by_name(data)
         if role not in ("test", "valid") and not isinstance(data, ast.Name | ast.Attribute | ast.Subscript):

@@ -48,16 +48,12 @@ def check(repo: Repo) -> Iterator[Hit]:
                     (pinned if is_commit else trusting).append(call.site())
             trusting += _in_dicts(module)
         hub += [call.site() for call in module.calls if call.name == "torch.hub.load" and _is_loose(call)]
-    yield from _hits(trusting, "trust_remote_code=True runs Python from the hub repository")
+    if trusting:
+        yield Hit(trusting, title="trust_remote_code=True runs Python from the hub repository", anchor="trusting")
     if hub:  # one habit, however many networks are fetched so
         yield Hit(hub, title="torch.hub.load runs code of a repository without a tag or commit", anchor="torch.hub")
     for sites in per_file(pinned):
         yield Hit(sites, severity=LOW, title="trust_remote_code=True, pinned to a commit")
-
-
-def _hits(sites: list[Site], title: str) -> Iterator[Hit]:
-    for group in per_file(sites):
-        yield Hit(group, title=title)
 
 
 def _in_dicts(module: Module) -> list[Site]:

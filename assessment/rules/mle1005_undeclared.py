@@ -81,6 +81,7 @@ _KERNEL = frozenset({"ipython", "ipykernel", "ipywidgets", "notebook", "jupyter"
 _SAGEMAKER_KERNEL = frozenset(
     "boto3 botocore sagemaker pandas numpy scipy scikit-learn matplotlib seaborn tqdm requests s3fs pyarrow".split()
 )
+_BESIDE = re.compile(r"\.|(examples?|samples?|demos?|contrib|benchmarks?)/", re.I)
 MANY = 40  # a list this long was written by a tool: what it names is not asked for directly
 
 
@@ -254,10 +255,14 @@ def _comes_with_others(repo: Repo, uses: list[tuple[Module, Import]]) -> bool:
 
 
 def _told_to_install(repo: Repo, target: str, names: tuple[str, ...]) -> bool:
-    """Whether the README at the top has the reader install it first: as torch often is, for each machine another."""
+    """Whether the README at the top, a script or a task has it installed: as torch often is, for each machine
+    another."""
     words = {target.split(".")[0], *names, *(("pytorch",) if "torch" in names else ())}
     asked = re.compile(rf"\binstall\w*\b[^\n.]{{0,60}}(?<![\w-])({'|'.join(map(re.escape, words))})(?![\w-])", re.I)
-    return any(asked.search(file.text) for file in repo.glob("README*") if "/" not in file.path)
+    if any(asked.search(file.text) for file in repo.glob("README*") if "/" not in file.path):
+        return True
+    command = re.compile(rf"\bpip3?\s+install\b[^\n]*(?<![\w-])({'|'.join(map(re.escape, words))})(?![\w-])", re.I)
+    return any(command.search(file.text) for file in repo.glob("Makefile", "justfile", "*.sh"))
 
 
 def _of_integrations(repo: Repo) -> set[str]:
@@ -323,8 +328,8 @@ def _severity(repo: Repo, uses: list[tuple[Module, Import]], carrier: str | None
 
     if carrier:
         return LOW
-    # A folder like .github holds what serves the repository itself.
-    plain = [(m, i) for m, i in uses if not m.is_notebook and not m.path.startswith(".")]
+    # A folder like .github holds what serves the repository itself, one of examples what is shown.
+    plain = [(m, i) for m, i in uses if not m.is_notebook and not _BESIDE.match(m.path)]
     library = repo.dependencies.is_library
     plain = [(m, i) for m, i in plain if not library or not repo.dependencies.is_beside(m)]
     if not plain:

@@ -341,3 +341,17 @@ def test_extras_that_depend_on_the_system(tmp_path):
     code = f"import sys\nfrom setuptools import setup\nsetup(extras_require={{'onnx': {listed}}})\n"
     (tmp_path / "setup.py").write_text(code)
     assert short(Repo.open(tmp_path).dependencies.of("onnxruntime")) == [("onnxruntime", "<=1.13", 3)]
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("settings.ini", "[DEFAULT]\nlib_name = x\nrequirements = pandas torch>=2.1\ndev_requirements = nbdev\n"),
+        ("bentofile.yaml", "service: a:svc\npython:\n  packages:\n    - torch>=2.1\n"),
+        ("service.py", "import bentoml\nimage = bentoml.images.Image().python_packages('torch>=2.1')\n"),
+    ],
+)
+def test_settings_of_single_tools_declare(declare, path, text):
+    dependencies = declare({path: text})
+    assert [(d.specifier, d.environment) for d in dependencies.of("torch")] == [(">=2.1", path)]
+    assert [file.path for file in dependencies.files] == [path]

@@ -40,3 +40,15 @@ def test_the_training_half_of_a_second_split_is_no_test_half(check):
 def test_a_picture_of_the_test_rows_is_no_leak(check):
     code = HEAD + "from sklearn.manifold import TSNE\nTSNE().fit_transform(X_test)\n"
     assert check("MLE0102", {"t.py": code}) == []
+
+
+def test_what_an_estimator_of_a_library_does_with_the_rows_it_is_given(check):
+    code = """
+        from sklearn.preprocessing import LabelEncoder
+        class Pool:
+            def score(self, X_test, y_test):
+                return LabelEncoder().fit_transform(y_test)
+        """
+    assert len(check("MLE0102", {"lib/pool.py": code})) == 1
+    project = "[project]\nname = 'lib'\nclassifiers = ['Programming Language :: Python']\n"
+    assert check("MLE0102", {"pyproject.toml": project}) == []

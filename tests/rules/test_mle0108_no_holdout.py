@@ -226,3 +226,9 @@ def test_opencv_and_literals_hold_nothing_out(check):
     code = "import ast, os, cv2\nimport pandas as pd\nfrom sklearn.svm import SVC\ndf = pd.read_csv('a.csv')\n"
     code += "sizes = ast.literal_eval(os.environ['SIZES'])\ncv2.setNumThreads(1)\nSVC().fit(df[['x']], df['y'])\n"
     assert len(check("MLE0108", {"train.py": code})) == 1
+
+
+def test_the_script_of_a_job_judges(check):
+    code = "from sagemaker.{0} import {1}\n{1}(1).fit({{'train': 's3://a/b'}})\n"
+    assert check("MLE0108", {"run.py": code.format("sklearn", "SKLearn")}) == []
+    assert len(check("MLE0108", {"run.py": code.format("estimator", "Estimator")})) == 1

@@ -39,3 +39,9 @@ def test_a_helper_that_hands_a_command_on_is_judged_by_its_callers(check, place)
     (finding,) = check("MLE0529", {"deploy.py": code})
     assert place(finding) == ("deploy.py", 5)
     assert len(finding.evidence) == 1
+
+
+def test_the_environment_is_the_operators_own(check):
+    code = "import os\ndef train():\n    os.system(f'psql {{{}}}')\nif __name__ == '__main__':\n    train()\n"
+    (finding,) = check("MLE0529", {"train.py": code.format('os.environ["DSN"]')})
+    assert finding.severity.value == "medium"

@@ -349,3 +349,16 @@ def test_only_the_image_that_a_program_is_copied_into_may_bring_a_package(check)
 def test_a_tool_in_the_folder_of_reports(check):
     files = {"app.py": "import numpy\n", "requirements.txt": "numpy\n", "reports/report.py": "import markdown\n"}
     assert check("MLE1005", files) == []
+
+
+def test_what_a_task_installs_beside_the_declared_ones_is_medium(check):
+    files = {"requirements.txt": "numpy\n", "a.py": "import numpy\nimport llama_cpp\n"}
+    files["Makefile"] = "install:\n\tpip install -r requirements.txt\n\tpip3 install llama-cpp-python==$(v)\n"
+    (finding,) = check("MLE1005", files)
+    assert finding.severity.value == "medium"
+
+
+def test_what_an_example_alone_imports_is_medium(check):
+    files = {"requirements.txt": "pandas\n", "a.py": "import pandas\n", "examples/b.py": "import plotly\n"}
+    (finding,) = check("MLE1005", files)
+    assert finding.severity.value == "medium"
