@@ -36,6 +36,7 @@ _START_FILES = ("Dockerfile*", "*.dockerfile", "Procfile", "docker-compose*.y*ml
 )
 def check(repo: Repo) -> Iterator[Hit]:
     debugged: list[Site] = []
+    local: list[Site] = []
     assigned: list[Site] = []
     reloaded = []
     for module in repo.modules:
@@ -43,7 +44,8 @@ def check(repo: Repo) -> Iterator[Hit]:
             continue
         for call in module.calls:
             if _is_debugged(repo, call):
-                debugged.append(call.site())
+                alone = call.module.literal(call.keyword("host")) in ("127.0.0.1", "localhost")
+                (local if alone else debugged).append(call.site())
             elif _is_set(call):
                 assigned.append(call.site())
             elif call.name == "uvicorn.run" and _is_on(call, "reload"):
@@ -57,6 +59,10 @@ def check(repo: Repo) -> Iterator[Hit]:
         # A main block that production never runs is the lesser evil; a setting holds under any server.
         lesser = served and sites[0].path not in always
         yield Hit(sites, severity=MEDIUM if lesser else HIGH, title="The service starts with its debugger on")
+    for sites in per_file(local):  # nobody else reaches the port
+        yield Hit(
+            sites, severity=MEDIUM, title="The service starts with its debugger on", anchor=f"local {sites[0].path}"
+        )
     for call, site in reloaded:
         yield Hit(
             [site],

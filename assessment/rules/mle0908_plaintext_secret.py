@@ -31,7 +31,8 @@ _NOT_ONE = re.compile(
 _URL = re.compile(r"\w+://[^:/\s$<{]+:([^@/\s$<{]{3,})@")
 _PLACEHOLDER = re.compile(
     r"change|example|placeholder|dummy|your|xxx|\*\*\*|todo|replace|insert|\bfake\b|sample|redacted|secret[_-]?here|"
-    r"^\$|\{\{|\$\{|\$\(|^<|>$|^%|UNKNOWN|^vault:|^ref\+|^!|^arn:|^/|^\./|^file:|ENC\[|AgA",
+    r"^\$|\{\{|\$\{|\$\(|^<|>$|^%|UNKNOWN|^vault:|^ref\+|^!|^arn:|^/|^\.{1,2}/|^file:|ENC\[|AgA|"
+    r"\.(json|ya?ml|pem|key|crt|p12|txt|env)$",
     re.I,
 )
 # Defaults of local servers: known to everybody, so they protect nothing, and they leak nothing.

@@ -113,6 +113,8 @@ _MAY_BE_SECRET = re.compile(
     r"pass|pwd|secret|token|key|cred|auth|dsn|ur[il]\b|ur[il]_|ur[il]$|conn|user|account|webhook|salt|sid$", re.I
 )
 _PUBLIC = re.compile(r"(VITE|REACT_APP|VUE_APP|(NEXT|NUXT|EXPO)_PUBLIC|PUBLIC)_")  # sent to every browser by the build
+# The bare address of a host of the own network: `mongodb://mongo:27017/`, `http://localhost:8000`.
+_NEIGHBOUR = re.compile(r"[=:]\s*[\"']?\w+://(localhost|[\w-]+|127\.0\.0\.1|0\.0\.0\.0)(:\d+)?(/[\w/-]*)?[\"']?\s*$")
 _ENV_FILE = re.compile(r"(^|/)\.env(\.(?!example|sample|template|dist|test)[\w.-]+)?$|(^|/)kaggle\.json$")
 
 
@@ -227,6 +229,8 @@ def _secrets(
     if _ANY_SHAPE.search(line):
         for name, pattern in _SHAPE_PATTERNS:
             match = pattern.search(line)
+            if match and name == "private key" and _PLACEHOLDER.search(line[match.end() : match.end() + 60]):
+                continue  # `-----BEGIN PRIVATE KEY-----\nyour_key` of a template
             if match and not _is_placeholder(match[1]) and (named or "password" not in name):
                 yield name, match.start(1)
                 return
@@ -265,6 +269,7 @@ def _entropy(value: str) -> float:
 
 
 def _assigns(file: File) -> bool:
-    """Whether the file gives a value to a name that may be a secret's: ports and folders are none."""
-    names = [match[1] for line in file.lines if (match := _SETTING.match(line))]
+    """Whether the file gives a value to a name that may be a secret's, not ports, folders and neighbours' addresses."""
+    lines = [line for line in file.lines if not _NEIGHBOUR.search(line)]
+    names = [match[1] for line in lines if (match := _SETTING.match(line))]
     return any(_MAY_BE_SECRET.search(name) and not _PUBLIC.match(name) for name in names)

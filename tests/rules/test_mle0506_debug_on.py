@@ -67,3 +67,11 @@ def test_a_configuration_that_is_updated(check, place):
     (finding,) = check("MLE0506", {"app.py": code.format(True)})
     assert (place(finding), finding.severity.value) == (("app.py", 3), "high")
     assert check("MLE0506", {"app.py": code.format(False)}) == []
+
+
+def test_a_debugger_that_only_the_machine_itself_reaches(check):
+    text = "from flask import Flask\napp = Flask('a')\napp.run(debug=True, host='{}')\n"
+    (finding,) = check("MLE0506", {"app.py": text.format("127.0.0.1")})
+    assert finding.severity.value == "medium"
+    (finding,) = check("MLE0506", {"app.py": text.format("0.0.0.0")})
+    assert finding.severity.value == "high"

@@ -78,3 +78,9 @@ def test_defaults_of_a_local_server_are_no_secret_in_compose_and_medium_in_a_clu
     assert check("MLE0908", {"docker-compose.yml": COMPOSE % "postgres"}) == []
     (finding,) = check("MLE0908", {"d.yaml": DEPLOYMENT % ("DB_PASSWORD", "postgres")})
     assert finding.severity.value == "medium"
+
+
+def test_the_file_that_holds_the_credentials(check):
+    text = 'locals {{\n  credentials = "{}"\n}}\n'
+    assert check("MLE0908", {"main.tf": text.format("../my-creds.json")}) == []
+    assert len(check("MLE0908", {"main.tf": text.format("q8Zr41xW0pLm7")})) == 1

@@ -123,7 +123,16 @@ def test_a_key_in_an_address(check):
     assert check("MLE1010", {"app.py": line.replace("9f3b71c0d5e8a2467b1c", "your_api_key_goes_right_here")}) == []
 
 
-@pytest.mark.parametrize(("line", "found"), [("PORT = 5050", 0), ("DB_PASSWORD=postgres", 1), ("VITE_URL=a.org", 0)])
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("PORT = 5050", 0),
+        ("DB_PASSWORD=postgres", 1),
+        ("VITE_URL=a.org", 0),
+        ("DB_URL=mongodb://db:27017/", 0),
+        ("DB_URL=mongodb://db.example.org/", 1),
+    ],
+)
 def test_an_env_file_in_git(check, tmp_path, line, found):
     repo = git.Repo.init(tmp_path)
     (tmp_path / ".env").write_text(f"{line}\n")
@@ -162,3 +171,9 @@ def test_keys_of_settings_without_quotes_and_examples_of_them(check, place):
     (finding,) = check("MLE1010", {"config/airflow.cfg": text})
     assert place(finding) == ("config/airflow.cfg", 3)
     assert check("MLE1010", {"config/airflow.cfg": text.replace(KEY, "")}) == []
+
+
+def test_a_private_key_of_a_template(check):
+    begin = "-----BEGIN RSA PRIVATE KEY" + "-----"
+    assert check("MLE1010", {"io.yaml": f'private_key: "{begin}\\nyour_private_key\\n-----END"\n'}) == []
+    assert len(check("MLE1010", {"io.yaml": f'private_key: "{begin}\\n{KEY}\\n-----END"\n'})) == 1
