@@ -76,9 +76,12 @@ def _saved(repo: Repo) -> Call | None:
     from ml_engineer.assessment.artefacts import dumps_data
     from ml_engineer.assessment.dataflow import callers
     from ml_engineer.assessment.learning import LOADERS, SAVERS, saves_of_fitted, trainings
+    from ml_engineer.assessment.published import is_for_callers
 
     savers = tuple(name for name in SAVERS if "dumps" not in name and name not in ("*.export", "*Trainer().train"))
     saved = [call for call in repo.calls(*savers, tests=False) if not dumps_data(call)] + saves_of_fitted(repo)
+    if not _shipped(repo):  # a method of a library's own models, which are saved by whoever uses it
+        saved = [call for call in saved if not is_for_callers(repo, call.scope)]
     if saved:
         fitted = {call.module for call in trainings(repo)}
         reached = repo.closure("train")

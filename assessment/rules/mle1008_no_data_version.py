@@ -80,6 +80,7 @@ def check(repo: Repo) -> Iterator[Hit]:
         if (
             path
             and "test" not in call.module.file.roles
+            and not _is_released(call)
             and (_DATA_NAME.search(path) or _is_pictures(call))
             and path not in written
             and not _is_made(repo, path)
@@ -99,6 +100,11 @@ def check(repo: Repo) -> Iterator[Hit]:
             title=f"Training data has no version ({path})",
             anchor=f"data version {need.path}",
         )
+
+
+def _is_released(call: Call) -> bool:
+    """Whether the module that reads it fetches the files of a release, which has a version."""
+    return b"releases/download" in call.module.file.data
 
 
 def _is_weights(call: Call, path: str) -> bool:
@@ -154,8 +160,10 @@ def _named_in_parts(repo: Repo, written: set[str]) -> list[tuple[Site, str]]:
         call, first = read.call, read.call.node.args[0] if read.call.node.args else None
         if first is None or call.module.is_notebook or known_text(repo, call.module, first) is not None:
             continue
+        if _is_released(call):
+            continue
         paths = read_paths(repo, call.module, first)
-        folders = sorted(path for path in paths if _FOLDER.fullmatch(path) or _DATA_FILE.search(path))
+        folders = sorted(path for path in paths if _FOLDER.fullmatch(path) or _DATA_FILE.search(path[1:]))
         if folders and not any(path in written or _is_tracked(repo, call, path) for path in paths):
             return [(call.site(), folders[0])]
     return []
@@ -169,7 +177,7 @@ def _read_of_unknown_path(repo: Repo) -> Call | None:
     from ml_engineer.assessment.values import known_text
 
     samples_first = sorted(training_reads(repo), key=lambda read: not read.sample)
-    reads = [read.call for read in samples_first if not read.call.module.is_notebook]
+    reads = [read.call for read in samples_first if not read.call.module.is_notebook and not _is_released(read.call)]
     kept = {*repo.files, *(repo.git.tracked or ())}
     tracked = (path for path in kept if _DATA_FILE.search(path) and not _LISTS.search(path))
     if not reads or any(not _RESULT.search(path) for path in tracked) or repo.glob(".gitmodules"):

@@ -59,3 +59,11 @@ def test_a_column_of_figures_and_a_chinese_readme(check):
     readme = "数据集: THUCNews\n\n模型|acc|备注\n--|--|--\nCNN|91.2%|x\n"
     assert check("MLE0111", {"t.py": code, "README.md": readme, "LICENSE": "MIT License"}) == []
     assert len(check("MLE0111", {"t.py": code, "README.md": readme.replace("|acc|", "|x|"), "LICENSE": "MIT"})) == 1
+
+
+def test_a_method_that_saves_the_models_of_a_library(check):
+    project = '[project]\nname = "lib"\nclassifiers = ["Programming Language :: Python :: 3"]\n'
+    code = "import torch\ndef keep(model, name):\n    loss.backward()\n    torch.save(model, name)\n"
+    files = {"pyproject.toml": project, "lib/__init__.py": "", "lib/a.py": code}
+    assert check("MLE0111", files) == []
+    assert len(check("MLE0111", {**files, "lib/base.pth": b"x"})) == 1

@@ -193,3 +193,17 @@ def test_a_folder_of_pictures_that_is_given_by_name(check, place):
     """
     (finding,) = check("MLE1008", {"t.py": code})
     assert place(finding) == ("t.py", 3)
+
+
+def test_files_of_a_release_have_a_version(check):
+    code = """\
+    import os, h5py
+    from sklearn.svm import SVC
+    URL = "https://github.com/a/data/releases/{kind}/v1.0/rows.hdf5"
+    name = os.path.join(CACHE, "rows.hdf5")
+    download(URL, name)
+    with h5py.File(name) as f:
+        SVC().fit(f["X"][:], f["y"][:])
+    """
+    assert check("MLE1008", {"t.py": code.format(kind="download")}) == []
+    assert len(check("MLE1008", {"t.py": code.format(kind="tag")})) == 1
