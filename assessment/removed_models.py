@@ -173,6 +173,7 @@ KEYWORDS: list[Removed] = [
         )
         for old in "dataset_text_field max_seq_length packing".split()
     ),
+    Removed("langgraph.prebuilt.create_react_agent", (("langgraph", "1.0"),), "prompt", "state_modifier"),
     Removed("trl.SFTTrainer", (("trl", "0.17"),), "processing_class", "tokenizer"),
     Removed("trl.DPOTrainer", (("trl", "0.17"),), "processing_class", "tokenizer"),
     Removed("transformers.*Trainer", (("transformers", "5.0"),), "processing_class", "tokenizer"),

@@ -234,7 +234,7 @@ class Repo:
             return None
         installed = self._subprojects.get(first)
         best: tuple[Module, list[str]] | None = None
-        for base in [*module.import_bases, *([installed] if installed is not None else ())]:
+        for base in [*module.import_bases, *self._search_path, *([installed] if installed is not None else ())]:
             whole = f"{base}.{first}" if base else first
             if whole not in self._packages:
                 continue
@@ -259,6 +259,12 @@ class Repo:
             return False
         target, first = found[0], found[1].split(".", 1)[0]
         return first in target.functions or first in target.classes or bool(target.bindings_of(first, None))
+
+    @cached_property
+    def _search_path(self) -> tuple[str, ...]:
+        from ml_engineer.assessment.searchpath import declared_roots
+
+        return declared_roots(self)
 
     @cached_property
     def _subprojects(self) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -88,8 +89,23 @@ _WHY: dict[SeverityName, str] = {
 def _severity(repo: Repo, read: Undefined) -> SeverityName:
     closures = [_run(repo), declared(repo)]
     place = _evaluated_with(read)
-    covered = any(closure.covers(read.module, place) for closure in closures)
+    covered = any(closure.covers(read.module, place) for closure in closures) and not _is_idle(repo, read)
     return CRITICAL if covered or _is_registered(read.module.scope_of(read.node)) else MEDIUM
+
+
+def _is_idle(repo: Repo, read: Undefined) -> bool:
+    """Whether the name stands in a method of a class without bases, and nothing in the repository names the method."""
+    function = read.module.scope_of(read.node)
+    owner = read.module.classes.get(function.class_name or "") if function is not None else None
+    if function is None or owner is None or owner.decorator_list or function.node.decorator_list:
+        return False
+    if any(ast.unparse(base) != "object" for base in owner.bases):
+        return False
+    name = function.node.name
+    if name.startswith("__"):
+        return False
+    word = re.compile(rf"\b{re.escape(name)}\b".encode())
+    return sum(len(word.findall(module.file.data)) for module in repo.modules) == 1
 
 
 def _run(repo: Repo) -> Closure:

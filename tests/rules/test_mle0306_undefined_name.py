@@ -109,3 +109,12 @@ def test_a_function_that_only_looks_like_an_entry_point(check):
     assert finding.severity.value == "medium"
     (finding,) = check("MLE0306", {"evaluate.py": f"{code}report(1, 2, 3)\n"})
     assert finding.severity.value == "critical"
+
+
+def test_a_method_that_nothing_names_is_medium(check):
+    code = (
+        "import torch\nclass Buffer(object):\n    def fill(self):\n        return 1\n    def clear(self):\n"
+        "        return SumTree(size)\nbuffer = Buffer()\nsize = buffer.fill()\n{}torch.zeros(1).backward()\n"
+    )
+    assert {f.severity.value for f in check("MLE0306", {"train.py": code.format("")})} == {"medium"}
+    assert {f.severity.value for f in check("MLE0306", {"train.py": code.format("buffer.clear()\n")})} == {"critical"}

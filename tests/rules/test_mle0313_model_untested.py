@@ -172,3 +172,13 @@ def test_an_example_that_tox_runs_is_a_test_of_what_it_asserts(check):
     }
     assert check("MLE0313", files) == []
     assert len(check("MLE0313", {**files, "tox.ini": "[testenv]\ncommands = flake8\n"})) == 1
+
+
+def test_folders_that_pytest_puts_on_the_path(check):
+    files = {
+        "backend/train.py": TRAIN,
+        "tests/test_train.py": "from train import train\ndef test_it():\n    assert train()\n",
+    }
+    assert len(check("MLE0313", files)) == 1
+    settings = "[tool.pytest.ini_options]\npythonpath = [\n    '.',\n    'backend',\n]\n"
+    assert check("MLE0313", {**files, "pyproject.toml": settings}) == []

@@ -362,3 +362,7 @@ def test_what_an_example_alone_imports_is_medium(check):
     files = {"requirements.txt": "pandas\n", "a.py": "import pandas\n", "examples/b.py": "import plotly\n"}
     (finding,) = check("MLE1005", files)
     assert finding.severity.value == "medium"
+
+
+def test_the_module_that_is_run_is_no_package(check):
+    assert check("MLE1005", {"app.py": "import __main__\nimport numpy\n", "requirements.txt": "numpy==2.0.0\n"}) == []
