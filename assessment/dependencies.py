@@ -248,7 +248,8 @@ class Dependencies:
             if "test" in module.file.roles:
                 continue
             for item in self.repo.facts[module.path].imports:
-                foreign = item.top and item.top not in local and not is_standard(item.top)
+                foreign = item.top.strip("_") and item.top not in local and not is_standard(item.top)
+                foreign = foreign and not item.top.startswith("__")  # `import __main__`
                 if foreign and item.top not in PLATFORM and not item.target.startswith("google.colab"):
                     found.setdefault(_target(item.target), []).append((module, item.line))
         return found

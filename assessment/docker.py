@@ -36,7 +36,9 @@ KEYWORDS = frozenset(
 PLAIN_IMAGES = frozenset(
     "python miniconda3 mambaforge micromamba ubuntu debian alpine cuda pytorch tensorflow fedora amazonlinux".split()
 )
-_NAME = re.compile(r"(dockerfile|containerfile)([._-][\w.+-]+)?|[\w.+-]+[._-](dockerfile|containerfile)", re.I)
+_NAME = re.compile(
+    r"(dockerfile|containerfile)([._-][\w.+-]+)?|[\w.+-]+[._-](dockerfile|containerfile)|(?-i:Dockerfile[A-Z]\w*)", re.I
+)
 _NOT_ONE = re.compile(r"\.(md|py|sh|txt|ya?ml|json|j2|jinja2?|tmpl|tpl|erb|dockerignore|rst|ipynb|html?)$", re.I)
 _HEREDOC = re.compile(r"(?<!<)<<(-?)(['\"]?)([A-Za-z_][\w.-]*)\2(?!<)")
 _VARIABLE = re.compile(r"\\?\$(?:\{(\w+)(?:(:?[-+])([^}]*))?\}|(\w+))")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment import callgraph, values
@@ -17,10 +18,10 @@ from ml_engineer.assessment.entrypoints import Entry
 from ml_engineer.assessment.repo import matches
 
 if TYPE_CHECKING:
-    from ml_engineer.assessment.module import Call, Module
+    from ml_engineer.assessment.module import Call, Function, Module
     from ml_engineer.assessment.repo import Repo
 
-_TASKS = re.compile(r"\.(delay|apply_async|enqueue|enqueue_call)$")
+_TASKS = re.compile(r"\.(delay|apply_async|enqueue|enqueue_call|send_task)$")
 # Library -> how rows go into its queues, and how a worker takes them out.
 _QUEUES = {
     "redis": (("*.rpush", "*.lpush", "*.xadd"), ("*.lrange", "*.lpop", "*.blpop", "*.rpop", "*.brpop", "*.xread*")),
@@ -40,6 +41,9 @@ def _starts_task(repo: Repo, call: Call) -> bool:
     func = call.node.func
     if not isinstance(func, ast.Attribute) or not _TASKS.search(f".{func.attr}"):
         return False
+    if func.attr == "send_task":
+        registered = _registered(repo, call.module.literal(call.argument(0, "name")))
+        return any(_asks_model(repo, Entry("serve", f.module, f, call.site())) for f in registered)
     named = func.value if func.attr in ("delay", "apply_async") else (call.argument(0, "func") or call.keyword("f"))
     if named is None:
         return False
@@ -47,6 +51,22 @@ def _starts_task(repo: Repo, call: Call) -> bool:
         if _asks_model(repo, Entry("serve", function.module, function, call.site())):
             return True
     return False
+
+
+def _registered(repo: Repo, name: object) -> Iterator[Function]:
+    """Functions that a worker knows under a name: `@app.task(name="predict.lr")`, or by where they stand."""
+    for module in repo.modules if isinstance(name, str) else ():
+        if "test" in module.file.roles or module.is_notebook:
+            continue
+        for function in module.functions.values():
+            for decorator in function.node.decorator_list:
+                given = (
+                    [k.value for k in decorator.keywords if k.arg == "name"] if isinstance(decorator, ast.Call) else []
+                )
+                place = f"{module.dotted}.{function.qualname}"
+                known = module.literal(given[0]) if given else place
+                if known == name or (not given and "task" in ast.unparse(decorator) and place.endswith(f".{name}")):
+                    yield function
 
 
 def _fills_queue(repo: Repo, call: Call) -> bool:

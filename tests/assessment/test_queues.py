@@ -37,3 +37,14 @@ def test_rows_that_nobody_of_the_repository_takes_ask_no_model(tmp_path):
     (tmp_path / "api.py").write_text(API.format("import redis\ndb = redis.Redis()", "db.rpush('log', str(row))"))
     (tmp_path / "worker.py").write_text(WORKER.format("", "run(1)"))
     assert serving.model_handlers(Repo.open(tmp_path)) == []
+
+
+def test_a_task_that_is_sent_by_its_name(tmp_path):
+    api = API.format("from celery import Celery\nq = Celery('t')", "q.send_task('predict.lr', kwargs=row)")
+    worker = "import joblib\nfrom celery import Celery\nq = Celery('t')\nmodel = joblib.load('m')\n"
+    worker += "@q.task(name='predict.lr')\ndef run(**row):\n    return model.predict([list(row.values())])\n"
+    (tmp_path / "api.py").write_text(api)
+    (tmp_path / "worker.py").write_text(worker)
+    assert [h.function.qualname for h in serving.model_handlers(Repo.open(tmp_path))] == ["p"]
+    (tmp_path / "worker.py").write_text(worker.replace("predict.lr", "other"))
+    assert serving.model_handlers(Repo.open(tmp_path)) == []

@@ -87,3 +87,9 @@ def test_what_is_supported_or_not_known_has_no_end(image):
 def test_the_python_that_another_image_names_in_its_tag(check):
     (finding,) = check("MLE0520", {"Dockerfile": "FROM apache/airflow:2.2.4-python3.7\nUSER airflow\n"})
     assert (finding.severity, "Python 3.7" in finding.title) == ("high", True)
+
+
+def test_a_dockerfile_with_the_services_name_behind_it(check):
+    (finding,) = check("MLE0520", {"DockerfileCelery": "FROM nvidia/cuda:12.3.1-base-ubuntu20.04\nCMD ['x']\n"})
+    assert "Ubuntu 20.04" in finding.title
+    assert check("MLE0520", {"DockerfileCelery": "FROM python:3.12.1-slim\n", "DockerfileParser.md": "FROM a\n"}) == []

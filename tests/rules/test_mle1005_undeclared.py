@@ -366,3 +366,15 @@ def test_what_an_example_alone_imports_is_medium(check):
 
 def test_the_module_that_is_run_is_no_package(check):
     assert check("MLE1005", {"app.py": "import __main__\nimport numpy\n", "requirements.txt": "numpy==2.0.0\n"}) == []
+
+
+def test_packages_that_lie_in_the_folder_that_is_shipped(check):
+    files = {
+        "requirements.txt": "numpy\n",
+        "fn/handler.py": "import numpy\nimport httpx\n",
+        "fn/httpx/a.py": "import socksio\n",
+        "fn/httpx-0.28.1.dist-info/METADATA": "Name: httpx\n",
+    }
+    assert check("MLE1005", files) == []
+    (finding,) = check("MLE1005", {"fn/handler.py": "import numpy\nimport httpx\nimport socksio\n"})
+    assert len(finding.evidence) == 1
