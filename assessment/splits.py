@@ -26,6 +26,7 @@ Kind = Literal["split", "folds", "cross-validation", "torch", "datasets", "hand"
 Half = Literal["train", "test", "valid"]
 
 _FOLDS = re.compile(r"(sklearn|dask_ml|cuml)\.(model_selection|cross_validation)\.\w*(Fold|Split|Out)\(\)\.split")
+_PASSES_ON = re.compile(r"(^|\.)(list|tuple|tqdm\w*|track|progress_?bar|auto)$")  # an iteration that is only shown
 _CROSS = re.compile(r"sklearn\.(model_selection|cross_validation)\.cross_(val_score|val_predict|validate)")
 _TORCH = frozenset({"torch.utils.data.random_split", "torch.utils.data.dataset.random_split"})
 _LOADED_PAIRS = re.compile(r"(tensorflow\.)?keras\.datasets\.\w+\.load_data\(\)|.*\bload_data\(\)")
@@ -345,12 +346,15 @@ def _half_of_step(repo: Repo, step: Step) -> Half | None:
 
 def _half_of_fold(module: Module, bound: Binding) -> Half | None:
     """`for train, test in folds.split(X)`: an index of rows. Every row is held out once, so none of it is the test."""
-    if isinstance(bound.value, ast.Call):
-        call = bound.value
-        offset = r"\[\]\[1\]" if module.raw(call.func) == "enumerate" else r"\[\]"
-        inner = call.args[0] if module.raw(call.func) == "enumerate" and call.args else call
-        if isinstance(inner, ast.Call) and _FOLDS.match(module.raw(inner.func)):
+    call, offset = module.value(bound.value), r"\[\]"
+    while isinstance(call, ast.Call):
+        name = module.raw(call.func)
+        if _FOLDS.match(name):
             found = re.fullmatch(offset + r"\[(\d)\]", bound.suffix)
-            if found:
-                return "valid" if found[1] == "1" else "train"
+            return ("valid" if found[1] == "1" else "train") if found else None
+        if name == "enumerate":
+            offset += r"\[1\]"
+        elif not _PASSES_ON.search(name):
+            return None
+        call = module.value(call.args[0]) if call.args else None
     return None

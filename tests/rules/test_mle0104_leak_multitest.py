@@ -196,3 +196,9 @@ def test_the_test_part_of_a_published_data_set_under_another_name(check, place):
     assert place(finding) == ("t.py", 8)
     assert check("MLE0104", {"t.py": code.replace("train=False", "train=True")}) == []
     assert check("MLE0104", {"t.py": code.replace("best = 0", "best, part = 0, torch.utils.data.Subset(a, b)")}) == []
+
+
+def test_folds_that_are_shown_as_they_go(check):
+    shown = FOLDS.replace("enumerate(KFold(5).split(X))", "tqdm(enumerate(KFold(5).split(X)), total=5)")
+    shown = f"from tqdm import tqdm\n{shown}"
+    assert len(check("MLE0104", {"t.py": shown.format(stop=", callbacks=[lgb.early_stopping(50)]")})) == 1
