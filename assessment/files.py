@@ -65,6 +65,7 @@ class File:
     tracked: bool | None = None  # None: there is no git to ask
     mtime_ns: int = 0
     executable: bool | None = None  # whether its owner may run it; None: not known
+    installed: bool = False  # whether it lies where pip has installed packages to
 
     @cached_property
     def name(self) -> str:
@@ -94,6 +95,8 @@ class File:
         checks nothing in any test's way is none."""
         tests = {"vendored": _VENDORED, "test": _TEST, "template": _TEMPLATE, "docs": _DOCS}
         roles = frozenset(role for role, pattern in tests.items() if pattern.search(self.path))
+        if self.installed:
+            roles |= {"vendored"}
         if "test" in roles and _MAYBE_TEST.fullmatch(self.path) and not _TEST.search(f"{self.folder}/"):
             return roles if _CHECKS.search(self.__dict__.get("data") or self._read()) else roles - {"test"}
         return roles
@@ -194,7 +197,19 @@ def scan(root: Path) -> Listing:
             listing.skipped.append(("", f"more than {MAX_FILES:,} files: the rest was not looked at"))
             break
         _add(listing, path)
+    _mark_installed(listing)
     return listing
+
+
+def _mark_installed(listing: Listing) -> None:
+    """Mark what pip has put into a folder with `--target`: packages that lie beside their `.dist-info`. Programs that
+    lie there themselves are one's own, as the handler of a function that is shipped with its packages."""
+    cut = (path.find(".dist-info/") for path in listing.files)
+    folders = {path[:at].rpartition("/")[0] for path, at in zip(listing.files, cut, strict=True) if at > 0}
+    beside = tuple(f"{folder}/" for folder in folders if folder)
+    if beside:
+        for file in listing.files.values():
+            file.installed = file.path.startswith(beside) and file.folder not in folders
 
 
 def _add(listing: Listing, path: str) -> None:

@@ -228,7 +228,7 @@ BRINGS = {
     "tensorflow-hub": "numpy protobuf",
     "plotly": "packaging",
     "requests": "urllib3 certifi idna charset-normalizer",
-    "prefect": "pydantic click httpx rich sqlalchemy pyyaml anyio",
+    "prefect": "pydantic click httpx rich sqlalchemy pyyaml anyio pendulum",
     "apache-airflow": "flask jinja2 pendulum requests sqlalchemy pyyaml",
     "bentoml": "numpy pyyaml requests click starlette uvicorn pydantic httpx aiohttp jinja2 rich psutil packaging",
     "chromadb": "numpy pydantic requests uvicorn fastapi tqdm pyyaml httpx tokenizers onnxruntime rich",

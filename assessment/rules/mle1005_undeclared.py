@@ -298,11 +298,14 @@ def _in_kernel(repo: Repo, notebook: Module, name: str, target: str) -> bool:
 
 
 def _packed(repo: Repo) -> set[str]:
-    """What a build installs into the folder that it ships: `pip install name -t functions/`."""
+    """What a build installs into the folder that it ships, or what lies there: `pip install name -t functions/`."""
     from ml_engineer.assessment.declarations import installed
+    from ml_engineer.assessment.distributions import canonical
 
     packing = (c for c in repo.commands if {"-t", "--target"} & set(c.words) and "install" in c.words)
-    return {d.name for c in packing for d in installed(" ".join(c.words), c.site, c.site.path, "dockerfile")}
+    lying = {path.partition(".dist-info/")[0].rpartition("/")[2] for path in repo.files if ".dist-info/" in path}
+    found = {d.name for c in packing for d in installed(" ".join(c.words), c.site, c.site.path, "dockerfile")}
+    return found | {canonical(name.partition("-")[0]) for name in lying}
 
 
 def _own_names(repo: Repo) -> set[str]:
