@@ -201,6 +201,9 @@ def _is_about_data(test: ast.expr) -> bool:
     return bool(_CHECKS_DATA.search(text)) and not _ABOUT_ANSWERS.search(text)
 
 
+_SKIPS = (ast.Continue, ast.Pass, ast.Break, ast.Assign, ast.AugAssign, ast.Return)
+
+
 def _is_looked_at(module: Module, node: ast.expr) -> bool:
     """Whether missing or repeated rows are counted or asked for: as a mask they only choose rows, or values to fill."""
     for above in module.ancestors(node):
@@ -209,6 +212,8 @@ def _is_looked_at(module: Module, node: ast.expr) -> bool:
                 return False
             case ast.Attribute(attr="any" | "sum" | "all" | "mean" | "value_counts"):
                 return True
+            case ast.If(body=body) if all(isinstance(s, _SKIPS) for s in body):
+                return False  # one value that is passed over or replaced
             case ast.stmt():
                 return isinstance(above, ast.If | ast.Assert | ast.While | ast.Expr)
     return False

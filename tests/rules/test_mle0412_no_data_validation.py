@@ -107,6 +107,8 @@ def test_pictures_that_are_looked_at_or_not_read(check, read):
     ("line", "found"),
     [
         ("df = df[df.age.notnull()]", 1),
+        ("for c in df:\n    if pd.isna(df[c].min()):\n        continue", 1),
+        ("for c in df:\n    if pd.isna(df[c].min()):\n        print(c)", 0),
         ("print(df.isnull().sum())", 0),
         ("broken = df.isna().any().any()", 0),
     ],
