@@ -301,6 +301,7 @@ def _commands(file: File, lines: Iterable[tuple[int, str]], origin: str, folder:
     env: list[tuple[str, str]] = []
     for index, text in join_lines(part for _, part in numbered):
         first = numbered[index - 1][0]
+        last = first + text.count("\\\n")
         for item in simple(text):
             if item.program == "export":
                 pairs = [w.partition("=") for w in item.words[1:] if "=" in w]
@@ -308,7 +309,6 @@ def _commands(file: File, lines: Iterable[tuple[int, str]], origin: str, folder:
                 continue
             if item.program == "cd" and len(item.words) > 1 and "$" not in item.words[1]:
                 folder = tasks.folder_of(folder, item.words[1])
-            last = first + text.count("\\\n")
             item = Simple(item.words, (*env, *item.env), item.runner)
             yield Command(text, item, file.site(first, last, anchor=name), origin, folder, name)
 

@@ -60,6 +60,7 @@ class PythonDeclared:
 _INSTALL = re.compile(r"\b(pip3?(?:\.\d+)?|conda|mamba|micromamba|uv)\b.*\b(install|create|add)\b")
 _VERBS = ("install", "create", "add")
 _ENDLESS = re.compile(r"\d{100}")  # no version; thousands of digits Python refuses to convert
+MAX_DOTS = 1_000  # of a key in TOML; nobody writes so many
 _WHEEL = re.compile(r"([A-Za-z0-9._]+)-(\d[^-/]*)-[^/]*\.whl")
 _LEGACY_NAME = re.compile(r"^([A-Za-z0-9][\w.-]*)\s*(\[[^\]]*\])?\s*(.*)$")
 _VALUED = frozenset(
@@ -207,6 +208,8 @@ def _comments_after(lines: list[str], number: int) -> Iterator[str]:
 
 def toml(file: File) -> dict[str, Any]:
     """A TOML file as a dict, empty where it cannot be read."""
+    if any(line.partition("=")[0].count(".") > MAX_DOTS for line in file.lines):
+        return {}  # tomllib takes the square of what a key has of parts
     try:
         return tomllib.loads(file.text)
     except (ValueError, RecursionError):  # also numbers of thousands of digits

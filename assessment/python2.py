@@ -24,6 +24,7 @@ _RAISE = re.compile(r"raise\s+(?P<name>[\w.]+)\s*,\s*(?P<rest>.+)$", re.S)
 _EXCEPT = re.compile(r"(?P<kinds>except\s+.*\S)\s*,\s*(?P<name>[a-z_]\w*)\s*$", re.S)
 _LAMBDA = re.compile(r"\blambda\s*\(([\w\s,]+)\)\s*:")
 _UNPACKED = re.compile(r"([(,]\s*)\(([\w\s,]+)\)")
+_GIVEN = re.compile(" *=")
 _HEADS = re.compile(r"(?:if|elif|else|while|for|try|except|finally|with|def|class)\b")
 
 
@@ -55,6 +56,7 @@ def _statements(text: str) -> Iterator[list[_Piece]]:
     """Simple statements and the heads of compound ones, each with what parts it from the next."""
     depth = 0
     backquoted = False
+    head: bool | None = None  # whether a colon ends what was begun
     pieces: list[_Piece] = []
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup or "other"
@@ -70,23 +72,18 @@ def _statements(text: str) -> Iterator[list[_Piece]]:
             word = "!="
         elif kind == "number":
             word = _number(word)
-        elif word == "async" and text[match.end() :].lstrip(" ")[:1] == "=":
+        elif word == "async" and _GIVEN.match(text, match.end()):
             word = "async_"  # a keyword of calls until Python 3.7: `.cuda(async=True)`
         pieces.append(_Piece(kind, word))
-        ends = kind == "end" or (kind == "part" and (word == ";" or _is_head(pieces)))
-        if ends and depth == 0:
+        if head is None and word.strip():
+            head = bool(_HEADS.fullmatch(word))
+        elif word == "lambda":  # a colon ends its arguments
+            head = False
+        if depth == 0 and (kind == "end" or (kind == "part" and (word == ";" or head))):
             yield pieces
-            pieces, backquoted = [], False
+            pieces, backquoted, head = [], False, None
     if pieces:
         yield pieces
-
-
-def _is_head(pieces: list[_Piece]) -> bool:
-    """Whether a colon outside brackets ends the head of a compound statement, and no lambda's arguments."""
-    if any(piece.text == "lambda" for piece in pieces):
-        return False
-    first = next((piece.text for piece in pieces if piece.text.strip()), "")
-    return bool(_HEADS.fullmatch(first))
 
 
 def _number(word: str) -> str:

@@ -135,7 +135,7 @@ def _make(file: File) -> Iterator[Task]:
         if assignment:
             variables[assignment[1]] = assignment[2].strip()
             continue
-        rule = re.match(r"^([^\s#:=][^:=#]*?)\s*::?(?!=)\s*([^#;]*)(?:;(.*))?", line)
+        rule = re.match(r"^([^\s#:=][^:=#]*)::?(?!=)\s*([^#;]*)(?:;(.*))?", line)
         if rule:
             yield from finish()
             names = [n for n in _fill(rule[1], variables).split() if not n.startswith(".")]
@@ -160,9 +160,9 @@ def _just(file: File) -> Iterator[Task]:
     body: list[tuple[int, str]] = []
     for number, line in enumerate(file.lines, 1):
         if line[:1].isspace() and line.strip():
-            body.append((number, re.sub(r"\{\{.*?\}\}", "$x", line.strip().lstrip("@-"))))
+            body.append((number, re.sub(r"\{\{[^{}]*\}\}", "$x", line.strip().lstrip("@-"))))
             continue
-        recipe = re.match(r"^@?([A-Za-z_][\w-]*)((?:\s+[^:]+?)?)\s*:(?!=)\s*(.*)$", line)
+        recipe = re.match(r"^@?([A-Za-z_][\w-]*)(\s[^:]*)?:(?!=)\s*(.*)$", line)
         if recipe:
             if name:
                 yield Task("just", name, file, first, tuple(body), needs)

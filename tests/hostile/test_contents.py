@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import struct
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
@@ -529,3 +530,15 @@ def test_zip_bombs_are_not_unfolded(target: Path) -> None:
         archive.writestr("../../etc/passwd.pkl", b"\x80\x04N.")
         archive.writestr("\x1b[31m\n.pkl", b"c\x1b[31mos\nsystem\n.")
     survives(target)
+
+
+@pytest.mark.parametrize("token", [" ", "{", "a.", "a:"])
+def test_a_line_of_one_thing_takes_no_longer_than_it_is_long(target: Path, token: str) -> None:
+    """What grows with the square of its length would take a minute here, and a day for a megabyte."""
+    line = "x" + token * (30_000 // len(token)) + "!"
+    cell = {"cell_type": "code", "metadata": {}, "execution_count": 1, "outputs": [], "source": line}
+    (target / "n.ipynb").write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    spread(target, ["a.py", "k.yml", *TEXT_PLACES], line)
+    began = time.process_time()
+    survives(target)
+    assert time.process_time() - began < 3
