@@ -2,6 +2,9 @@
 
 torch==1.0.1 has wheels up to Python 3.7, and numpy 1.24 asks for 3.8: where the first is pinned, the second never
 comes.
+
+    out_of_reach(dependencies, library, version)   whether a release asks for a newer Python than there can be
+    may_run_on(dependencies, version)              whether that Python, or a later one, may run the code
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ if TYPE_CHECKING:
 
 # Framework, the first release with wheels for a newer Python, the newest Python of the releases before.
 _WHEELS_UP_TO = (
-    ("torch", "1.4", (3, 7)), ("torch", "1.7.1", (3, 8)), ("torch", "1.11", (3, 9)), ("torch", "1.13", (3, 10)),
+    ("torch", "0.4.1", (3, 6)), ("torch", "1.4", (3, 7)), ("torch", "1.7.1", (3, 8)), ("torch", "1.11", (3, 9)),
+    ("torch", "1.13", (3, 10)),
     ("tensorflow", "2.2", (3, 7)), ("tensorflow", "2.5", (3, 8)), ("tensorflow", "2.8", (3, 9)),
     ("tensorflow", "2.12", (3, 10)),
 )  # fmt: skip
@@ -42,5 +46,19 @@ def out_of_reach(dependencies: Dependencies, library: str, version: str, near: s
         return False
     return any(
         python < asked and dependencies.may_be_at_least(name, release, near) is False
+        for name, release, python in _WHEELS_UP_TO
+    )
+
+
+def may_run_on(dependencies: Dependencies, version: str, near: str | None = None) -> bool:
+    """Whether this Python, or a later one, may run the code: no file and no pinned framework holds it at an older."""
+    from ml_engineer.assessment.dependencies import allows_from
+
+    held = [declared for declared in dependencies.pythons if declared.kind not in ("requires-python", "ci")]
+    asked = held or dependencies.pythons
+    if asked and not any(allows_from(declared.spec, version) for declared in asked):
+        return False
+    return not any(
+        python < Version(version).release and dependencies.may_be_at_least(name, release, near) is False
         for name, release, python in _WHEELS_UP_TO
     )

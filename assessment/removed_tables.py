@@ -30,6 +30,20 @@ NAMES: list[Removed] = [
     *names(_SKLEARN, "1.3", "metrics.SCORERS>get_scorer_names", prefix="sklearn."),
     *names("scikit-surprise", "1.1", "evaluate>cross_validate GridSearch>GridSearchCV", prefix="surprise."),
     *names("plotly", "4.0", "plotly>chart_studio.plotly", prefix="plotly."),
+    *names("python", "3.8", "clock>time.perf_counter", prefix="time."),
+    *names("python", "3.8", "dist linux_distribution", "the package distro", "platform."),
+    *names("python", "3.9", "encodestring>encodebytes decodestring>decodebytes", prefix="base64."),
+    *names("python", "3.9", "gcd>math.gcd", prefix="fractions."),
+    *names(
+        "python",
+        "3.10",
+        "Callable Container Generator Hashable ItemsView Iterable Iterator KeysView Mapping MutableMapping "
+        "MutableSequence MutableSet Sequence Set Sized ValuesView",
+        "collections.abc",
+        "collections.",
+    ),
+    *names("python", "3.11", "getargspec>inspect.getfullargspec", prefix="inspect."),
+    *names("python", "3.12", "find_module load_module load_source reload", "importlib", "imp."),
 ]
 
 KEYWORDS: list[Removed] = [

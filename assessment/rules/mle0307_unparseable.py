@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.rule import HIGH, LOW, MEDIUM, Hit, Site, rule
+from ml_engineer.assessment.rule import HIGH, LOW, MEDIUM, Hit, SeverityName, Site, rule
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Module
@@ -24,6 +24,7 @@ _FOR_AUTHORS = re.compile(
     r"(^|/)(_config|mkdocs|\.readthedocs|_data/[^/]+|codecov|\.codecov|\.pre-commit-(config|hooks))\.ya?ml$"
 )
 _OLD = "Python 2 syntax"
+_ASYNC = "async is a keyword since Python 3.7"
 # Syntax of Python 3.12 and later, which the parser of an older Python takes for an error.
 _NEWER = re.compile(
     r"^\s*type\s+\w+(\[.*\])?\s*=|^\s*(async\s+)?def\s+\w+\[|^\s*class\s+\w+\[|\b[tT]r?[\"']|except\s+\w+(\s*,\s*[A-Z]\w*)+\s*:"
@@ -50,7 +51,7 @@ def check(repo: Repo) -> Iterator[Hit]:
             title = "File cannot be parsed: it is UTF-16, which Python does not read"
             yield Hit([Site(module.path, 1, 1, "", None, module.path)], title=title, anchor=module.path)
         elif repo.facts[module.path].errors:
-            yield from _of_module(module)
+            yield from _of_module(repo, module)
     copies: dict[tuple[str, bytes], list[Site]] = {}  # a file that lies in several folders is one cause
     for site, reason in repo.parse_problems:
         title = f"{site.path.rpartition('/')[2]} cannot be parsed: {reason}"
@@ -60,17 +61,24 @@ def check(repo: Repo) -> Iterator[Hit]:
         yield Hit(sites, severity=severity, title=title, anchor=sites[0].path)
 
 
-def _of_module(module: Module) -> Iterator[Hit]:
+def _of_module(repo: Repo, module: Module) -> Iterator[Hit]:
+    from ml_engineer.assessment.pythons import may_run_on
+
     errors = [error for error in module.source.errors if not _is_newer(module, error)]
     if module.file.unread or not errors or _is_template(module):
         return
     judged = [(_reason(module, error), error) for error in errors]
-    old = judged[0][0] == _OLD and not module.is_notebook
+    old = judged[0][0] in (_OLD, _ASYNC) and not module.is_notebook
+    severity: SeverityName = HIGH
+    if module.is_notebook and not any(_has_run(module, error) for error in errors):
+        severity = LOW
+    elif judged[0][0] == _ASYNC and not may_run_on(repo.dependencies, "3.7", near=module.path):
+        severity = MEDIUM  # what is pinned holds it at a Python that still reads the line
     yield Hit(
         [_site(module, error, reason) for reason, error in judged],
-        severity=LOW if module.is_notebook and not any(_has_run(module, error) for error in errors) else HIGH,
+        severity=severity,
         title=f"{'Cell' if module.is_notebook and module.source.cells else 'File'} cannot be parsed: {judged[0][0]}",
-        anchor="python2" if old else module.path,  # one port to Python 3 mends all files
+        anchor=judged[0][0] if old else module.path,  # one port to Python 3 mends all files
     )
 
 
@@ -104,6 +112,8 @@ def _reason(module: Module, error: ParseError) -> str:
         return "notebook magic in a .py file"
     if _PYTHON2.search(line) or "Missing parentheses in call to 'print'" in error.message:
         return _OLD
+    if re.search(r"[(,]\s*async\s*=[^=]", line):
+        return _ASYNC
     return error.message
 
 

@@ -100,7 +100,7 @@ def _judged(repo: Repo, module: Module, found: list[tuple[Removed, ast.AST]]) ->
         severity=severity,
         title=told,
         remedy=f"Use {entry.instead}." if entry.instead else None,
-        anchor=f"{severity} {told}",
+        anchor=f"{severity} {told.replace(shown, entry.name)} {entry.keyword}",  # whatever the object is called
     )
 
 
@@ -121,9 +121,11 @@ def _shown(entry: Removed, node: ast.AST) -> str:
 
 def _may_lack(repo: Repo, module: Module, entry: Removed) -> bool:
     """Whether every declaration near the file that decides the version allows one without it; undeclared is open."""
-    from ml_engineer.assessment.pythons import out_of_reach
+    from ml_engineer.assessment.pythons import may_run_on, out_of_reach
 
     for library, version in entry.since:
+        if library == "python":
+            return may_run_on(repo.dependencies, version, near=module.path)
         if out_of_reach(repo.dependencies, library, version, near=module.path):
             return False
         for name in (library, *_SAME_PACKAGE.get(library, "").split()):

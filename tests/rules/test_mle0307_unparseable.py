@@ -123,3 +123,11 @@ def test_copies_of_a_broken_file_are_one_finding(check):
 def test_a_field_without_an_expression_is_an_error_in_any_python(check):
     assert len(check("MLE0307", {"a.py": "name = f'{}_a'.format(1)\n"})) == 1
     assert check("MLE0307", {"a.py": "name = f'{d['k']}_a'\n"}) == []
+
+
+def test_async_as_a_name_where_the_pins_allow_an_older_python(check):
+    files = {"a.py": "x = x.cuda(async=True)\n", "b.py": "y = y.cuda(0, async=True)\n"}
+    (finding,) = check("MLE0307", files)
+    assert (finding.severity.value, len(finding.evidence)) == ("high", 2)
+    (finding,) = check("MLE0307", {**files, "requirements.txt": "torch==0.4.0\n"})
+    assert finding.severity.value == "medium"

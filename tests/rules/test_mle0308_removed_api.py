@@ -373,3 +373,28 @@ def test_a_part_of_torch_that_is_there(check):
     code = "import torch\nfrom torch._six import inf\ntorch.library.define('a::b', '()')\n"
     (finding,) = check("MLE0308", {"requirements.txt": "torch\n", "a.py": code})
     assert [e.line_start for e in finding.evidence] == [2]
+
+
+@pytest.mark.parametrize(
+    ("files", "severity"),
+    [
+        ({}, "high"),
+        ({"setup.py": "from setuptools import setup\nsetup(name='a', python_requires='>=3.6')\n"}, "high"),
+        ({"Dockerfile": "FROM python:3.8-slim\n"}, "low"),
+        ({"requirements.txt": "torch==1.4.0\n"}, "low"),
+    ],
+)
+def test_what_python_itself_no_longer_has(check, files, severity):
+    code = "import collections\nimport torch\nprint(isinstance(x, collections.Mapping))\n"
+    (finding,) = check("MLE0308", {"a.py": code, **files})
+    assert finding.severity.value == severity
+    either = "try:\n    from collections.abc import Mapping\nexcept ImportError:\n    from collections import Mapping\n"
+    guarded = f"import torch\n{either}"
+    assert check("MLE0308", {"a.py": guarded, **files}) == []
+
+
+def test_one_argument_of_several_objects_is_one_finding(check):
+    fit = "import lightgbm\n{0} = lightgbm.LGBMClassifier()\n{0}.fit([[0]], [0], verbose=1)\n"
+    files = {"requirements.txt": "lightgbm\n", "a.py": fit.format("one"), "b.py": fit.format("other")}
+    (finding,) = check("MLE0308", files)
+    assert [e.path for e in finding.evidence] == ["a.py", "b.py"]
