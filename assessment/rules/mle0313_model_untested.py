@@ -34,7 +34,8 @@ _MODELS_ONLY = (
     "*.from_pretrained", "*keras.models.load_model", "torch.jit.load", "torch.hub.load", "*.load_from_checkpoint",
     "onnxruntime.InferenceSession", "transformers.pipeline", "transformers.pipelines.pipeline", "timm.create_model",
     "sentence_transformers.SentenceTransformer", "ultralytics.YOLO", "tensorflow.saved_model.load",
-    "open_clip.create_model*", "mlflow.*.load_model",
+    "open_clip.create_model*", "mlflow.*.load_model", "llama_cpp.Llama", "langchain*.CTransformers",
+    "langchain*.LlamaCpp", "langchain*.GPT4All", "gpt4all.GPT4All",
 )  # fmt: skip
 _SHOWS = re.compile(r"(^|/)(examples?|samples?|demos?|tutorials?)/", re.I)
 _NO_WEIGHTS = re.compile(r"\w*(Tokenizer|Processor|Extractor|Config)\w*\.from_pretrained$")
@@ -109,6 +110,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     else:
         need = min(calls, key=lambda call: (_rank(call), call.module.path.count("/"))).site()
     tried = not tests and any(tries(repo, step) for workflow in repo.workflows for step in workflow.steps)
+    tried = tried or not {module.path for module in subjects}.isdisjoint(_started(repo, "ci"))
     searched: list[Module | str] = [*tests] if tests else ["test_*.py", "*_test.py", "tests/**"]
     yield Hit(
         [repo.missing(need, ["a test whose imports lead here"], searched)],

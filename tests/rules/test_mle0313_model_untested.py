@@ -182,3 +182,20 @@ def test_folders_that_pytest_puts_on_the_path(check):
     assert len(check("MLE0313", files)) == 1
     settings = "[tool.pytest.ini_options]\npythonpath = [\n    '.',\n    'backend',\n]\n"
     assert check("MLE0313", {**files, "pyproject.toml": settings}) == []
+
+
+def test_a_training_that_ci_runs_is_tried_at_least(check):
+    flow = "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: {}\n"
+    (finding,) = check(
+        "MLE0313", {"train.py": TRAIN, ".github/workflows/a.yml": flow.format("python train.py --small")}
+    )
+    assert finding.severity.value == "medium"
+    (finding,) = check("MLE0313", {"train.py": TRAIN, ".github/workflows/a.yml": flow.format("ruff check .")})
+    assert finding.severity.value == "high"
+
+
+def test_a_language_model_loaded_from_a_file(check, place):
+    chat = "from langchain.llms import LlamaCpp\nllm = LlamaCpp(model_path='m.gguf')\nprint(llm(input()))\n"
+    (finding,) = check("MLE0313", {"chat.py": chat})
+    assert place(finding) == ("chat.py", 2)
+    assert check("MLE0313", {"chat.py": chat.replace("LlamaCpp", "OpenAI")}) == []
