@@ -30,6 +30,7 @@ _LOCK = re.compile(r"lock|semaphore|mutex", re.I)
 _EXCHANGES = re.compile(
     r"(update|reload|refresh|load|swap|deploy|activate)[_/-]?(the[_-])?models?\b|models?/(update|re)?load", re.I
 )
+_TALK = re.compile(r"(\w+_)?(messages|history|conversation|chat|dialogue?|memory)")
 _FILE = re.compile(r"[\w./\\ -]+\.\w{2,5}")
 
 
@@ -65,7 +66,7 @@ def check(repo: Repo) -> Iterator[Hit]:
             yield Hit(sites, title=f"Requests share the file `{name}`", anchor=f"{handler.module.path}\0{name}")
         for name, sites in _shared_globals(handler):
             yield Hit(sites, title=f"Requests share the global `{name}`", anchor=f"{handler.module.path}\0{name}")
-        for name, sites in _shared_state(handler):
+        for name, sites in [*_shared_state(handler), *_shared_talks(handler)]:
             yield Hit(sites, title=f"Requests share `{name}`", anchor=f"{handler.module.path}\0{name}")
     for module in _pages(repo):
         for name, sites in _shared_uploads(repo, module):
@@ -206,6 +207,41 @@ def _shared_globals(handler: Handler) -> Iterator[tuple[str, list[Site]]]:
             read = _read_back(handler.repo, function, name)
             if writes and read is not None:
                 yield name, [function.module.site(writes[0]), read]
+
+
+def _shared_talks(handler: Handler) -> Iterator[tuple[str, list[Site]]]:
+    """Lists of a module that take what every caller says, and that are shown or handed to a model: `messages`."""
+    function = handler.function
+    seen: set[str] = set()
+    for call in values.calls_of(function.module, function):
+        match call.node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="append" | "extend"), args=[value]):
+                kept = function.module.bindings_of(name, None)
+            case _:
+                continue
+        if name in seen or not _TALK.fullmatch(name) or not kept or function.module.bindings_of(name, function):
+            continue
+        starts = kept[-1].value
+        if not isinstance(starts, ast.List) or "request" not in taint(handler.repo, function.module, value):
+            continue
+        shown = _shown(handler.repo, function.module, name)
+        if shown is not None:
+            seen.add(name)
+            yield name, [call.site(), shown]
+
+
+def _shown(repo: Repo, module: Module, name: str) -> Site | None:
+    """Where a handler of the module hands a list of it on."""
+    for handler in serving.handlers(repo):
+        if handler.module is module:
+            for node in walk(handler.function.node):
+                if (
+                    isinstance(node, ast.Name)
+                    and node.id == name
+                    and not isinstance(module.parent(node), ast.Attribute)
+                ):
+                    return module.site(node)
+    return None
 
 
 def _exchanges_model(handler: Handler) -> bool:

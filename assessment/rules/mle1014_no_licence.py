@@ -20,7 +20,9 @@ _STATED = re.compile(
     re.I | re.M,
 )
 # Where the files of a page stand that others have made, fonts and scripts, with their licences.
-_OF_OTHERS = re.compile(r"(^|/)(static|assets|public|vendors?|third_?party|fonts?|plugins?|bower_components)/", re.I)
+_OF_OTHERS = re.compile(
+    r"(^|/)(static|assets|public|vendors?|third_?party|fonts?|plugins?|bower_components|Pods|Carthage)/", re.I
+)
 _MODEL_LICENCE = re.compile(r"licen[cs]e", re.I)
 
 

@@ -125,3 +125,22 @@ def test_a_page_that_keeps_every_upload_under_one_name(check, place):
     (finding,) = check("MLE0207", {"app.py": code.format(name="'temp.pdf'")})
     assert place(finding) == ("app.py", 5)
     assert check("MLE0207", {"app.py": code.format(name="upload.name")}) == []
+
+
+def test_a_talk_that_all_callers_share(check, place):
+    text = """
+        from flask import Flask, render_template, request
+        from chat import answer
+        app = Flask(__name__)
+        messages = []
+        @app.post("/")
+        def say():
+            text = request.form["text"]
+            messages.append({"who": "you", "said": text})
+            return render_template("page.html", messages=reversed(messages))
+        """
+    (finding,) = check("MLE0207", {"app.py": text})
+    assert place(finding) == ("app.py", 9) and finding.severity.value == "high"
+    own = text.replace("    text = request", "    messages = []\n            text = request")
+    assert check("MLE0207", {"app.py": own}) == []
+    assert check("MLE0207", {"app.py": text.replace("messages=reversed(messages)", "text=answer(text)")}) == []

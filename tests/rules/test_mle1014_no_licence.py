@@ -30,3 +30,7 @@ def test_shipped_weights_without_a_word(check):
 def test_the_licence_of_a_font_is_not_that_of_the_code(check):
     files = {"a.py": "x = 1\n", "app/static/font/LICENSE.txt": "Apache License\n"}
     assert len(check("MLE1014", files)) == 1
+
+
+def test_the_licence_of_an_installed_library_is_not_that_of_the_code(check):
+    assert len(check("MLE1014", {"a.py": "x = 1\n", "ios/Pods/LibTorch/LICENSE": "BSD\n"})) == 1
