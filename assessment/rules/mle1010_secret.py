@@ -158,7 +158,7 @@ def check(repo: Repo) -> Iterator[Hit]:
         elif _ENV_FILE.search(file.path) and file.tracked and _assigns(file):
             yield Hit(
                 [Site(file.path, 1, 1, "", None, file.path)],
-                severity=HIGH,
+                severity=HIGH if any(map(_is_ones_own, _values(file))) else MEDIUM,
                 title=f"{file.name} is tracked by git",
                 anchor=f"env {file.path}",
             )
@@ -270,6 +270,18 @@ def _entropy(value: str) -> float:
 
 def _assigns(file: File) -> bool:
     """Whether the file gives a value to a name that may be a secret's, not ports, folders and neighbours' addresses."""
-    lines = [line for line in file.lines if not _NEIGHBOUR.search(line)]
-    names = [match[1] for line in lines if (match := _SETTING.match(line))]
-    return any(_MAY_BE_SECRET.search(name) and not _PUBLIC.match(name) for name in names)
+    return any(True for _ in _values(file))
+
+
+def _values(file: File) -> Iterator[str]:
+    """What the file gives such names."""
+    for line in file.lines:
+        match = _SETTING.match(line)
+        if match and not _NEIGHBOUR.search(line) and _MAY_BE_SECRET.search(match[1]) and not _PUBLIC.match(match[1]):
+            yield re.split("[=:]", line, maxsplit=1)[1].strip(" \"',")
+
+
+def _is_ones_own(value: str) -> bool:
+    """Whether a value is no default that everybody knows: `postgres`, or `db://airflow:airflow@postgres/airflow`."""
+    login = re.match(r"[\w+]+://[^:/@]*:([^@/]*)@[\w-]+(:\d+)?(/|$)", value)
+    return not _is_placeholder(login[1] if login else value)

@@ -140,6 +140,16 @@ def test_an_env_file_in_git(check, tmp_path, line, found):
     assert [f.title for f in check("MLE1010", {"a.py": "x = 1\n"})] == [".env is tracked by git"] * found
 
 
+@pytest.mark.parametrize(
+    ("value", "severity"), [("db://airflow:airflow@postgres/a", "medium"), ("db://a:Kq7x@db.org/a", "high")]
+)
+def test_a_default_that_everybody_knows_is_medium(check, tmp_path, value, severity):
+    repo = git.Repo.init(tmp_path)
+    (tmp_path / ".env").write_text(f"SQL_CONN={value}\n")
+    repo.index.add([".env"])
+    assert [f.severity.value for f in check("MLE1010", {"a.py": "x = 1\n"})] == [severity]
+
+
 def test_the_name_of_the_file_that_holds_a_key_is_none(check):
     line = "os.environ['GOOGLE_APPLICATION_CREDENTIALS'] = 'my-play-ground-4edb82f0637a.json'\n"
     assert check("MLE1010", {"app.py": "import os\n" + line}) == []
