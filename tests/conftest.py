@@ -23,6 +23,26 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Files with tests of many seconds. They are begun first, so that at the end no worker is alone with one of them.
+LONG = (
+    "interfaces/batch/test_cluster.py",
+    "agent/test_implement_kill.py",
+    "agent/test_review_kill.py",
+    "agent/test_kill.py",
+    "agent/test_session_kill.py",
+    "agent/test_scripts.py",
+    "interfaces/batch/test_with_model.py",
+    "interfaces/batch/test_model_batches.py",
+    "interfaces/batch/test_poison.py",
+    "interfaces/serve/test_acp_hostile.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.path.as_posix().endswith(LONG))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def state_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     before = os.environ.get("ML_ENGINEER_HOME")

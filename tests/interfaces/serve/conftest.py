@@ -48,6 +48,6 @@ def large(place: Place) -> Path:
     )
     folder = place.root / "large"
     folder.mkdir()
-    for number in range(150):
+    for number in range(60):
         (folder / f"module_{number}.py").write_text(f"import numpy as np\n\n{body}")
     return folder
