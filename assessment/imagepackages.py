@@ -93,6 +93,9 @@ def _installed(repo: Repo, docker: Dockerfile) -> tuple[set[str], Site] | None:
         if " ." in script and "-r" not in script:
             return None  # it installs the project itself
         names |= {d.name for d in read.installed(script, run.site(), docker.path, "dockerfile")}
+    own = {module.dotted.partition(".")[0] for module in repo.all_modules}
+    if any(name.replace("-", "_") in own for name in names):
+        return None  # it installs the project itself, by its name
     return (names, place.site()) if place is not None and names else None
 
 

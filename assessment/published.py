@@ -3,6 +3,7 @@
 weight(repo, rule, hit)       the severity of a hit, lower where it is no part of what is used
 on_import(repo)               modules that run when the package is imported, optional ones left out
 is_for_callers(repo, scope)   whether a function works on rows that the package is handed by whoever calls it
+is_tested_in_ci(repo, module) whether tests that CI runs import a module
 is_optional(repo, module)     whether a module is imported by others only where its packages are there
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.ci import tested_workflows
 from ml_engineer.assessment.rule import CRITICAL, HIGH, MEDIUM, Hit, Missing, Site
 
 if TYPE_CHECKING:
@@ -86,6 +88,23 @@ def is_optional(repo: Repo, module: Module) -> bool:
             if found is not None and found[0] is module and other is not module:
                 guarded.append(item.guarded)
     return bool(guarded) and all(guarded)
+
+
+def is_tested_in_ci(repo: Repo, module: Module) -> bool:
+    """Whether CI runs tests that import a module: then what it imports is there, whoever brings it along."""
+    known: dict[str, set[Module]] = repo.kept("tested_in_ci")
+    if "all" not in known:
+        tests = [m for m in repo.all_modules if "test" in m.file.roles] if len(repo.all_modules) <= MAX_MODULES else []
+        found = set(tests) if any(True for _ in tested_workflows(repo)) else set()
+        stack = [*found]
+        while stack:
+            current = stack.pop()
+            for item in current.imports:
+                reached = [m for m in _run_by(repo, current, item) if m not in found]
+                found.update(reached)
+                stack.extend(reached)
+        known["all"] = found
+    return module in known["all"]
 
 
 def _run_by(repo: Repo, module: Module, item: Import) -> Iterator[Module]:

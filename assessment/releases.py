@@ -175,7 +175,8 @@ BRINGS = {
     "lightning-fabric",
     "lightning": "torch torchmetrics tqdm pyyaml fsspec packaging typing-extensions numpy pytorch-lightning "
     "lightning-utilities",
-    "tensorflow": "numpy keras h5py protobuf six absl-py grpcio tensorboard packaging requests typing-extensions wrapt",
+    "tensorflow": "numpy keras h5py protobuf six absl-py termcolor grpcio tensorboard packaging requests "
+    "typing-extensions wrapt",
     "tensorflow-cpu": "numpy keras h5py protobuf six absl-py grpcio tensorboard packaging requests tensorflow",
     "tensorflow-gpu": "numpy keras h5py protobuf six absl-py grpcio tensorboard packaging requests tensorflow",
     "keras": "numpy h5py absl-py rich",
@@ -191,7 +192,9 @@ BRINGS = {
     "statsmodels": "numpy scipy pandas patsy packaging",
     "gensim": "numpy scipy smart-open",
     "nltk": "click joblib regex tqdm",
-    "spacy": "numpy requests pydantic jinja2 tqdm typer packaging",
+    "spacy": "numpy requests pydantic jinja2 tqdm typer packaging thinc catalogue srsly wasabi weasel langcodes cymem",
+    "jsonschema": "referencing attrs rpds-py jsonschema-specifications",
+    "datasets[audio]": "soundfile librosa",
     "shap": "numpy scipy pandas scikit-learn tqdm packaging numba",
     "mlflow": "click flask gitpython numpy pandas pyyaml requests scikit-learn scipy sqlalchemy matplotlib pyarrow "
     "alembic docker jinja2 protobuf packaging cloudpickle",

@@ -65,7 +65,7 @@ def check(repo: Repo) -> Iterator[Hit]:
         closure = entry_closure(repo, entry)
         if closure.cut or entry.site in sites or _is_exempt(repo, entry, closure) or _holds_out(repo, closure):
             continue
-        if is_for_callers(repo, entry.unit):
+        if is_for_callers(repo, entry.unit) or _is_judged_by_callers(repo, entry):
             continue
         if not _made_up_or_handed_over(repo, entry) and not _judged_elsewhere(repo, entry, closure):
             sites[entry.site] = closure.modules
@@ -79,6 +79,17 @@ def check(repo: Repo) -> Iterator[Hit]:
             "a test file",
         )
         yield Hit([repo.missing(site, looked_for, modules) for site, modules in sites.items()])
+
+
+def _is_judged_by_callers(repo: Repo, entry: Entry) -> bool:
+    """Whether it is the `fit` of a class here that another program calls: what that keeps out is asked there."""
+    from ml_engineer.assessment.learning import trainings
+
+    unit = entry.unit
+    if unit is None or unit.class_name is None or unit.node.name not in ("fit", "partial_fit"):
+        return False
+    called = f"{unit.class_name}().{unit.node.name}"
+    return any(call.name.endswith(called) and call.scope is not unit for call in trainings(repo))
 
 
 def _is_given_the_loss(call: Call) -> bool:

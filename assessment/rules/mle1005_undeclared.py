@@ -327,7 +327,7 @@ def _own_names(repo: Repo) -> set[str]:
 
 
 def _severity(repo: Repo, uses: list[tuple[Module, Import]], carrier: str | None) -> SeverityName:
-    from ml_engineer.assessment.published import is_optional, on_import
+    from ml_engineer.assessment.published import is_optional, is_tested_in_ci, on_import
 
     if carrier:
         return LOW
@@ -348,6 +348,8 @@ def _severity(repo: Repo, uses: list[tuple[Module, Import]], carrier: str | None
     closures = repo.closure("serve"), repo.closure("train")
     always = [(m, i) for m, i in plain if len(i.tests) <= _in_main(m, i)]  # any other test is that of an option
     needed = any(closure.covers(m, i.node) for m, i in always for closure in closures)
+    if all(is_tested_in_ci(repo, m) for m, _ in plain):
+        return MEDIUM  # the tests would fail at the import, were it not brought along by something declared
     if library and not needed and (at_once := on_import(repo)) and not any(m in at_once for m, _ in plain):
         return MEDIUM  # a part of the package that is imported by its own name only
     return HIGH if at_import or needed else MEDIUM

@@ -232,3 +232,19 @@ def test_the_script_of_a_job_judges(check):
     code = "from sagemaker.{0} import {1}\n{1}(1).fit({{'train': 's3://a/b'}})\n"
     assert check("MLE0108", {"run.py": code.format("sklearn", "SKLearn")}) == []
     assert len(check("MLE0108", {"run.py": code.format("estimator", "Estimator")})) == 1
+
+
+def test_the_fit_of_a_class_is_judged_where_it_is_called(check):
+    tool = """
+        from sklearn.svm import SVC
+        class Tool:
+            def fit(self, table):
+                rows = self.read(table)
+                self.model = SVC()
+                self.model.fit(rows, rows.y)
+                return self
+        """
+    job = "from tools import Tool\ndef run(table):\n    train, test = table[:-9], table[-9:]\n    tool = Tool()\n"
+    job += "    tool.fit(train)\n    return tool.score(test)\n"
+    assert len(check("MLE0108", {"tools.py": tool})) == 1
+    assert check("MLE0108", {"job.py": job}) == []

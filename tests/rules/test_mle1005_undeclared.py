@@ -378,3 +378,15 @@ def test_packages_that_lie_in_the_folder_that_is_shipped(check):
     assert check("MLE1005", files) == []
     (finding,) = check("MLE1005", {"fn/handler.py": "import numpy\nimport httpx\nimport socksio\n"})
     assert len(finding.evidence) == 1
+
+
+@pytest.mark.parametrize(("step", "severity"), [("pytest", "medium"), ("ruff check", "high")])
+def test_what_tests_in_ci_import_is_brought_by_something(check, step, severity):
+    files = {
+        "requirements.txt": "obscure-thing\n",
+        "a.py": "import obscure_thing\nimport plotly\n",
+        "tests/test_a.py": "import a\ndef test_it():\n    assert a\n",
+        ".github/workflows/ci.yml": f"on: push\njobs:\n  t:\n    steps:\n      - run: {step}\n",
+    }
+    (finding,) = check("MLE1005", files)
+    assert finding.severity.value == severity
