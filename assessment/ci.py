@@ -35,6 +35,7 @@ _TEST_TASK = re.compile(
     r"^([\w.:-]*[-_:.])?(unit|integration|e2e)?[-_:]?(tests?|pytest|check|verify|ci)([-_:.].*)?$", re.I
 )
 _TEST_STEP = re.compile(r"(run )?((smoke|integration|e2e|end.to.end|unit)[ -])?tests?\b(?! dep| req| env)", re.I)
+_IN_ANY_CASE = re.compile(r"\|\|\s*(true|:|echo\b.*|exit 0)\s*$")
 _TEST_ACTION = re.compile(r"pytest|tox-action|run-tests|unittest|publishtestresults|test-reporter", re.I)
 _TEST_SCRIPT = re.compile(r"(^|/)(run[-_])?(unit[-_]|integration[-_])?tests?([-_]\w+)*\.(sh|py|bash)$")
 _REMOTE_CALL = re.compile(r"^[\w.-]+/[\w.-]+/\.github/workflows/.+@")
@@ -145,7 +146,9 @@ def tries(repo: Repo, step: Step) -> bool:
     """Whether a step that is called a test starts a program instead, so that its exit decides."""
     if not _TEST_STEP.match(step.name) or any(is_test(repo, command) for command in commands_of(repo, step)):
         return False
-    return any(command.program not in _NOT_RUN for command in commands_of(repo, step, expand=False))
+    decide = {number for number, text in step.lines if not _IN_ANY_CASE.search(text)}
+    own = commands_of(repo, step, expand=False)
+    return any(command.program not in _NOT_RUN and command.site.line in decide for command in own)
 
 
 def is_test(repo: Repo, command: Command) -> bool:

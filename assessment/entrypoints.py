@@ -342,6 +342,8 @@ _BACKWARD = ("*.backward",)
 _NOT_MODELS = re.compile(r"^(matplotlib|seaborn|plotly|scipy|numpy|lmfit|astropy|curve)\b")
 _EVALUATE = ("*.evaluate", "sklearn.metrics.*", "torchmetrics.*", "evaluate.load")
 _PREDICT = ("*.predict", "*.predict_proba", "*.predict_generator", "*.generate", "*.predict_classes")
+_CONSUMERS = ("kafka.KafkaConsumer", "confluent_kafka.*Consumer", "aiokafka.AIOKafkaConsumer", "*.basic_consume")
+_NETWORK = ("*.load_state_dict", "torch.load", "torch.jit.load", "*.load_weights")
 
 
 def is_training_call(call: Call) -> bool:
@@ -389,7 +391,11 @@ def find_entries(repo: Repo) -> list[Entry]:
         return entries  # nothing here can train or predict, whatever its functions are called
     sites: dict[Kind, list[Call]] = {"train": [], "evaluate": [], "predict": []}
     for module in repo.modules:
-        if "test" in module.file.roles or not _ENTRY_WORDS.search(module.file.data):
+        if "test" in module.file.roles:
+            continue
+        if (message := _asks_for_messages(module)) is not None:
+            sites["predict"].append(message)
+        if not _ENTRY_WORDS.search(module.file.data):
             continue
         for call in module.calls:
             if is_training_call(call):
@@ -402,6 +408,15 @@ def find_entries(repo: Repo) -> list[Entry]:
     for kind, calls in sites.items():
         entries.extend(_roots(repo, kind, [c for c in calls if not served.covers(c.module, c.node)]))
     return entries
+
+
+def _asks_for_messages(module: Module) -> Call | None:
+    """Where a program reads messages that a network loaded beside it judges: `net(x)` alone says nothing of it."""
+    if b"onsume" not in module.file.data:
+        return None
+    if not any(matches(call.name, *_NETWORK) for call in module.calls):
+        return None
+    return next((call for call in module.calls if matches(call.name, *_CONSUMERS)), None)
 
 
 def _serving(repo: Repo) -> Iterator[Entry]:

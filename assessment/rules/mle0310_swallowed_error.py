@@ -29,6 +29,7 @@ _CLEANUP = re.compile(
     r"(^|\.)(remove|unlink|rmtree|rmdir|close|shutdown|terminate|kill|join|cleanup|empty_cache|disconnect|release|quit|"
     r"makedirs|mkdir|title|show|savefig|finish|end_run|flush|sleep|cancel|set_start_method|use|font|setlocale|stop)$"
 )
+_LAST = re.compile(r"(__del__|__a?exit__|close|shutdown)$|_*clean_?up")
 _SIDE_WORK = re.compile(r"cache|redis|notif|e?mail|metric|audit|history|publish|emit|telemetry|webhook|log_", re.I)
 _TRACKING = re.compile(
     r"^(wandb|mlflow|dvclive|neptune|comet_ml|clearml|matplotlib|seaborn|nltk\.download|sentry_sdk|IPython)\b"
@@ -251,7 +252,7 @@ def _is_broad(module: Module, handler: ast.ExceptHandler) -> bool:
 def _is_best_effort(module: Module, node: ast.Try) -> bool:
     """Whether nothing that counts is tried: imports, cleaning up, tracking, drawing; or the object is going away."""
     scope = module.scope_of(node)
-    if scope is not None and scope.node.name in ("__del__", "__exit__", "__aexit__", "close", "shutdown", "cleanup"):
+    if scope is not None and _LAST.match(scope.node.name):
         return True
     if any(isinstance(parent, ast.Try) and node in parent.finalbody for parent in module.ancestors(node)):
         return True

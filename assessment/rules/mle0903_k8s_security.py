@@ -18,6 +18,8 @@ _DANGEROUS_PATH = re.compile(
     r"(/var)?/run/(docker|containerd|crio).*)/?$"
 )
 
+_DEVICES = re.compile(r"^/var/lib/kubelet/(device-plugins|pod-resources)/?$")
+
 
 @rule(
     id="MLE0903",
@@ -68,8 +70,13 @@ def _pod(item: Object) -> Iterator[tuple[str, Site]]:
     volumes = pod.get("volumes")
     for volume in volumes.items if volumes is not None else []:
         path = volume.get("hostPath", "path")
-        if path is not None and _DANGEROUS_PATH.match(path.text):
+        if path is not None and _DANGEROUS_PATH.match(path.text) and not _is_for_devices(item, path.text):
             yield f"host path {path.text}", path.site()
+
+
+def _is_for_devices(item: Object, path: str) -> bool:
+    """A device plugin tells the kubelet of its node about graphics cards, through a folder that is there for that."""
+    return item.kind == "DaemonSet" and _DEVICES.match(path) is not None
 
 
 def _container(container: Container) -> Iterator[tuple[str, Site]]:

@@ -288,3 +288,23 @@ def test_settings_of_the_authors_machine(check):
     )
     assert len(check("MLE0310", {"train.py": train(f"{code}    key = 'data.csv'\n")})) == 1
     assert check("MLE0310", {"train.py": train(f"{code}    raise\n")}) == []
+
+
+def test_a_consumer_of_messages_that_passes_over_what_it_cannot_read(check):
+    code = """
+        import json, torch
+        from confluent_kafka import Consumer
+        def {}(net, message):
+            try:
+                print(net(torch.tensor(json.loads(message))))
+            except Exception:
+                pass
+        def main():
+            net = torch.load("m.pt", weights_only=True)
+            queue = Consumer({{"group.id": "a"}})
+            while True:
+                {}(net, queue.poll(1.0).value())
+        main()
+        """
+    assert len(check("MLE0310", {"worker.py": code.format("judge", "judge")})) == 1
+    assert check("MLE0310", {"worker.py": code.format("clean_up_all", "clean_up_all")}) == []

@@ -104,3 +104,9 @@ def test_a_task_of_a_runner_in_the_folder(check):
     text = "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: ./batect --output=all {}\n"
     assert check("MLE0802", {".github/workflows/ci.yml": text.format("api-test"), "a.py": ""}) == []
     assert len(check("MLE0802", {".github/workflows/ci.yml": text.format("train"), "a.py": ""})) == 1
+
+
+@pytest.mark.parametrize(("end", "found"), [(" || echo done", 1), ("", 0)])
+def test_a_trial_whose_failure_is_waved_through_tests_nothing(check, end, found):
+    step = f"ls\n      - name: Test the service\n        run: docker compose exec -T api ./ask{end}"
+    assert len(check("MLE0802", {WHERE: CI % step, "a.py": ""})) == found

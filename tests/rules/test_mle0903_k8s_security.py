@@ -48,3 +48,10 @@ def test_the_docker_socket_in_compose_is_high(check, place):
     text = "services:\n  a:\n    image: x\n    volumes:\n      - /var/run/docker.sock:/var/run/docker.sock\n"
     (finding,) = check("MLE0903", {"docker-compose.yml": text})
     assert place(finding) == ("docker-compose.yml", 5)
+
+
+@pytest.mark.parametrize(("kind", "level"), [("DaemonSet", "medium"), ("Deployment", "high")])
+def test_a_device_plugin_talks_to_the_kubelet_of_its_node(check, kind, level):
+    pod = "      volumes: [{name: d, hostPath: {path: /var/lib/kubelet/device-plugins}}]\n"
+    (finding,) = check("MLE0903", {"d.yaml": (TEXT % (pod, "")).replace("Deployment", kind)})
+    assert finding.severity.value == level
