@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
@@ -122,7 +123,16 @@ def _default(call: Call, name: str) -> object:
         *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
     ]
     found = next((value for parameter, value in pairs if parameter.arg == name), None)
-    return call.module.literal(found) if found is not None and "/" in ast.unparse(found) else None
+    value = call.module.literal(found) if found is not None else None
+    return value if isinstance(value, str) and ("/" in value or _HUB_NAME.fullmatch(value)) else None
+
+
+def _kept(call: Call, given: ast.Attribute) -> object:
+    """The same where the constructor keeps the parameter first: `self.name = name`."""
+    for node in walk(call.scope.node) if call.scope is not None else ():
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == ast.unparse(given):
+            return _default(call, node.value.id) if isinstance(node.value, ast.Name) else None
+    return None
 
 
 def _unless_set(repo: Repo, call: Call, given: ast.Name) -> object:
@@ -161,7 +171,7 @@ def _remote_id(repo: Repo, call: Call) -> str | None:
     if not isinstance(value, str):
         value = configured(repo, call.module, given)
     if not isinstance(value, str) and isinstance(given, ast.Attribute):
-        value = _option(call.module, given.attr)
+        value = _option(call.module, given.attr) or _kept(call, given)
     if not isinstance(value, str) and isinstance(given, ast.Name):
         value = _default(call, given.id) or _unless_set(repo, call, given) or _handed_in(repo, call, given)
     if not isinstance(value, str) or not _REMOTE_ID.fullmatch(value) or _FILE.search(value) or value in _BUILDERS:

@@ -93,3 +93,13 @@ def test_the_default_of_an_option_and_a_class_that_is_chosen(check, option, expe
     head = "import argparse\nfrom dataclasses import dataclass, field\nfrom transformers import BertModel, GPT2Model\n"
     use = "kind = GPT2Model if 'gpt' in args.model_name else BertModel\nm = kind.from_pretrained(args.model_name)\n"
     assert len(check("MLE0504", {"a.py": head + option + use})) == expected
+
+
+def test_the_default_of_a_constructor_that_keeps_it(check, place):
+    text = (
+        "from transformers import BertModel\nclass Sentiment:\n    def __init__(self, name='NAME'):\n"
+        "        self.name = name\n        self.model = BertModel.from_pretrained(self.name)\n"
+    )
+    (finding,) = check("MLE0504", {"a.py": text.replace("NAME", "distilbert-base-uncased-finetuned-sst-2-english")})
+    assert place(finding) == ("a.py", 5)
+    assert check("MLE0504", {"a.py": text.replace("NAME", "saved_model")}) == []
