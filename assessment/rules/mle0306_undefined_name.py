@@ -104,8 +104,13 @@ def _is_idle(repo: Repo, read: Undefined) -> bool:
     name = function.node.name
     if name.startswith("__"):
         return False
+    return _named(repo, name) == 1
+
+
+def _named(repo: Repo, name: str) -> int:
+    """How often a name stands in the files with code, its definition counted."""
     word = re.compile(rf"\b{re.escape(name)}\b".encode())
-    return sum(len(word.findall(module.file.data)) for module in repo.modules) == 1
+    return sum(len(word.findall(module.file.data)) for module in repo.modules)
 
 
 def _run(repo: Repo) -> Closure:
@@ -116,9 +121,18 @@ def _run(repo: Repo) -> Closure:
     if "all" not in kept:
         entries = worked(repo).entries
         kept["all"] = closure_of(
-            repo, [e for e in entries if e.unit is None or e.kind == "serve" or _is_registered(e.unit)]
+            repo, [e for e in entries if e.unit is None or e.kind == "serve" or _is_started(repo, e.unit)]
         )
     return kept["all"]
+
+
+def _is_started(repo: Repo, function: Function) -> bool:
+    """Whether something besides its definition leads to it: a decorator, its name elsewhere, `tf.app.run()`."""
+    if function.node.decorator_list:
+        return True
+    if function.node.name == "main" and function.module.main_guard is not None:
+        return True
+    return _named(repo, function.node.name) > 1
 
 
 def _evaluated_with(read: Undefined) -> ast.AST:

@@ -118,3 +118,11 @@ def test_a_method_that_nothing_names_is_medium(check):
     )
     assert {f.severity.value for f in check("MLE0306", {"train.py": code.format("")})} == {"medium"}
     assert {f.severity.value for f in check("MLE0306", {"train.py": code.format("buffer.clear()\n")})} == {"critical"}
+
+
+def test_a_main_that_tensorflow_starts(check):
+    train = f"{FIT}def crop():\n    return h\n\ndef main(_):\n    SVC().fit([[0]], [crop()])\n"
+    run = "import tensorflow as tf\nif __name__ == '__main__':\n    tf.app.run()\n"
+    assert {f.severity.value for f in check("MLE0306", {"train.py": f"import tensorflow as tf\n{train}{run}"})} == {
+        "critical"
+    }
