@@ -82,15 +82,19 @@ def _judge(repo: Repo, call: Call) -> tuple[SeverityName, str]:
     if _is_hash_checked(call):
         return LOW, f"{loader} loads an artefact whose hash is checked"
     given = call.node.args[0] if call.node.args else None
-    if "argv" in taint(repo, call.module, given, _is_whole_path) and repo.closure("serve", "predict").covers(
-        call.module, call.node
-    ):
+    if "argv" in taint(repo, call.module, given, _is_whole_path) and _is_asked(repo, call):
         return HIGH, f"{loader} loads a path taken from the command line"
     if call.name.startswith("yaml."):
         return MEDIUM, "yaml.load without a safe loader builds any Python object the file asks for"
     if call.name.startswith("numpy."):
         return MEDIUM, "numpy.load with allow_pickle=True runs code from the file"
     return MEDIUM, f"{loader} loads an artefact in a format that can run code"
+
+
+def _is_asked(repo: Repo, call: Call) -> bool:
+    """Whether the program answers with the model, and does not judge it on the developer's own machine."""
+    place = (call.module, call.node)
+    return repo.closure("serve", "predict").covers(*place) and not repo.closure("evaluate").covers(*place)
 
 
 def _is_whole_path(step: Step) -> bool:

@@ -110,3 +110,11 @@ def test_a_file_in_a_folder_of_the_operator_is_medium(check):
 def test_other_libraries_pickle_too(check, load):
     code = f"import {load.rpartition('.')[0]}\ndef answer(path):\n    return {load}(path)\n"
     assert len(check("MLE0502", {"serve.py": code})) == 1
+
+
+def test_a_program_that_judges_the_model_is_the_developers_own(check):
+    code = "import joblib, sys\nfrom sklearn.metrics import f1_score\nm = joblib.load(sys.argv[1])\n"
+    (finding,) = check("MLE0502", {"judge.py": code + "print(f1_score(y, m.predict(x)))\n"})
+    assert finding.severity.value == "medium"
+    (finding,) = check("MLE0502", {"judge.py": code.replace("from sklearn", "#") + "print(m.predict(x))\n"})
+    assert finding.severity.value == "high"
