@@ -210,7 +210,9 @@ def _opened(repo: Repo, path: str) -> Iterator[Site]:
     for file in [*repo.glob("*.y*ml", "*.sh", "Makefile", "*.tf"), *repo.glob("*.md")]:  # Google's Cloud Run
         if b"allow-unauthenticated" in file.data or b"allUsers" in file.data:
             yield from (file.site(line, note="published here") for line, _ in file.find(_UNASKED))
-    for file in repo.glob("Procfile", "app.yaml", "render.yaml", "fly.toml", "app.json", "vercel.json", "heroku.yml", "railway.*"):
+    for file in repo.glob(
+        "Procfile", "app.yaml", "render.yaml", "fly.toml", "app.json", "vercel.json", "heroku.yml", "railway.*"
+    ):
         if path.startswith(f"{file.folder}/".lstrip("/")):
             yield file.site(1, note="a public platform")
 
