@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from ml_engineer.assessment.rule import MEDIUM, Hit, rule
 
 if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Module
     from ml_engineer.assessment.repo import Repo
 
 LIBRARIES = (
@@ -44,10 +46,10 @@ def check(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.serving import served_app, serving_modules
 
     app = served_app(repo)
-    if app is None or any(item.top in LIBRARIES for module in serving_modules(repo) for item in module.imports):
+    if app is None or any(map(_measures, serving_modules(repo))):
         return
     around = [module for module in repo.modules if module.file.folder == app.call.module.file.folder]
-    if any(item.top in LIBRARIES for module in around if not module.is_notebook for item in module.imports):
+    if any(_measures(module) for module in around if not module.is_notebook):
         return
     paths = {route.path or "" for route in repo.routes}
     if any("metrics" in path for path in paths) or {"/ping", "/invocations"} <= paths:  # SageMaker measures its own
@@ -56,3 +58,12 @@ def check(repo: Repo) -> Iterator[Hit]:
         return
     patterns = ("prometheus_client", "opentelemetry", "statsd", "datadog", "a route /metrics")
     yield Hit([repo.missing(app.site, patterns, serving_modules(repo))])
+
+
+def _measures(module: Module) -> bool:
+    """Whether a module uses one of the libraries; `from x import Y` alone, and no `Y` after it, measures nothing."""
+    found = [item for item in module.imports if item.top in LIBRARIES]
+    if not found:
+        return False
+    read = {node.id for node in module.nodes(ast.Name)}
+    return any(isinstance(item.node, ast.Import) or item.star or item.name in read for item in found)

@@ -335,8 +335,8 @@ def _severity(repo: Repo, uses: list[tuple[Module, Import]], carrier: str | None
     plain = [(m, i) for m, i in uses if not m.is_notebook and not _BESIDE.match(m.path)]
     library = repo.dependencies.is_library
     plain = [(m, i) for m, i in plain if not library or not repo.dependencies.is_beside(m)]
-    if not plain:
-        return MEDIUM
+    if not plain or all(re.match(r"(test_\w+|\w+_test|smoke\w*)\.py$", m.file.name) for m, _ in plain):
+        return MEDIUM  # what tries the program out by hand stops, and not the program
     plain = [(m, i) for m, i in plain if not is_optional(repo, m)]
     if not plain:
         return LOW

@@ -15,7 +15,9 @@ def test_a_service_without_metrics(check, place):
 
 
 def test_a_library_in_the_service_a_launcher_or_a_route(check):
-    assert check("MLE0701", {"app.py": "from prometheus_flask_exporter import PrometheusMetrics\n" + APP}) == []
+    measured = "from prometheus_flask_exporter import PrometheusMetrics\n" + APP
+    assert check("MLE0701", {"app.py": measured + "PrometheusMetrics(app)\n"}) == []
+    assert len(check("MLE0701", {"app.py": measured})) == 1
     launched = {
         "app.py": APP,
         "Dockerfile": 'FROM python:3.12\nCMD ["opentelemetry-instrument", "gunicorn", "app:app"]\n',

@@ -390,3 +390,8 @@ def test_what_tests_in_ci_import_is_brought_by_something(check, step, severity):
     }
     (finding,) = check("MLE1005", files)
     assert finding.severity.value == severity
+
+
+def test_a_script_that_tries_the_service_by_hand_is_medium(check):
+    files = {"requirements.txt": "flask\n", "test_api.py": "import boto3\nprint(boto3.client('a'))\n"}
+    assert [f.severity.value for f in check("MLE1005", files) if "boto3" in f.title] == ["medium"]
