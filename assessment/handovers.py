@@ -31,12 +31,13 @@ _WRITES = (
 
 
 def handed_over(repo: Repo, step: Step) -> Iterator[tuple[Module, ast.expr]]:
-    """The tables that other modules write to the place that a step reads from; none where it is no read."""
+    """The tables that other modules, or lines above, write to the place that a step reads from; none where it is no
+    read."""
     if not isinstance(step.node, ast.Call) or not step.node.args or not matches(step.name, *_READS):
         return
     place = _place(repo, step.module, step.node.args[0])
     for module, table in _written(repo).get(place, ()) if place else ():
-        if module is not step.module:
+        if module is not step.module or table.lineno < step.node.lineno:
             yield module, table
 
 

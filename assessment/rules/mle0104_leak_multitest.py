@@ -120,6 +120,7 @@ def _stopped_folds(repo: Repo, module: Module) -> Iterator[Hit]:
 
 def _is_stopped_fold(repo: Repo, call: Call) -> bool:
     from ml_engineer.assessment.dataflow import same_value
+    from ml_engineer.assessment.learning import packed_rows
     from ml_engineer.assessment.splits import is_held_out_fold
 
     module, watched = call.module, _watched_part(call)
@@ -128,7 +129,10 @@ def _is_stopped_fold(repo: Repo, call: Call) -> bool:
         return False
     for other in module.calls:
         if other.scope is call.scope and other.node.lineno > call.node.lineno and other.name.endswith(_FINAL):
-            if other.node.args and same_value(module, other.node.args[0], rows):
+            asked = other.node.args[0] if other.node.args else None
+            packed = packed_rows(module, asked) if asked is not None else None
+            asked = packed[0] or asked if packed is not None else asked
+            if asked is not None and same_value(module, asked, rows):
                 return True
     return False
 
@@ -139,6 +143,8 @@ def _stops(call: Call) -> bool:
     owner = module.value(call.node.func.value) if isinstance(call.node.func, ast.Attribute) else None
     made = owner.keywords if isinstance(owner, ast.Call) else []
     if any(k.arg == "early_stopping_rounds" for k in [*call.node.keywords, *made]):
+        return True
+    if module.literal(call.keyword("use_best_model")) is True:  # CatBoost cuts the trees after the best one
         return True
     parameters = module.value(call.node.args[0] if call.node.args else call.keyword("params"))
     if call.name.endswith(".train") and isinstance(parameters, ast.Dict):

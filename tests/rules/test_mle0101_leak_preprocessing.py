@@ -283,3 +283,19 @@ def test_categories_that_are_filled_in_and_encoded(check, filled, severity):
         """
     (finding,) = check("MLE0101", {"train.py": text})
     assert finding.severity.value == severity
+
+
+def test_rows_that_lines_above_write_and_lines_below_read_again(check, place):
+    text = """
+        import pandas as pd
+        from sklearn.model_selection import train_test_split
+        from sklearn.preprocessing import StandardScaler
+        df = pd.read_csv("d.csv")
+        df["a"] = StandardScaler().fit_transform(df[["a"]])
+        df.to_csv("ready.csv", index=False)
+        ready = pd.read_csv("ready.csv")
+        a, b = train_test_split(ready, random_state=1)
+        """
+    (finding,) = check("MLE0101", {"train.py": text})
+    assert place(finding) == ("train.py", 6)
+    assert check("MLE0101", {"train.py": text.replace('read_csv("ready', 'read_csv("other')}) == []

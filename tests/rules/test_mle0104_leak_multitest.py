@@ -202,3 +202,19 @@ def test_folds_that_are_shown_as_they_go(check):
     shown = FOLDS.replace("enumerate(KFold(5).split(X))", "tqdm(enumerate(KFold(5).split(X)), total=5)")
     shown = f"from tqdm import tqdm\n{shown}"
     assert len(check("MLE0104", {"t.py": shown.format(stop=", callbacks=[lgb.early_stopping(50)]")})) == 1
+
+
+def test_catboost_that_keeps_the_best_trees_of_a_fold(check):
+    code = """
+        from catboost import CatBoostClassifier, Pool
+        from sklearn.metrics import f1_score
+        from sklearn.model_selection import KFold
+        for tr, va in KFold(5).split(X):
+            X_tr, X_va = X.iloc[tr], X.iloc[va]
+            held = Pool(X_va, y[va])
+            model = CatBoostClassifier()
+            model.fit(Pool(X_tr, y[tr]), eval_set=held, use_best_model=True)
+            print(f1_score(y[va], model.predict(held)))
+    """
+    assert len(check("MLE0104", {"t.py": code})) == 1
+    assert check("MLE0104", {"t.py": code.replace(", use_best_model=True", "")}) == []
