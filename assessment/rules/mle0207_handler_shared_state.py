@@ -31,6 +31,7 @@ _EXCHANGES = re.compile(
     r"(update|reload|refresh|load|swap|deploy|activate)[_/-]?(the[_-])?models?\b|models?/(update|re)?load", re.I
 )
 _TALK = re.compile(r"(\w+_)?(messages|history|conversation|chat|dialogue?|memory)")
+_OF_A_MODEL = re.compile(r"(^|[/'\"])models?(['\"/]|$)")
 _FILE = re.compile(r"[\w./\\ -]+\.\w{2,5}")
 
 
@@ -246,8 +247,12 @@ def _shown(repo: Repo, module: Module, name: str) -> Site | None:
 
 def _exchanges_model(handler: Handler) -> bool:
     """Whether a route is there to exchange the model that all are answered with, by its name."""
-    named = [handler.function.node.name, *(route.path or "" for route in handler.routes)]
-    return any(_EXCHANGES.search(text) for text in named)
+    paths = [route.path or "" for route in handler.routes]
+    if any(_EXCHANGES.search(text) for text in (handler.function.node.name, *paths)):
+        return True
+    paths += map(ast.unparse, handler.function.node.decorator_list)  # where it is put together: f"{PREFIX}/model"
+    put = any({"PUT", "PATCH"} & set(route.methods) for route in handler.routes)
+    return put and not handler.model_calls and any(_OF_A_MODEL.search(path) for path in paths)
 
 
 def _sets(node: ast.Assign, name: str) -> bool:

@@ -69,6 +69,24 @@ def _can_run_code(call: Call) -> bool:
     return True
 
 
+def _is_one_of_a_folder(call: Call) -> bool:
+    """Whether a path starts with a fixed folder and ends with a fixed ending: `join(MODELS, name, name + ".pkl")`."""
+    value = call.module.value(call.node.args[0]) if call.node.args else None
+    if isinstance(value, ast.Call) and call.module.resolve(value.func) in ("open", "os.path.join") and value.args:
+        if call.module.resolve(value.func) == "open":
+            value = call.module.value(value.args[0])
+    if not isinstance(value, ast.Call) or call.module.resolve(value.func) != "os.path.join" or len(value.args) < 2:
+        return False
+    first, last = value.args[0], value.args[-1]
+    fixed = isinstance(first, ast.Constant) or (isinstance(first, ast.Name) and first.id.isupper())
+    match last:
+        case ast.BinOp(op=ast.Add(), right=ast.Constant(value=str() as ending)):
+            return fixed and ending.startswith(".")
+        case ast.JoinedStr(values=[*_, ast.Constant(value=str() as ending)]):
+            return fixed and ending.startswith(".")
+    return False
+
+
 def _judge(repo: Repo, call: Call) -> tuple[SeverityName, str]:
     """Severity and title, by who decides what is loaded. An operator who names a file could run code anyway."""
     from ml_engineer.assessment.taint import taint
@@ -76,6 +94,8 @@ def _judge(repo: Repo, call: Call) -> tuple[SeverityName, str]:
     loader = call.name
     found = taint(repo, call.module, call.node.args[0] if call.node.args else None)
     if "request" in found:
+        if _is_one_of_a_folder(call):
+            return MEDIUM, f"{loader} loads the file of a folder that the request names"
         return CRITICAL, f"{loader} loads what the request names or contains"
     if _is_downloaded(repo, call):
         return CRITICAL, f"{loader} loads a download"

@@ -48,7 +48,8 @@ def check(repo: Repo) -> Iterator[Hit]:
         if handler.function not in done:
             done.add(handler.function)
             sites += _leaks(handler.function.module, handler.function.node)
-        for function in handler.functions[1:] if handler.model_calls else ():
+        wrapping = _wrapping(repo, handler.function)
+        for function in [*wrapping, *handler.functions[1:]] if handler.model_calls else wrapping:
             if function not in done:  # what helpers give back on an error becomes the answer
                 done.add(function)
                 sites += _leaks(function.module, function.node)
@@ -59,6 +60,14 @@ def check(repo: Repo) -> Iterator[Hit]:
                     sites += _answers_with(module, function.node, {p.arg for p in function.parameters})
     for group in per_file(dict.fromkeys(sites)):
         yield Hit(group)
+
+
+def _wrapping(repo: Repo, function: Function) -> list[Function]:
+    """Functions of the repository that decorate a handler: what they catch becomes the answer."""
+    from ml_engineer.assessment import callgraph
+
+    names = (function.module.resolve(d) for d in function.node.decorator_list if not isinstance(d, ast.Call))
+    return [found for name in names for found in callgraph.callees(repo, name)]
 
 
 def _is_catch_all(module: Module, function: Function) -> bool:

@@ -183,6 +183,12 @@ def _is_prose(line: str) -> bool:
     return line.lstrip().startswith("#")
 
 
+# Services beside the model's own: what stores and what watches.
+_STORES = re.compile(
+    r"postgres|mysql|mongo|maria|redis|(^|-)(db|database)($|-)|prometheus|grafana|minio|mlflow|kafka", re.I
+)
+
+
 def _published(repo: Repo, handler: Handler) -> Iterator[Site]:
     """Where the handler's service is opened to the outside: an API gateway, a service type, a published port."""
     from ml_engineer.assessment.serving import SERVERLESS
@@ -203,7 +209,8 @@ def _opened(repo: Repo, path: str) -> Iterator[Site]:
     for thing in repo.kubernetes:
         kind = thing.node.get("spec", "type")
         if thing.kind == "Service" and kind is not None and kind.text in ("LoadBalancer", "NodePort"):
-            yield kind.site(note="published here")
+            if not _STORES.search(thing.name or ""):
+                yield kind.site(note="published here")
         elif thing.kind in ("Ingress", "Gateway", "HTTPRoute", "VirtualService", "Route"):
             yield thing.site()
     yield from _published_ports(repo, path)

@@ -158,10 +158,16 @@ def check(repo: Repo) -> Iterator[Hit]:
         elif _ENV_FILE.search(file.path) and file.tracked and _assigns(file):
             yield Hit(
                 [Site(file.path, 1, 1, "", None, file.path)],
-                severity=HIGH if any(map(_is_ones_own, _values(file))) else MEDIUM,
+                severity=HIGH if any(map(_is_ones_own, _values(file))) and not _is_copied(repo, file) else MEDIUM,
                 title=f"{file.name} is tracked by git",
                 anchor=f"env {file.path}",
             )
+
+
+def _is_copied(repo: Repo, file: File) -> bool:
+    """Whether the reader is to copy the file to `.env` first, and fill in what is his own: `cp .env.local .env`."""
+    asked = re.compile(rf"\bcp\s+(\S+/)?{re.escape(file.name)}\s+(\S+/)?\.env(\s|$)", re.M)
+    return any(asked.search(readme.text) for readme in repo.glob("README*"))
 
 
 def _in_file(repo: Repo, file: File) -> Iterator[tuple[str, Site]]:

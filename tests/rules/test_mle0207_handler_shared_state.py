@@ -144,3 +144,22 @@ def test_a_talk_that_all_callers_share(check, place):
     own = text.replace("    text = request", "    messages = []\n            text = request")
     assert check("MLE0207", {"app.py": own}) == []
     assert check("MLE0207", {"app.py": text.replace("messages=reversed(messages)", "text=answer(text)")}) == []
+
+
+def test_a_route_that_puts_another_model_in_place(check):
+    text = """
+        from fastapi import FastAPI
+        from scoring import Service
+        app = FastAPI()
+        PREFIX = "/v1"
+        SERVICE = None
+        @app.METHOD(f"{PREFIX}/model/{{name}}")
+        def change(name: str):
+            global SERVICE
+            SERVICE = Service(name)
+        @app.post("/predict")
+        def predict(x: float):
+            return SERVICE.answer(x)
+        """
+    assert check("MLE0207", {"app.py": text.replace("METHOD", "put")}) == []
+    assert len(check("MLE0207", {"app.py": text.replace("METHOD", "post")})) == 1

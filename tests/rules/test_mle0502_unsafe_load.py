@@ -118,3 +118,14 @@ def test_a_program_that_judges_the_model_is_the_developers_own(check):
     assert finding.severity.value == "medium"
     (finding,) = check("MLE0502", {"judge.py": code.replace("from sklearn", "#") + "print(m.predict(x))\n"})
     assert finding.severity.value == "high"
+
+
+def test_a_file_of_a_fixed_folder_that_the_request_names(check):
+    text = (
+        "import os, joblib\nfrom fastapi import FastAPI\napp = FastAPI()\nBASE = 'models'\n@app.put('/model/{name}')\n"
+        "def change(name: str):\n    f = os.path.join(BASE, name, name + '.pkl')\n    return str(joblib.load(f))\n"
+    )
+    (finding,) = check("MLE0502", {"app.py": text})
+    assert finding.severity.value == "medium"
+    (finding,) = check("MLE0502", {"app.py": text.replace("os.path.join(BASE, name, name + '.pkl')", "name")})
+    assert finding.severity.value == "critical"

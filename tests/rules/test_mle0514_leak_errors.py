@@ -106,3 +106,26 @@ def test_a_text_that_is_answered_after_the_handler(check, place):
     (finding,) = check("MLE0514", {"app.py": text.replace("KEPT", '"error": str(e)')})
     assert place(finding) == ("app.py", 11)
     assert check("MLE0514", {"app.py": text.replace("KEPT", '"error": "no answer"')}) == []
+
+
+def test_a_decorator_that_answers_for_the_handler(check, place):
+    text = """
+        from functools import wraps
+        from fastapi import FastAPI, HTTPException
+        app = FastAPI()
+        def guarded(f):
+            @wraps(f)
+            def inner(*args, **kwargs):
+                try:
+                    return f(*args, **kwargs)
+                except Exception as error:
+                    raise HTTPException(status_code=500, detail=DETAIL)
+            return inner
+        @app.post("/p")
+        @guarded
+        def p(x: float):
+            return x
+        """
+    (finding,) = check("MLE0514", {"app.py": text.replace("DETAIL", "str(error)")})
+    assert place(finding) == ("app.py", 11)
+    assert check("MLE0514", {"app.py": text.replace("DETAIL", "'it failed'")}) == []

@@ -40,6 +40,8 @@ def test_a_cluster_ip_is_not_published_and_a_load_balancer_is(check):
     service = "apiVersion: v1\nkind: Service\nmetadata:\n  name: api\nspec:\n  type: {}\n  ports:\n    - port: 80\n"
     assert check("MLE0515", {"app.py": APP, "k8s/api.yaml": service.format("ClusterIP")}) == []
     assert len(check("MLE0515", {"k8s/api.yaml": service.format("LoadBalancer")})) == 1
+    database = service.format("NodePort").replace("name: api", "name: postgres-db")
+    assert check("MLE0515", {"k8s/api.yaml": database}) == []
 
 
 def test_an_api_key_in_the_code_or_authentication_at_the_gateway_is_enough(check):

@@ -140,6 +140,14 @@ def test_an_env_file_in_git(check, tmp_path, line, found):
     assert [f.title for f in check("MLE1010", {"a.py": "x = 1\n"})] == [".env is tracked by git"] * found
 
 
+def test_an_env_file_that_the_reader_copies(check, tmp_path):
+    repo = git.Repo.init(tmp_path)
+    (tmp_path / ".env.local").write_text("DB_URL=db://a:Kq7x@db.org/a\n")
+    repo.index.add([".env.local"])
+    assert [f.severity.value for f in check("MLE1010", {"a.py": "x = 1\n"})] == ["high"]
+    assert [f.severity.value for f in check("MLE1010", {"README.md": "cp .env.local .env\n"})] == ["medium"]
+
+
 @pytest.mark.parametrize(
     ("value", "severity"), [("db://airflow:airflow@postgres/a", "medium"), ("db://a:Kq7x@db.org/a", "high")]
 )
