@@ -17,6 +17,7 @@ import sysconfig
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 from ml_engineer.assessment.rule import all_rules
@@ -78,6 +79,9 @@ def _become(job: Job) -> NoReturn:
         os.dup2(opened, descriptor)
         os.close(opened)
     sys.argv = job["command"]
+    script = ModuleType("__main__")  # click names the program by it, and children of a pool begin with it
+    script.__file__ = sys.argv[0]
+    sys.modules["__main__"] = script
     main()
 
 
