@@ -6,6 +6,7 @@ charts included (filled in from the chart's values; `templated` says so, and wha
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -59,11 +60,16 @@ class Probe:
 
 @dataclass(eq=False)
 class Container:
-    """A container of a pod. `init`: it ends before the others start."""
+    """A container of a pod. `init`: it ends before the others start.
+
+    `patch`: it stands in a patch of Kustomize, and its base is here too; `again`: it names the image of that base.
+    """
 
     owner: Object
     node: Node
     init: bool = False
+    patch: bool = False
+    again: bool = False
 
     @property
     def name(self) -> str:
@@ -72,8 +78,8 @@ class Container:
 
     @property
     def image(self) -> Node | None:
-        """The image reference as it stands in the manifest, templates filled in."""
-        return self.node.get("image")
+        """The image reference as it stands in the manifest, templates filled in; None where a patch repeats it."""
+        return None if self.again else self.node.get("image")
 
     @property
     def image_site(self) -> Site:
@@ -208,6 +214,36 @@ def find_objects(repo: Repo) -> list[Object]:
                 made = _object(repo, file, node, parsed.templated)
                 if made is not None:
                     found.append(made)
+    _mark_patches(repo, found)
+    return found
+
+
+def _mark_patches(repo: Repo, found: list[Object]) -> None:
+    """A patch of Kustomize is no workload of its own: what it says again is judged where its base stands."""
+    patches = _patches(repo)
+    bases: dict[tuple[str, str, str], set[str]] = {}
+    for item in found:
+        for container in item.containers if item.file.path not in patches else ():
+            if container.image is not None:
+                bases.setdefault((item.kind, item.name, container.name), set()).add(container.image.text)
+    for item in found:
+        for container in item.containers if item.file.path in patches else ():
+            images = bases.get((item.kind, item.name, container.name), set())
+            container.patch = bool(images)
+            container.again = container.image is not None and container.image.text in images
+
+
+def _patches(repo: Repo) -> set[str]:
+    """Files that a kustomization lays over its resources: `patches: [p.yaml]`, `- path: p.yaml`."""
+    found = set()
+    for file in repo.glob("kustomization.yaml", "kustomization.yml"):
+        for document in repo.yaml(file).documents:
+            for key in ("patches", "patchesStrategicMerge"):
+                listed = document.get(key)
+                for item in listed.items if listed is not None else []:
+                    named = item.get("path") if item.kind == "map" else item
+                    if named is not None:
+                        found.add(posixpath.normpath(posixpath.join(file.folder, named.text)))
     return found
 
 
@@ -256,11 +292,11 @@ def own_services(repo: Repo) -> list[Object]:
 
 
 def own_containers(item: Object) -> list[Container]:
-    """Containers of a workload that run an image of one's own. A patch, which names no image, has none."""
+    """Containers of a workload that run an image of one's own. A patch has none: its base is judged."""
     return [
         c
         for c in item.containers
-        if not c.init and c.image is not None and not is_infrastructure(f"{c.image.text} {c.name}")
+        if not (c.init or c.patch) and c.image is not None and not is_infrastructure(f"{c.image.text} {c.name}")
     ]
 
 
@@ -272,6 +308,10 @@ def completed(repo: Repo, container: Container, *path: str) -> Node | None:
     for other in repo.kubernetes:
         if other is not container.owner and (other.kind, other.name) == (container.owner.kind, container.owner.name):
             for twin in other.containers:
-                if twin.name == container.name and twin.image is None and twin.node.get(*path) is not None:
+                if (
+                    twin.name == container.name
+                    and (twin.patch or twin.image is None)
+                    and twin.node.get(*path) is not None
+                ):
                     return twin.node.get(*path)
     return None

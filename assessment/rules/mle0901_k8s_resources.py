@@ -27,7 +27,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     if any(item.kind == "LimitRange" for item in repo.kubernetes):
         return  # the namespace gives defaults
     for item in repo.kubernetes:
-        unset = [c for c in item.containers if not c.init and c.image is not None and _missing(repo, c)]
+        unset = [c for c in item.containers if not (c.init or c.patch) and c.image and _missing(repo, c)]
         if not unset or item.kind.endswith("ServingRuntime"):  # the InferenceService states them for its model
             continue
         partly = all(_missing(repo, container) == "limit" for container in unset)

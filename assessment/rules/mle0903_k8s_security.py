@@ -44,7 +44,7 @@ def check(repo: Repo) -> Iterator[Hit]:
                 anchor=f"{item.file.path}\0{item.kind}\0{item.name}\0host",
             )
             continue
-        open_ones = [c for c in item.containers if not c.init and c.image is not None and _unrestricted(c)]
+        open_ones = [c for c in item.containers if not (c.init or c.patch) and c.image and _unrestricted(c)]
         if open_ones:
             yield Hit(
                 [container.site() for container in open_ones],

@@ -56,3 +56,21 @@ def test_a_container_without_a_name_and_a_runtime_that_its_users_complete(check)
     assert finding.title == "Service m: no resource requests or limits for its container"
     runtime = head.format(version="serving.kserve.io/v1alpha1", kind="ServingRuntime", spec=container)
     assert check("MLE0901", {"m.yaml": runtime}) == []
+
+
+@pytest.mark.parametrize(
+    "listed", ["patches: [two.yaml]", "patches: [{path: two.yaml}]", "patchesStrategicMerge: [two.yaml]"]
+)
+@pytest.mark.parametrize("rule", ["MLE0901", "MLE0902", "MLE0903"])
+def test_what_a_patch_lacks_is_judged_at_its_base(check, place, rule, listed):
+    patch = (TEXT % "").replace("x/y:1", "x/y:2")
+    files = {"base/d.yaml": TEXT % "", "prod/two.yaml": patch, "prod/kustomization.yaml": f"{listed}\n"}
+    (finding,) = check(rule, files)
+    assert place(finding)[0] == "base/d.yaml"
+
+
+def test_another_image_in_a_patch_is_judged_there(check, place):
+    patch = (TEXT % FULL).replace("x/y:1", "x/y:latest")
+    files = {"base/d.yaml": TEXT % FULL, "prod/p.yaml": patch, "prod/kustomization.yaml": "patches: [p.yaml]\n"}
+    findings = check("MLE0904", files)
+    assert [place(f)[0] for f in findings if "latest" in f.title] == ["prod/p.yaml"]
