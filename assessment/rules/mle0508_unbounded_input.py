@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _LIMIT = re.compile(
     r"MAX_CONTENT_LENGTH|content[-_]length|client_max_(body_)?size|proxy-body-size|REQUEST_MAX_SIZE|MAX_IMAGE_PIXELS|"
-    r"\bMAX_\w*(SIZE|BYTES|LENGTH|LEN|CHARS|PIXELS|BATCH|ROWS|ITEMS|MB)\b|limit_max_request|maxBytes|"
+    r"\bMAX_\w*(SIZE|BYTES|LENGTH|LEN|CHARS|PIXELS|BATCH|ROWS|ITEMS|MB)\b|limit_max_request|"
     r"max_(upload|file|body|image|request|batch|input|text|content)_?\w*\s*[=:]|\blen\([\w.]+\)\s*>=?\s*\w|\.size\s*>",
     re.I,
 )

@@ -83,3 +83,12 @@ def test_a_service_of_bentoml_takes_any_size(check, place):
     assert (
         check("MLE0508", {"service.py": text.replace("rows: list[float]", "x: float").replace("(rows)", "(x)")}) == []
     )
+
+
+def test_the_size_of_a_log_file_limits_no_request(check):
+    text = (
+        "import joblib\nfrom fastapi import FastAPI\nfrom logging.handlers import RotatingFileHandler as R\n"
+        "h = R('a', maxBytes=5)\napp = FastAPI()\nm = joblib.load('m')\n@app.post('/p')\n"
+        "def p(rows: list[float]):\n    return m.predict(rows)\n"
+    )
+    assert len(check("MLE0508", {"app.py": text})) == 1
