@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.rule import HIGH, Hit, Site, rule
+from ml_engineer.assessment.rule import HIGH, MEDIUM, Hit, Site, rule
 
 if TYPE_CHECKING:
+    from ml_engineer.assessment.module import Call
     from ml_engineer.assessment.repo import Repo
     from ml_engineer.assessment.skew import Preparation, Prepared
 
@@ -19,6 +21,8 @@ _TRANSFORMERS = r"sklearn\.(preprocessing|impute|decomposition|feature_extractio
 _FITTED = re.compile(rf"(?!sklearn\.{_STATELESS}){_TRANSFORMERS}\(\)\.(fit|fit_transform)")
 # What a handler that trains or evaluates anew does too.
 _LEARNS = re.compile(r".*\.(fit|fit_generator|partial_fit|backward|train_test_split)")
+_FIGURES = ("mean", "median", "mode")
+_REQUEST = re.compile(r"(flask|quart)\.request\b")
 _READS = re.compile(r".*\b(read_\w+|load\w*|fetch_\w+)")
 
 
@@ -44,6 +48,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.skew import pairs, prepared
 
     yield from _fitted_on_requests(repo)
+    yield from _filled_from_requests(repo)
     found: dict[str, tuple[str, list[Site]]] = {}
     for pair in pairs(repo):
         training, inference = prepared(repo, pair.training), prepared(repo, pair.inference)
@@ -85,6 +90,50 @@ def _fitted_on_requests(repo: Repo) -> Iterator[Hit]:
             remedy="Save the fitted transformer with the model, best in one Pipeline, and only transform here.",
             anchor="fitted on requests",
         )
+
+
+def _filled_from_requests(repo: Repo) -> Iterator[Hit]:
+    """Gaps that a handler fills with a figure of the very rows it was sent: `df["a"].fillna(df["a"].median())`."""
+    from ml_engineer.assessment.dataflow import sources
+    from ml_engineer.assessment.serving import handlers
+
+    sites: dict[Site, None] = {}
+    for handler in handlers(repo):
+        if not handler.model_calls or any(_LEARNS.fullmatch(call.name) for call in handler.calls):
+            continue
+        for call in handler.calls:
+            filled = _filled_with_itself(call)
+            if filled is None:
+                continue
+            steps = [
+                step.module.resolve(step.node) if isinstance(step.node, ast.Attribute) else step.name
+                for step in sources(repo, call.module, filled)
+            ]
+            if any(_REQUEST.match(name) for name in steps) and not any(_READS.fullmatch(name) for name in steps):
+                sites[call.site()] = None
+    if sites:
+        yield Hit(
+            list(sites),
+            severity=MEDIUM,
+            confidence="medium",
+            title="The service fills gaps with figures of the request itself",
+            why="Training used figures of its rows: here a gap gets another value, and in a single row it stays.",
+            remedy="Save the figures of training with the model (SimpleImputer in one Pipeline), and use them here.",
+            anchor="filled from requests",
+        )
+
+
+def _filled_with_itself(call: Call) -> ast.expr | None:
+    """The column that a call fills with its own mean, median or mode."""
+    if not isinstance(call.node.func, ast.Attribute) or call.node.func.attr != "fillna" or not call.node.args:
+        return None
+    owner = call.node.func.value
+    figures = (n.func for n in ast.walk(call.node.args[0]) if isinstance(n, ast.Call))
+    own = any(
+        isinstance(f, ast.Attribute) and f.attr in _FIGURES and ast.unparse(f.value) == ast.unparse(owner)
+        for f in figures
+    )
+    return owner if own else None
 
 
 def _differences(training: Preparation, inference: Preparation) -> Iterator[tuple[Prepared, str]]:

@@ -128,7 +128,9 @@ def _changes_column_in_place(module: Module, call: Call) -> bool:
 
 
 def _selects_copy(module: Module, node: ast.expr) -> bool:
-    """`df[a]`, `df.a` or `df.loc[a]` of a known frame, to which a second selection is applied."""
+    """`df[a]`, `df[a].loc`, `df.a` or `df.loc[a]` of a known frame, to which a second selection is applied."""
+    if isinstance(node, ast.Attribute) and node.attr in ("loc", "iloc") and isinstance(node.value, ast.Subscript):
+        return not isinstance(node.value.value, ast.Attribute) and _selects_copy(module, node.value)
     if isinstance(node, ast.Attribute):
         return node.attr not in _NO_COLUMN and is_frame(module.resolve(node.value))
     if not isinstance(node, ast.Subscript):

@@ -69,7 +69,9 @@ def _without_dockerfile(repo: Repo) -> Iterator[Hit]:
         path = posixpath.normpath(posixpath.join(service.file.folder, context, service.dockerfile or "Dockerfile"))
         if "$" in path or re.match(r"\w+:/|git@", context) or path.startswith(("..", "/")):
             continue
-        if path not in repo.files and "docs" not in service.file.roles:
+        lowered = posixpath.join(posixpath.dirname(path), "dockerfile")  # Docker takes this name, too
+        found = path in repo.files or (service.dockerfile is None and lowered in repo.files)
+        if not found and "docs" not in service.file.roles:
             missing.setdefault(path, []).append(build.site())
     for path, sites in missing.items():
         yield Hit(

@@ -145,3 +145,13 @@ def test_a_table_that_is_scaled_for_a_picture_reaches_no_model(check):
 def test_a_transformer_that_learns_nothing_from_the_rows_may_be_fitted_on_the_request(check):
     code = SERVICE.format(data="payload").replace("StandardScaler", "PolynomialFeatures")
     assert check("MLE0202", {"app.py": code}) == []
+
+
+def test_gaps_that_are_filled_from_the_request_itself(check, place):
+    code = SERVICE.replace(
+        "    scaler = StandardScaler().fit({data})\n    return scaler.transform(payload)\n", "{body}"
+    )
+    own = "    payload['a'] = payload['a'].fillna({data}['a'].median())\n    return payload\n"
+    (finding,) = check("MLE0202", {"app.py": code.format(body=own.format(data="payload"))})
+    assert (place(finding), finding.severity.value) == (("app.py", 7), "medium")
+    assert check("MLE0202", {"app.py": code.format(body=own.format(data="TRAINED"))}) == []

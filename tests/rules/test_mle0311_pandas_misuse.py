@@ -76,3 +76,10 @@ def test_a_parameter_that_every_call_gives_a_table(check, place):
     (finding,) = check("MLE0311", {"a.py": code.format("pd.read_csv('d.csv')")})
     assert place(finding) == ("a.py", 3)
     assert check("MLE0311", {"a.py": code.format("{'a': {}}")}) == []
+
+
+def test_a_column_that_is_written_through_its_loc(check, place):
+    code = "import pandas as pd\ndf = pd.read_csv('d.csv')\n{}.loc[df['n'] > 1] = 0\n"
+    (finding,) = check("MLE0311", {"a.py": code.format("df['a']")})
+    assert place(finding) == ("a.py", 3)
+    assert check("MLE0311", {"a.py": code.format("df")}) == []

@@ -104,6 +104,7 @@ def test_an_image_that_is_built_upon_another_of_the_repository(check):
         (".", {}, 1),
         ("{context: app, dockerfile: prod.Dockerfile}", {"app/Dockerfile": PYTHON}, 1),
         ("app", {"app/Dockerfile": PYTHON}, 0),
+        ("app", {"app/dockerfile": PYTHON}, 0),
         ("https://github.com/a/b.git", {}, 0),
         ("${FOLDER}", {}, 0),
     ],
