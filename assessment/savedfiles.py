@@ -73,7 +73,8 @@ def find_artefacts(repo: Repo) -> list[Artefact]:
     """Every saved model of the repository, by path, vendored ones left out."""
     found = []
     for file in repo.files.values():
-        if file.suffix in MODEL_SUFFIXES and "vendored" not in file.roles:
+        named = file.suffix in MODEL_SUFFIXES or (not file.suffix and file.head(8) == _H5)
+        if named and "vendored" not in file.roles:
             made = read(file)
             if made is not None:
                 found.append(made)

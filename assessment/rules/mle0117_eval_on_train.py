@@ -128,6 +128,8 @@ def _same_loader(module: Module) -> Iterator[Hit]:
                 name = module.resolve(call.func)
                 if role != "train" and "train" in target.id.lower():
                     continue  # a look at the training rows beside the test
+                if role == "train" and _is_one_way(module, node, target.id):
+                    continue  # `if quick: train = Data("test")`: a trial run
                 if role is not None and call.args + call.keywords and _makes_rows(name):
                     made.setdefault((module.scope_of(node), name + _rows_of(module, call)), []).append((role, call))
     for found in made.values():
@@ -138,6 +140,17 @@ def _same_loader(module: Module) -> Iterator[Hit]:
                 [module.site(judged[0]), module.site(trained[0], note="the training rows")],
                 title="The test data is built from the training data",
             )
+
+
+def _is_one_way(module: Module, node: ast.Assign, name: str) -> bool:
+    """Whether the other branch of an `if` gives the name something else."""
+    for outer in module.ancestors(node):
+        if isinstance(outer, ast.If):
+            other = outer.orelse if any(node in walk(part) for part in outer.body) else outer.body
+            given = [n for part in other for n in walk(part) if isinstance(n, ast.Assign)]
+            if any(ast.unparse(n.targets[0]) == name and ast.dump(n.value) != ast.dump(node.value) for n in given):
+                return True
+    return False
 
 
 def _sampled(module: Module) -> set[str]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
 
 _STAR = re.compile(r"(>=|<=|~=|>|<)\s*[\d.]+\*")
+_PROJECT = re.compile(r"pip3? install (-e )?\.(\[|\s|$)", re.M)
 _PLACED = ("dockerfile", "ci", "runtime.txt", ".python-version", "pipfile")
 
 
@@ -79,7 +80,8 @@ def _python(repo: Repo) -> Iterator[Hit]:
         return
     causes: dict[tuple[str, Site], list[tuple[Declared, str]]] = {}
     for declared in repo.dependencies.declared:
-        version = exact(declared.spec)
+        pinned = exact(declared.spec)
+        version = pinned or _oldest(declared)
         if (
             version is None
             or declared.kind in ("conda", "notebook", "script", "setup.py", "setup.cfg")
@@ -89,10 +91,13 @@ def _python(repo: Repo) -> Iterator[Hit]:
         if declared.kind == "lock" and _is_one_of_several(repo, declared):
             continue  # a lock has one version for some versions of Python, and another for the rest
         reached = [p for p in pythons if _installs(repo, p, declared)]
-        failing = [(p, told) for p in reached if (told := _unfit(declared.name, version, minor(p.spec)))]
+        failing = [
+            (p, told) for p in reached if (told := _unfit(declared.name, version, minor(p.spec), pinned is None))
+        ]
         if (failing and len(failing) == len(reached)) or any(p.kind == "dockerfile" for p, _ in failing):
             python, reason = min(failing, key=lambda pair: pair[0].kind != "dockerfile")
-            told = f"{declared.name} {version} {reason}, {python.source.path} has {python.specifier}"
+            release = str(version) if pinned else f">={version}"
+            told = f"{declared.name} {release} {reason}, {python.source.path} has {python.specifier}"
             causes.setdefault((declared.environment, python.source), []).append((declared, told))
     for (environment, place), found in causes.items():
         more = f" (and {len(found) - 1} more pins)" if len(found) > 1 else ""
@@ -108,7 +113,19 @@ def _is_one_of_several(repo: Repo, declared: Declared) -> bool:
     return len({d.specifier for d in repo.dependencies.of(declared.name) if d.environment == declared.environment}) > 1
 
 
-def _unfit(name: str, version: Version, python: int | None) -> str | None:
+def _oldest(declared: Declared) -> Version | None:
+    """The lower bound, where the versions from there on are all that is allowed."""
+    from packaging.version import InvalidVersion, Version
+
+    bounds = [item.version for item in declared.spec or () if item.operator in (">=", "~=")]
+    try:
+        return max(map(Version, bounds)) if bounds and declared.kind != "lock" else None
+    except InvalidVersion:
+        return None
+
+
+def _unfit(name: str, version: Version, python: int | None, later: bool = False) -> str | None:
+    """Why a Python cannot have a version (with `later`: nor any after it)."""
     from ml_engineer.assessment.releases import floor, wheels
 
     if python is None:
@@ -117,7 +134,7 @@ def _unfit(name: str, version: Version, python: int | None) -> str | None:
     oldest = floor(name, version)
     if (known is not None and python < known[0]) or (oldest is not None and python < oldest):
         return f"needs Python 3.{known[0] if known else oldest}"
-    if known is not None and python > known[1]:
+    if known is not None and python > known[1] and not later:
         return f"has no wheel for a Python after 3.{known[1]}"
     return None
 
@@ -135,6 +152,8 @@ def _installs(repo: Repo, python: PythonDeclared, declared: Declared) -> bool:
     text = repo.files[place].text
     name = declared.environment.rsplit("/", 1)[-1]
     named = [path.rsplit("/", 1)[-1] for path in installed_files(text)]
+    if folder == "" and _PROJECT.search(text) and (setup := repo.files.get("setup.py")) and name in setup.text:
+        return True  # setup.py reads its requirements from there
     near = folder == "" or place.startswith(".github/") or repo.files[place].folder.startswith(folder)
     if declared.kind in ("pyproject", "lock") and name in ("pyproject.toml", "poetry.lock", "uv.lock"):
         return folder == "" and any(t in text for t in ("poetry install", "uv sync", "pip install ."))

@@ -189,3 +189,17 @@ def test_rows_of_one_folder_that_samplers_take_apart(check):
         """
     assert check("MLE0117", {"t.py": code}) == []
     assert len(check("MLE0117", {"t.py": code.replace("sampler=", "extra=")})) == 1
+
+
+def test_the_short_way_of_a_trial_run(check):
+    code = """
+        from data import Dataset
+        if args.quick:
+            train_set = Dataset("test", "gpt2")
+        else:
+            train_set = Dataset("{}", "gpt2")
+        test_set = Dataset("test", "gpt2")
+        loss.backward()
+        """
+    assert check("MLE0117", {"t.py": code.format("train")}) == []
+    assert len(check("MLE0117", {"t.py": code.format("test")})) == 1

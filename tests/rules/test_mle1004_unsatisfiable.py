@@ -11,6 +11,7 @@ IMAGE = "FROM python:{}-slim\nCOPY . .\nRUN pip install -r requirements.txt\n"
         ("torch==1.8.0", "3.11"),
         ("flask==3.1.0", "3.8"),
         ("fastapi==0.109.1", "3.7"),
+        ("pandas>=2.1", "3.8"),
     ],
 )
 def test_a_pin_and_the_python_of_the_image(check, place, pin, python):
@@ -24,7 +25,8 @@ def test_a_pin_and_the_python_of_the_image(check, place, pin, python):
     [
         ("pandas==2.1.4", "3.9"),
         ("torch==1.13.1", "3.10"),
-        ("pandas>=2.1", "3.8"),
+        ("pandas>=1.0", "3.8"),
+        ("pandas>=1.0", "3.13"),
         ("unknown==1.0", "3.4"),
         ("flask==2.2.0", "3.12"),
     ],
@@ -118,3 +120,14 @@ def test_a_star_after_a_bound_is_refused_by_pip(check, place):
     (finding,) = check("MLE1004", {"requirements.txt": "six\ntensorflow>=2.5.0*\n"})
     assert place(finding) == ("requirements.txt", 2)
     assert check("MLE1004", {"requirements.txt": "six\ntensorflow==2.5.*\n"}) == []
+
+
+def test_requirements_that_setup_reads(check):
+    files = {
+        "requirements.txt": "numpy>=1.24.4\n",
+        "setup.py": "from setuptools import setup\nsetup(install_requires=open('requirements.txt').readlines())\n",
+        "Dockerfile": "FROM python:3.7\nCOPY . .\nRUN pip install .\n",
+    }
+    (finding,) = check("MLE1004", files)
+    assert "numpy >=1.24.4 needs Python 3.8" in finding.title
+    assert check("MLE1004", {**files, "Dockerfile": files["Dockerfile"].replace("3.7", "3.8")}) == []

@@ -27,3 +27,9 @@ def test_pictures_by_the_hundred(check):
     files = {f"{folder}/a/{n:03}.jpg": b"x" * 11_000 for n in range(100) for folder in ("dataset", "site")}
     (finding,) = check("MLE1007", files)
     assert [e.path for e in finding.evidence] == ["dataset/a/000.jpg"]
+
+
+def test_an_hdf5_file_without_a_suffix(check):
+    files = {"models/dqn_50": b"\x89HDF\r\n\x1a\n" + b"\0" * 2_000, "models/notes": b"x" * 2_000}
+    (finding,) = check("MLE1007", files)
+    assert [e.path for e in finding.evidence] == ["models/dqn_50"]
