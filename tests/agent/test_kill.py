@@ -14,7 +14,7 @@ from tests.support.killed import asking
 from tests.support.messages_server import MessagesServer
 from tests.support.script import call, text
 
-STRIDE = 1 if os.environ.get("ML_ENGINEER_TEST_MOMENTS") else 2  # every second event, where not all are asked for
+STRIDE = 1 if os.environ.get("ML_ENGINEER_TEST_MOMENTS") else 3  # odd: before an event, then after another
 TURNS: list[Any] = [
     [text("I read."), call("Read", file_path="model.py"), call("Read", file_path="other.py")],
     [call("Edit", file_path="model.py", old_string="a = 1", new_string="a = 2")],
