@@ -67,12 +67,14 @@ def _companions(repo: Repo, call: Call) -> tuple[Site, Site] | None:
             and _PREPARES.search(step.name)
         ):
             companion = _load(repo, step.module, step.node.func.value)
-            if companion is not None and companion.node is not model.node:
-                return companion.module.site(companion.node), model.module.site(model.node)
+            if companion is not None and companion[0].node is model[0].node:
+                companion, model = companion[::-1], model[::-1]  # one helper gives both
+            if companion is not None and companion[0].node is not model[0].node:
+                return companion[0].module.site(companion[0].node), model[0].module.site(model[0].node)
     return None
 
 
-def _state(repo: Repo, call: Call) -> Step | None:
+def _state(repo: Repo, call: Call) -> tuple[Step, Step] | None:
     """The load of the weights of a network that is called: `net.load_state_dict(torch.load(path))`."""
     name = ast.unparse(call.node.func).removesuffix(".forward")
     for other in call.module.calls:
@@ -81,14 +83,14 @@ def _state(repo: Repo, call: Call) -> Step | None:
     return None
 
 
-def _load(repo: Repo, module: Module, node: ast.expr) -> Step | None:
-    """The load that an object comes from: the call of the wrapper where one is used."""
+def _load(repo: Repo, module: Module, node: ast.expr) -> tuple[Step, Step] | None:
+    """The load that an object comes from, twice: the call of the wrapper where one is used, and the load itself."""
     wrapper: Step | None = None
     for step in sources(repo, module, node, lambda s: not matches(s.name, *_FITTED)):
         if not isinstance(step.node, ast.Call):
             continue
         if matches(step.name, *_FITTED):
-            return wrapper if wrapper is not None and step.inside else step
+            return (wrapper if wrapper is not None and step.inside else step), step
         if _MADE_HERE.search(step.name.rpartition(".")[2]):
             return None  # the object comes out of a training, and what is loaded are the rows
         if wrapper is None and step.name in repo.functions:

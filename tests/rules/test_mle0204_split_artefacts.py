@@ -74,3 +74,13 @@ def test_a_network_called_with_what_a_loaded_scaler_gives(check, place):
     (finding,) = check("MLE0204", files)
     assert [(e.path, e.line_start) for e in finding.evidence] == [("app.py", 5), ("app.py", 7)]
     assert check("MLE0204", {**files, "app.py": code.replace("scaler.transform([flask.request.json])", "[1]")}) == []
+
+
+def test_one_helper_that_loads_both(check, place):
+    code = (
+        "import joblib\nfrom fastapi import FastAPI\napp = FastAPI()\ndef load():\n    model = joblib.load('m.pkl')\n"
+        "    encoder = joblib.load({})\n    return model, encoder\nmodel, encoder = load()\n@app.post('/p')\n"
+        "def p(b: dict):\n    return float(model.predict(encoder.transform([b])))\n"
+    )
+    (finding,) = check("MLE0204", {"app.py": code.format("'e.pkl'")})
+    assert place(finding) == ("app.py", 6)
