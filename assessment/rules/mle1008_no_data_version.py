@@ -69,6 +69,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     if _has_versions(repo):
         return
     sites: list[tuple[Site, str]] = []
+    vague: list[tuple[Site, str]] = []  # a file in a folder that is not known: an option may name the folder
     written = _written(repo)
     calls = [c for c in _reads(repo) if not _CHAINED.match(c.name) and not _only_looks_for_weights(c)]
     if _has_published_data_only(repo):
@@ -87,7 +88,8 @@ def check(repo: Repo) -> Iterator[Hit]:
             and not _is_weights(call, path)
             and not _is_tracked(repo, call, path)
         ):
-            sites.append((call.site(), path))
+            (vague if _is_vague(repo, call) else sites).append((call.site(), path))
+    sites = sites or vague
     if not sites:
         sites = _named_in_parts(repo, written)
     if not sites and (read := _read_of_unknown_path(repo)) is not None:
@@ -265,6 +267,13 @@ def _known(repo: Repo, call: Call) -> str | None:
 
 def _literals(node: ast.expr) -> Iterator[str]:
     return (n.value.lstrip("/") for n in walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str))
+
+
+def _is_vague(repo: Repo, call: Call) -> bool:
+    from ml_engineer.assessment.values import known_text
+
+    given = call.node.args[0] if call.node.args else None
+    return isinstance(given, ast.Call | ast.BinOp | ast.JoinedStr) and known_text(repo, call.module, given) is None
 
 
 def _path(repo: Repo, call: Call) -> str | None:

@@ -207,3 +207,20 @@ def test_files_of_a_release_have_a_version(check):
     """
     assert check("MLE1008", {"t.py": code.format(kind="download")}) == []
     assert len(check("MLE1008", {"t.py": code.format(kind="tag")})) == 1
+
+
+def test_an_option_for_the_folder_goes_before_a_file_in_it(check):
+    train = """
+        import argparse
+        import numpy as np
+        from rows import Rows
+        from sklearn.svm import SVC
+        p = argparse.ArgumentParser()
+        p.add_argument("--data", default="data/castings")
+        rows = Rows(p.parse_args().data)
+        SVC().fit(rows.labels, rows.labels)
+        """
+    rows = "import os\nimport numpy as np\nclass Rows:\n    def __init__(self, root):\n"
+    rows += "        self.labels = np.load(os.path.join(root, 'labels.npy'))\n"
+    (finding,) = check("MLE1008", {"train.py": train, "rows.py": rows})
+    assert finding.title == "Training data has no version (data/castings)"
