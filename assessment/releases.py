@@ -203,6 +203,7 @@ BRINGS = {
     "fastapi": "starlette pydantic typing-extensions",
     "starlette": "anyio typing-extensions",
     "jina": "numpy docarray fastapi uvicorn grpcio requests opentelemetry-api prometheus-client pydantic aiohttp rich",
+    "whisperx": "torch torchaudio transformers faster-whisper pandas nltk pyannote-audio ctranslate2",
     "bokeh": "tornado numpy pandas pillow pyyaml jinja2 contourpy packaging",
     "jupyter-scatter": "ipywidgets ipython numpy pandas matplotlib traitlets anywidget",
     "lifelines": "numpy scipy pandas matplotlib autograd",

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.removal import Removed
     from ml_engineer.assessment.repo import Repo
 
-_NO_FRAME = re.compile(r"\.(tolist|to_list|to_dict|keys|items|values|columns|index|split|unique|get|pop)\b|\[\]\[\]")
+_NO_FRAME = re.compile(
+    r"\.(tolist|to_list|to_dict|keys|items|values|columns|index|split|unique|get|pop|rolling|expanding|resample)\b|\[\]\[\]"
+)
 # Models that answer with the hidden states and what is pooled from them: unpacked, these are the names of two fields.
 _BARE_MODEL = re.compile(
     r"transformers\.(Auto|Bert|Roberta|DistilBert|XLMRoberta|Albert|Electra|Camembert|Deberta|XLNet|Longformer|GPT2|T5)"

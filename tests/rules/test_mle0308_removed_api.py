@@ -398,3 +398,10 @@ def test_one_argument_of_several_objects_is_one_finding(check):
     files = {"requirements.txt": "lightgbm\n", "a.py": fit.format("one"), "b.py": fit.format("other")}
     (finding,) = check("MLE0308", files)
     assert [e.path for e in finding.evidence] == ["a.py", "b.py"]
+
+
+def test_windows_of_a_table_in_a_list(check):
+    code = "import pandas as pd\nx = pd.DataFrame()\nwindows = x{}\nwindows.append(1)\n"
+    files = {"requirements.txt": "pandas>=2\n"}
+    assert check("MLE0308", {**files, "a.py": code.format(".rolling(window=3)")}) == []
+    assert len(check("MLE0308", {**files, "a.py": code.format("")})) == 1
