@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.ci import tested_workflows
-from ml_engineer.assessment.rule import CRITICAL, HIGH, MEDIUM, Hit, Missing, Site
+from ml_engineer.assessment.rule import CRITICAL, HIGH, LOW, MEDIUM, Hit, Missing, Site
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Function, Import, Module
@@ -21,16 +21,22 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.rules_index import RuleInfo
 
 _ANYWHERE = frozenset({"MLE0112", "MLE0908", "MLE1003", "MLE1010"})  # a secret is out wherever it stands
+# Seeds, records, checkpoints, checks and versions of the data.
+_OF_A_TRAINING = frozenset(f"MLE{number:04}" for number in (208, 401, 402, 408, 409, 410, 411, 412, 413, 704, 1008))
 MAX_MODULES = 1_000  # what runs in a larger tree is not worth its parsing
 
 
 def weight(repo: Repo, rule: RuleInfo, hit: Hit) -> str:
-    """The severity of a hit: a high one is medium where all its places only show a published package, or test it."""
+    """The severity of a hit: a high one is medium where all its places only show a published package, or test it; what
+    keeps a training in order is asked of no example."""
     severity: str = hit.severity or rule.severity
-    if severity not in (HIGH, CRITICAL) or rule.id in _ANYWHERE:
+    lower: str = MEDIUM if severity in (CRITICAL, HIGH) else LOW
+    if severity not in (CRITICAL, HIGH) and not (severity == MEDIUM and rule.id in _OF_A_TRAINING):
+        return severity
+    if rule.id in _ANYWHERE:
         return severity
     sites = [site.need if isinstance(site, Missing) else site for site in hit.sites]
-    return MEDIUM if all(_is_aside(repo, site) for site in sites) else severity
+    return lower if all(_is_aside(repo, site) for site in sites) else severity
 
 
 def _is_aside(repo: Repo, site: Site) -> bool:

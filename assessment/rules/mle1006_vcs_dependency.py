@@ -34,6 +34,8 @@ def check(repo: Repo) -> Iterator[Hit]:
         url = declared.url or ""
         if declared.kind == "lock" or not _VCS.match(url) or _COMMIT.search(url) or url.endswith(".whl"):
             continue
+        if "{" in url.rpartition("@")[2]:
+            continue  # the build fills in the commit
         tagged = _TAG.search(url) is not None
         origin = "a tag, which can be moved" if tagged else "a branch without a commit"
         yield Hit(

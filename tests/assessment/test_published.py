@@ -4,13 +4,13 @@ import pytest
 
 from ml_engineer.assessment.published import is_for_callers, weight
 from ml_engineer.assessment.repo import Repo
-from ml_engineer.assessment.rule import CRITICAL, HIGH, LOW, Hit, all_rules
+from ml_engineer.assessment.rule import CRITICAL, HIGH, LOW, MEDIUM, Hit, all_rules
 
 PUBLISHED = "[project]\nname = 'lib'\nclassifiers = ['Programming Language :: Python']\n"
 PLACES = ("lib/__init__.py", "lib/core.py", "examples/a.py", "docs/b.py", "export/c.py", "fit.py", "requirements.txt")
 
 
-TOLD = (("MLE0502", CRITICAL), ("MLE1010", CRITICAL), ("MLE0501", LOW))
+TOLD = (("MLE0502", CRITICAL), ("MLE1010", CRITICAL), ("MLE0501", LOW), ("MLE0408", MEDIUM), ("MLE0519", MEDIUM))
 RULES = {rule.id: rule for rule in all_rules()}
 
 
@@ -42,7 +42,7 @@ def test_other_severities_and_other_repositories_stay_as_they_are(tmp_path):
     repo = opened(tmp_path, PUBLISHED)
     site = repo.files["examples/a.py"].site(1)
     told = [weight(repo, RULES[rule], Hit([site], severity=severity)) for rule, severity in TOLD]
-    assert told == ["medium", "critical", "low"]
+    assert told == ["medium", "critical", "low", "low", "medium"]
     (tmp_path / "app").mkdir()
     repo = opened(tmp_path / "app", "[project]\nname = 'app'\n")
     assert weight(repo, RULES["MLE0501"], Hit([repo.files["examples/a.py"].site(1)], severity=HIGH)) == "high"

@@ -16,3 +16,7 @@ import pytest
 def test_which_references_move(check, line, severity):
     found = check("MLE1006", {"requirements.txt": line + "\n"})
     assert [f.severity.value for f in found] == ([severity] if severity else [])
+
+
+def test_a_commit_that_the_build_fills_in(check):
+    assert check("MLE1006", {"requirements.txt": "git+https://github.com/a/b@{COMMIT}\n"}) == []
