@@ -57,6 +57,25 @@ def check(repo: Repo) -> Iterator[Hit]:
             anchor=f"{docker.path}\0{names}",
         )
     yield from _without_dockerfile(repo)
+    yield from _without_model(repo)
+
+
+def _without_model(repo: Repo) -> Iterator[Hit]:
+    """Images that lack the model which their service loads when it starts."""
+    from ml_engineer.assessment.leftout import left_out
+
+    lacking: dict[Dockerfile, list[tuple[str, Site]]] = {}
+    for docker, path, call in left_out(repo):
+        lacking.setdefault(docker, []).append((path, call.site()))
+    for docker, loads in lacking.items():
+        yield Hit(
+            [docker.file.site(docker.stages[-1].start.line), *dict.fromkeys(site for _, site in loads)],
+            confidence="medium",
+            title=f"The image lacks {', '.join(dict.fromkeys(path for path, _ in loads))}: .dockerignore takes it out",
+            why="The service loads it when it starts, and nothing mounts it or brings it: the container stops at once.",
+            remedy="Take the line out of .dockerignore, or mount the model, or fetch its version at the start.",
+            anchor=f"{docker.path}\0model",
+        )
 
 
 def _without_dockerfile(repo: Repo) -> Iterator[Hit]:

@@ -127,3 +127,24 @@ def test_what_a_run_writes_and_git_ignores(check):
     }
     assert check("MLE0521", {**files, ".gitignore": "out_run/\n"}) == []
     assert len(check("MLE0521", {".gitignore": "*.log\n"})) == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({}, 1),
+        ({"compose.yml": "services:\n  a:\n    build: .\n    volumes:\n      - ./models:/app/models\n"}, 0),
+        ({".dockerignore": ".git\n"}, 0),
+        ({"Dockerfile": 'FROM python:3.13\nCOPY . .\nRUN python train.py\nCMD ["uvicorn", "app:app"]\n'}, 0),
+    ],
+)
+def test_a_model_that_dockerignore_keeps_out(check, changed, found):
+    app = "import joblib, os\nfrom fastapi import FastAPI\napp = FastAPI()\nmodel = joblib.load(PATH)\n"
+    app = app.replace("PATH", "os.getenv('MODEL', 'models/m.pkl')")
+    files = {
+        "app.py": f"{app}@app.post('/p')\ndef p(b: dict):\n    return float(model.predict([b['a']]))\n",
+        "train.py": "import joblib\njoblib.dump(model, 'models/m.pkl')\n",
+        "Dockerfile": 'FROM python:3.13\nWORKDIR /app\nCOPY . .\nCMD ["uvicorn", "app:app"]\n',
+        ".dockerignore": ".git\nmodels/*\n",
+    }
+    assert len(check("MLE0521", {**files, **changed})) == found
