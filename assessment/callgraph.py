@@ -81,6 +81,9 @@ def closure_of(repo: Repo, entries: Iterable[Entry]) -> Closure:
             closure.started.add(entry.module)
         else:
             stack.append(entry.unit)
+            made = entry.module.functions.get(f"{entry.unit.class_name}.__init__")
+            if made is not None:  # a method needs an object
+                stack.append(made)
     limit = MAX_UNITS if len(repo.all_modules) == len(repo.modules) else MAX_UNITS // 30
     while stack and len(closure.functions) + len(closure.bodies) < limit:
         unit = stack.pop()

@@ -88,7 +88,8 @@ def saves_of_fitted(repo: Repo) -> list[Call]:
                 fits.setdefault(call.module, set()).add(_owner(call))
         for module, owners in fits.items():
             for call in module.calls if b".save(" in module.file.data else ():
-                if call.name.endswith(".save") and call.node.args and _owner(call) in owners:
+                method = isinstance(call.node.func, ast.Attribute)  # and no function that was imported as `save`
+                if call.name.endswith(".save") and method and call.node.args and _owner(call) in owners:
                     found.append(call)
         repo.__dict__["_saves_of_fitted"] = found
     return found

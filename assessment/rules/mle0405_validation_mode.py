@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.module import Function, Module
     from ml_engineer.assessment.repo import Repo
 
+_GIVES = re.compile(r"load|build|make|create|restore|get|prepare|init", re.I)
 _GRADIENTS_OFF = ("no_grad", "inference_mode", "set_grad_enabled")
 _MODEL = re.compile(
     r"(^|[._])(model|net|network|classifier|clf|encoder|decoder|backbone|resnet|cnn|lstm|bert)\d*(\.module)?$", re.I
@@ -67,7 +68,12 @@ def _validation_loops(repo: Repo, module: Module) -> Iterator[ast.For]:
     from ml_engineer.assessment.splits import half_by_name
 
     for node in module.nodes(ast.For):
-        names = [n for n in walk(node.iter) if isinstance(n, ast.Name | ast.Attribute)]
+        over = module.value(node.iter) or node.iter
+        if isinstance(over, ast.Call) and over.args and module.resolve(over.func).endswith("tqdm"):
+            over = over.args[0]  # a bar of progress that was made before the loop
+        else:
+            over = node.iter
+        names = [n for n in walk(over) if isinstance(n, ast.Name | ast.Attribute)]
         held_out = any(half_by_name(n) in ("test", "valid") for n in names)
         if not held_out and not (names and _is_given_held_out(repo, module, node)):
             continue
@@ -113,4 +119,16 @@ def _mode_around(repo: Repo, module: Module, loop: ast.For) -> tuple[bool, bool]
                     gradients_off = True
                 case ast.keyword(arg="volatile"):
                     gradients_off = True
+                case ast.Call(func=func) if not evaluates and _gives_judging_model(repo, where.resolve(func)):
+                    evaluates = True
     return evaluates, gradients_off
+
+
+def _gives_judging_model(repo: Repo, name: str) -> bool:
+    """Whether a local function loads or makes a model and gives it back in evaluation mode."""
+    from ml_engineer.assessment.callgraph import callees
+
+    if not _GIVES.search(name.rpartition(".")[2]):
+        return False
+    texts = (ast.unparse(n) for f in callees(repo, name) for n in walk(f.node) if isinstance(n, ast.Return | ast.Expr))
+    return any(".eval()" in text for text in texts)

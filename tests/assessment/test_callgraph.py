@@ -34,3 +34,13 @@ def test_a_module_that_is_handed_over_reaches_what_it_defines(tmp_path):
     main = repo.by_dotted["main"]
     closure = closure_of(repo, [Entry("train", main, None, main.site(1))])
     assert {function.qualname for function in closure.functions} == {"pick", "Rows.__getitem__"}
+
+
+def test_a_method_needs_an_object(tmp_path):
+    code = "class A:\n    def __init__(self):\n        read()\n    def run(self): pass\n"
+    code += "def read(): pass\ndef never(): pass\n"
+    (tmp_path / "main.py").write_text(code)
+    repo = Repo.open(tmp_path)
+    (module,) = repo.modules
+    closure = closure_of(repo, [Entry("train", module, module.functions["A.run"], module.site(1))])
+    assert {function.qualname for function in closure.functions} == {"A.__init__", "A.run", "read"}

@@ -67,3 +67,11 @@ def test_a_method_that_saves_the_models_of_a_library(check):
     files = {"pyproject.toml": project, "lib/__init__.py": "", "lib/a.py": code}
     assert check("MLE0111", files) == []
     assert len(check("MLE0111", {**files, "lib/base.pth": b"x"})) == 1
+
+
+def test_a_function_imported_as_save_has_no_owner(check, place):
+    code = (
+        "from numpy import save\nfrom sklearn.svm import SVC\nm = made()\nm.fit(X, y)\nsave('x.npy', X)\nm.save('m')\n"
+    )
+    (finding,) = check("MLE0111", {"t.py": code})
+    assert place(finding) == ("t.py", 6)

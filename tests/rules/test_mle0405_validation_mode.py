@@ -62,3 +62,31 @@ def test_a_function_that_is_given_the_held_out_batches(check, place):
     (finding,) = check("MLE0405/validation", {"t.py": code + "print(accuracy(model, test_loader))\n"})
     assert place(finding) == ("t.py", 6)
     assert check("MLE0405/validation", {"t.py": code + "print(accuracy(model, other))\n"}) == []
+
+
+def test_a_bar_of_progress_that_is_made_before_the_loop(check, place):
+    code = HEAD + "bar = tqdm({over}, total=9)\nmodel.eval()\nfor x, y in bar:\n    out = model(x)\n"
+    code = "from tqdm import tqdm\n" + code
+    (finding,) = check("MLE0405/validation", {"t.py": code.format(over="val_loader")})
+    assert finding.title == "Validation keeps gradients"
+    assert check("MLE0405/validation", {"t.py": code.format(over="other")}) == []
+
+
+def test_a_loaded_model_that_comes_in_evaluation_mode(check):
+    code = """
+        import torch
+        drop = torch.nn.Dropout(0.5)
+        def load(path):
+            model = torch.load(path)
+            return model.to(device){mode}, 1
+        @torch.no_grad()
+        def judge(model, loader):
+            for x, y in loader:
+                out = model(x)
+        def main():
+            loss.backward()
+            model, _ = load("m.pt")
+            judge(model, test_loader)
+        """
+    assert check("MLE0405/validation", {"t.py": code.format(mode=".eval()")}) == []
+    assert len(check("MLE0405/validation", {"t.py": code.format(mode="")})) == 1
