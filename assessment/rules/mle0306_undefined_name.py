@@ -33,7 +33,8 @@ def check(repo: Repo) -> Iterator[Hit]:
     for module in reached(repo):
         if module.is_notebook:
             continue
-        gone.extend((item.top, module.site(item.node)) for item in module.imports if _is_python2(module, item))
+        if not module.source.errors:  # MLE0307 says of the others that they are Python 2
+            gone.extend((item.top, module.site(item.node)) for item in module.imports if _is_python2(module, item))
         by_name: dict[str, list[Undefined]] = {}
         for missing in undefined(repo, module):
             by_name.setdefault(missing.name, []).append(missing)

@@ -48,7 +48,7 @@ _SENDS = re.compile(
 )  # a request to a service, and no download
 _INSTALLS = re.compile(r"install|deploy|docker|setup_env|weights|model", re.I)
 _OF_DATA = re.compile(r"data|corpus|corpora|competitions|\.(csv|tsv|jsonl|parquet|npz|mat)\b", re.I)
-_FETCHING = re.compile(r"(download|fetch|get)[_-]", re.I)  # a script of which nothing says that it fetches a program
+_FETCHING = re.compile(r"(download|fetch|get)[_.-]", re.I)  # a script of which nothing says that it fetches a program
 _FETCHES = re.compile(
     r"(fetch|download|ingest|extract|collect|scrape|acquire|get_data|prepar|etl|load)[^/]*$|(^|/)data(sets?)?/[^/]*$",
     re.I,

@@ -121,6 +121,8 @@ def _undeclared(repo: Repo) -> Iterator[Hit]:
         names = providers(target)
         if not spelled.isdisjoint(_joined(names)) or names[0] in own or _in_source_tree(repo, names[0]):
             continue
+        if any(name.endswith(f"-{names[0]}") for name in everywhere if "-" in names[0]):
+            continue  # streamlit-auth0-component brings auth0_component
         if names[0] in given or (names[0] == "apache-airflow" and _airflow_image(repo)):
             continue
         uses = [

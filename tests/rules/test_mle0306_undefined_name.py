@@ -126,3 +126,9 @@ def test_a_main_that_tensorflow_starts(check):
     assert {f.severity.value for f in check("MLE0306", {"train.py": f"import tensorflow as tf\n{train}{run}"})} == {
         "critical"
     }
+
+
+def test_what_runs_under_python_2_only_is_told_once(check):
+    train = "import cPickle\nfrom sklearn.svm import SVC\nSVC().fit([[0]], [0])\nprint cPickle.load(open('m'))\n"
+    assert check("MLE0306", {"train.py": train}) == []
+    assert len(check("MLE0306", {"train.py": train.replace("print ", "")})) == 1

@@ -217,3 +217,11 @@ def test_a_request_to_a_service_downloads_nothing(check):
     assert check("MLE0413", {"ask.sh": script.format("-X POST https://example.org/predict"), **train}) == []
     assert check("MLE0413", {"get_data.sh": "curl http://localhost:80/data.csv -o data.csv\n", **train}) == []
     assert len(check("MLE0413", {"get_data.sh": "curl https://example.org/d.csv -o data.csv\n", **train})) == 1
+
+
+def test_a_script_called_download(check):
+    files = {"download.sh": "wget -qO- https://x.org/a/de-en.tgz | tar xz\n"}
+    files["train.py"] = "from sklearn.svm import SVC\nSVC().fit(x, y)\n"
+    assert len(check("MLE0413", files)) == 1
+    files["download.sh"] += "sha256sum -c sums\n"
+    assert check("MLE0413", files) == []

@@ -395,3 +395,10 @@ def test_what_tests_in_ci_import_is_brought_by_something(check, step, severity):
 def test_a_script_that_tries_the_service_by_hand_is_medium(check):
     files = {"requirements.txt": "flask\n", "test_api.py": "import boto3\nprint(boto3.client('a'))\n"}
     assert [f.severity.value for f in check("MLE1005", files) if "boto3" in f.title] == ["medium"]
+
+
+def test_a_component_called_by_its_last_words(check):
+    files = {"requirements.txt": "streamlit-auth0-component==0.1.5\n", "app.py": "from auth0_component import button\n"}
+    assert [f for f in check("MLE1005", files) if f.severity == "high"] == []
+    files["requirements.txt"] = "streamlit-card==0.1.5\n"
+    assert len([f for f in check("MLE1005", files) if f.severity == "high"]) == 1
