@@ -102,7 +102,8 @@ def _judged(repo: Repo, module: Module, found: list[tuple[Removed, ast.AST]]) ->
         severity=severity,
         title=told,
         remedy=f"Use {entry.instead}." if entry.instead else None,
-        anchor=f"{severity} {told.replace(shown, entry.name)} {entry.keyword}",  # whatever the object is called
+        # whatever the object is called, and whichever of a family comes first
+        anchor=f"{severity} {told if entry.family else told.replace(shown, entry.name) + ' ' + entry.keyword}",
     )
 
 

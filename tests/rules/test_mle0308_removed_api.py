@@ -405,3 +405,12 @@ def test_windows_of_a_table_in_a_list(check):
     files = {"requirements.txt": "pandas>=2\n"}
     assert check("MLE0308", {**files, "a.py": code.format(".rolling(window=3)")}) == []
     assert len(check("MLE0308", {**files, "a.py": code.format("")})) == 1
+
+
+def test_one_family_in_two_files_is_one_finding(check):
+    files = {
+        "train.py": "import tensorflow as tf\nsess = tf.Session()\n",
+        "model.py": "import tensorflow as tf\nx = tf.placeholder(tf.float32)\n",
+    }
+    (finding,) = check("MLE0308", files)
+    assert {e.path for e in finding.evidence} == {"train.py", "model.py"}
