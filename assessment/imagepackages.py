@@ -93,7 +93,7 @@ def _installed(repo: Repo, docker: Dockerfile) -> tuple[set[str], Site] | None:
         if " ." in script and "-r" not in script:
             return None  # it installs the project itself
         names |= {d.name for d in read.installed(script, run.site(), docker.path, "dockerfile")}
-    own = {module.dotted.partition(".")[0] for module in repo.all_modules}
+    own = {part for module in repo.all_modules for part in module.dotted.split(".")[:2]}  # src.shop, too
     if any(name.replace("-", "_") in own for name in names):
         return None  # it installs the project itself, by its name
     return (names, place.site()) if place is not None and names else None

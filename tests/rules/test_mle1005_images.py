@@ -26,6 +26,6 @@ def test_what_the_image_installs_otherwise_or_imports_later(check):
         {"api/Dockerfile": FILES["api/Dockerfile"].replace("python:3.12-slim", "our/base:1")},
         {"api/requirements.txt": "flask\njoblib\n-r extra.txt\n", "api/extra.txt": "shap\n"},
         {"api/app.py": later},
-        {"shop/core.py": "import shap\n", "api/requirements.txt": "flask\njoblib\nshop\n"},  # the project itself
+        {"src/shop/core.py": "import shap\n", "api/requirements.txt": "flask\njoblib\nshop\n"},  # the project itself
     ):
         assert [f for f in check("MLE1005", {**FILES, **changed}) if f.severity.value == "high"] == []
