@@ -59,7 +59,8 @@ def review(
     known = _fingerprints(baseline)
     _writable(output)
     gc.disable()  # imports make thousands of classes and no garbage; a run with a model collects again
-    with Survey.start(root) as survey:  # at once: what is imported from here on is imported beside it
+    # At once: what is imported from here on is imported beside it.
+    with Survey.start(root) as survey, ends_politely():
         from ml_engineer.interfaces.jobs import review_meta
 
         meta = review_meta(
@@ -94,8 +95,7 @@ def conduct(meta: dict[str, Any], *, resume: Run | None = None, survey: Survey |
 
     gc.disable()
     try:
-        with ends_politely():
-            asyncio.run(work())
+        asyncio.run(work())
         return done[0]
     finally:
         gc.freeze()  # the process is about to end: nothing in it is worth a first look now

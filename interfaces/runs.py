@@ -13,6 +13,7 @@ import click
 from ml_engineer.agent import runs as store
 from ml_engineer.interfaces.options import FORMATS, SEVERITIES, Format, Refusal
 from ml_engineer.interfaces.review import conduct, finish
+from ml_engineer.interfaces.termination import ends_politely
 
 if TYPE_CHECKING:
     from ml_engineer.tools.worktree import Worktree
@@ -98,7 +99,9 @@ def resume(run_id: str, kind: Format, output: Path | None, fail_on: str | None) 
         attended = sys.stdin.isatty() and sys.stderr.isatty()
         finish(implement.resume(run, attended=attended), kind, output, fail_on)
     else:
-        finish(conduct(run.meta, resume=run), kind, output, fail_on)
+        with ends_politely():
+            report = conduct(run.meta, resume=run)
+        finish(report, kind, output, fail_on)
 
 
 @runs.command()
