@@ -45,7 +45,11 @@ def check(repo: Repo) -> Iterator[Hit]:
     }
     for declared in repo.dependencies.declared:
         name = declared.name
-        if name not in _PACKAGES or declared.kind in ("lock", "constraints", "notebook", "script") or not declared.direct:
+        if (
+            name not in _PACKAGES
+            or declared.kind in ("lock", "constraints", "notebook", "script")
+            or not declared.direct
+        ):
             continue
         if _PACKAGES[name] in imported or _is_commanded(repo, name):
             continue
