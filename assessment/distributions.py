@@ -6,6 +6,7 @@ Several distributions may provide one import name: the usual one comes first.
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 
@@ -124,6 +125,7 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).strip("-").lower()
 
 
+@functools.lru_cache(maxsize=65_536)
 def providers(target: str) -> tuple[str, ...]:
     """Distributions that provide a dotted import target, the usual one first. Never empty."""
     parts = target.split(".")

@@ -110,13 +110,13 @@ _SERVICE_BASES = {
 # A module without any of these words registers no handler: it need not be parsed to know.
 _ROUTE_WORDS = re.compile(
     rb"@[\w.]+\.(route|get|post|put|delete|patch|options|head|websocket|api_route|api|http|web_endpoint|fastapi_endpoint)"
-    rb"\b|@(\w+\.)?(deployment|service|api|model_metrics|cml_model)\b|HttpRequest\b|add_url_rule|add_api(_route)?\b|add_resource|\.add_route\b|router\.add_"
+    rb"\b|@(\w+\.)?(deployment|service|api|model_metrics|cml_model)\b|azure\.functions|add_url_rule|add_api(_route)?\b|add_resource|\.add_route\b|router\.add_"
     rb"|\bRoute\(|\b(re_)?path\(|\burl\(|\bweb\.(get|post)\(|def (lambda_)?handler\(|LitAPI|SeldonComponent|MLModel"
     rb"|router\.register\(|kserve|Servicer|RequestHandler|BaseHandler|Runnable"
 )
 _ROUTE_MARKS = (  # of which one is in each of them: sooner looked for
     b"@", b"add_", b"Route(", b"path(", b"url(", b"web.", b"handler(", b"LitAPI", b"SeldonComponent", b"MLModel",
-    b"kserve", b"HttpRequest", b"Servicer", b".register(", b"RequestHandler", b"BaseHandler", b"Runnable",
+    b"kserve", b"azure.functions", b"Servicer", b".register(", b"RequestHandler", b"BaseHandler", b"Runnable",
 )  # fmt: skip
 _ENTRY_WORDS = re.compile(
     rb"\b(fit|fit_generator|partial_fit|train_on_batch|fit_predict|backward|minimize|predict\w*|generate|evaluate"
@@ -412,7 +412,8 @@ def find_entries(repo: Repo) -> list[Entry]:
 
 def _asks_for_messages(module: Module) -> Call | None:
     """Where a program reads messages that a network loaded beside it judges: `net(x)` alone says nothing of it."""
-    if b"onsume" not in module.file.data:
+    data = module.file.data
+    if b"onsume" not in data or not any(word in data for word in (b"load_state_dict", b"torch.", b"load_weights")):
         return None
     if not any(matches(call.name, *_NETWORK) for call in module.calls):
         return None

@@ -19,7 +19,7 @@ from ml_engineer.assessment.buildcontext import context_files, sources
 from ml_engineer.assessment.callgraph import closure_of
 from ml_engineer.assessment.distributions import providers
 from ml_engineer.assessment.entrypoints import Entry
-from ml_engineer.assessment.releases import BRINGS, brought_by
+from ml_engineer.assessment.releases import BRINGS, brought_along
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.docker import Dockerfile, Instruction
@@ -49,6 +49,7 @@ def lacking(repo: Repo) -> Iterator[Missing]:
         if found is None:
             continue
         names, run = found
+        present = names | brought_along(names).keys()
         seen: set[str] = set()
         for module in _running(repo, docker):
             for item in module.imports:
@@ -57,7 +58,7 @@ def lacking(repo: Repo) -> Iterator[Missing]:
                     continue
                 if item.target not in _foreign(repo) or not any(map(repo.dependencies.of, wanted)):
                     continue
-                if names.isdisjoint(wanted) and not any(brought_by(name, names) for name in wanted):
+                if present.isdisjoint(wanted):
                     seen.add(wanted[0])
                     yield Missing(wanted[0], module.site(item.node), run, names <= BRINGS.keys())
 

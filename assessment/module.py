@@ -81,9 +81,10 @@ class Module:
         that the file puts on the path, `sys.path.insert(1, join(…, "../utils"))`."""
         parts = self.package.split(".") if self.package else []
         found = [".".join(parts[:n]) for n in range(len(parts), -1, -1)] + ["src"]
-        for line in self.file.lines if b"sys.path." in self.file.data else ():
-            patched = _PATCHED.search(line)
-            names = _FOLDERS.findall(patched[1]) if patched else []
+        with self.file.borrowed():  # nearly every file of a large tree is asked
+            lines = self.file.lines if b"sys.path." in self.file.data else ()
+        for patched in filter(None, map(_PATCHED.search, lines)):
+            names = _FOLDERS.findall(patched[1])
             for base in (self.file.folder, "") if names else ():
                 found.append(posixpath.normpath(posixpath.join(base, *names)).replace("/", "."))
         return list(dict.fromkeys(found))

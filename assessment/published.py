@@ -84,16 +84,25 @@ def on_import(repo: Repo) -> set[Module]:
 
 def is_optional(repo: Repo, module: Module) -> bool:
     """Whether every import of a module stands in a try block, which goes on without it."""
-    name = module.dotted.rpartition(".")[2]
     guarded = []
-    for other in repo.modules:
-        if "test" in other.file.roles or not any(name in i.target.split(".") for i in repo.facts[other.path].imports):
-            continue
+    for other in _naming(repo).get(module.dotted.rpartition(".")[2], ()):
         for item in other.imports:
             found = repo.local(other, item.target)
             if found is not None and found[0] is module and other is not module:
                 guarded.append(item.guarded)
     return bool(guarded) and all(guarded)
+
+
+def _naming(repo: Repo) -> dict[str, list[Module]]:
+    """The modules, tests aside, that import a target with a name in it, by that name."""
+    known: dict[str, list[Module]] = repo.kept("modules_naming")
+    if not known:
+        for module in repo.modules:
+            if "test" not in module.file.roles:
+                targets = {item.target for item in repo.facts[module.path].imports}
+                for name in {name for target in targets for name in target.split(".")}:
+                    known.setdefault(name, []).append(module)
+    return known
 
 
 def is_tested_in_ci(repo: Repo, module: Module) -> bool:

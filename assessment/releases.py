@@ -8,6 +8,7 @@ silent on it. Extend a table by adding a line; the bounds are minor versions of 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from packaging.specifiers import SpecifierSet
@@ -322,18 +323,18 @@ def floor(name: str, version: Version) -> int | None:
     return found
 
 
-def brought_by(name: str, declared: set[str]) -> str | None:
-    """A declared distribution that installs `name` with it, over any number of steps."""
+def brought_along(declared: Iterable[str]) -> dict[str, str]:
+    """What the declared distributions install with them, over any number of steps, and which of them does so first."""
+    found: dict[str, str] = {}
     for start in sorted(declared):
         seen, stack = {start}, [start]
         while stack:
             for inner in BRINGS.get(stack.pop(), "").split():
-                if inner == name:
-                    return start
+                found.setdefault(inner, start)
                 if inner not in seen:
                     seen.add(inner)
                     stack.append(inner)
-    return None
+    return found
 
 
 def minor(spec: SpecifierSet) -> int | None:

@@ -354,6 +354,8 @@ class Repo:
 
     def _through_star(self, module: Module, name: str) -> Module | None:
         """The module of this repository that `from x import *` in `module` brings a name from."""
+        if name.startswith("__"):
+            return None  # `__file__` and its like are each module's own
         for item in module.imports:
             if not item.star:
                 continue
@@ -361,8 +363,8 @@ class Repo:
             if source is None or source is module:
                 found = self.local(module, item.target)
                 source = found[0] if found is not None and not found[1] else None
-            if source is None or source is module:
-                continue
+            if source is None or source is module or name.encode() not in source.file.data:
+                continue  # what its bytes lack it defines nowhere: it need not be parsed
             if name in source.functions or name in source.classes or source.bindings_of(name, None):
                 return source
         return None

@@ -106,14 +106,14 @@ def _undeclared(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.distributions import providers
     from ml_engineer.assessment.linking import misplaced
     from ml_engineer.assessment.platforms import brought
-    from ml_engineer.assessment.releases import BRINGS, NOT_INSTALLABLE, brought_by
+    from ml_engineer.assessment.releases import BRINGS, NOT_INSTALLABLE, brought_along
 
     dependencies = repo.dependencies
     everywhere = {d.name for d in dependencies.declared if d.kind != "notebook"}
     everywhere |= {NOT_INSTALLABLE[name] for name in everywhere if name in NOT_INSTALLABLE}  # MLE1004 says so
     direct = {d.name for d in dependencies.declared if d.direct and d.kind not in ("notebook", "constraints")}
     direct = {NOT_INSTALLABLE.get(name, name) for name in direct or everywhere}
-    carriers = direct | _in_some_form(repo, direct)
+    carriers = brought_along(direct | _in_some_form(repo, direct))
     own = _of_integrations(repo) | _own_names(repo) | _packed(repo)
     given = brought(repo)
     spelled = _joined(everywhere)
@@ -133,7 +133,7 @@ def _undeclared(repo: Repo) -> Iterator[Hit]:
         uses = [(m, i) for m, i in uses if not m.is_notebook or not _in_kernel(repo, m, names[0], target)]
         if not uses or all(misplaced(repo, m, i) for m, i in uses):  # MLE0315 says so
             continue
-        carrier = next(filter(None, (brought_by(name, carriers) for name in names)), None)
+        carrier = next((carriers[name] for name in names if name in carriers), None)
         severity = _severity(repo, uses, carrier)
         if severity == HIGH and (_told_to_install(repo, target, names) or _comes_with_others(repo, uses)):
             severity = MEDIUM
@@ -381,10 +381,8 @@ def _unused(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.releases import BRINGS, NOT_INSTALLABLE
 
     dependencies = repo.dependencies
-    used = {name for target in dependencies.third_party for name in providers(target)}
-    used |= {
-        name for facts in repo.facts.values() for item in facts.imports if item.top for name in providers(item.target)
-    }
+    targets = {item.target for facts in repo.facts.values() for item in facts.imports if item.top}
+    used = {name for target in targets.union(dependencies.third_party) for name in providers(target)}
     used |= {name for a in repo.artefacts for item in a.globals for name in providers(item)}
     used |= {wrong for wrong, meant in NOT_INSTALLABLE.items() if meant in used}
     spelled = _joined(used)

@@ -137,6 +137,7 @@ def check(repo: Repo) -> Iterator[Hit]:
             continue
         with file.borrowed():
             found = list(_in_file(repo, file))
+            weak = [] if found else list(_weak_keys(file))
         if found:
             what = found[0][0]
             shown = what if len(found) == 1 else f"{what} and {len(found) - 1} more"
@@ -147,7 +148,7 @@ def check(repo: Repo) -> Iterator[Hit]:
                 title=f"A secret is in the repository ({shown})",
                 anchor=f"secret {file.path}",
             )
-        elif weak := list(_weak_keys(file)):
+        elif weak:
             yield Hit(
                 weak,
                 severity=MEDIUM,
@@ -198,7 +199,9 @@ def _in_file(repo: Repo, file: File) -> Iterator[tuple[str, Site]]:
 
 def _weak_keys(file: File) -> Iterator[Site]:
     """Lines that give Flask or Django a key too short or too plain to be told from any other text."""
-    if file.suffix == ".py" and b"secret_key" in file.data.lower() and _WEB.search(file.data) and not file.roles:
+    if file.suffix != ".py" or file.roles or (b"secret_key" not in file.data and b"SECRET_KEY" not in file.data):
+        return
+    if _WEB.search(file.data):
         for number, match in file.find(_SIGNING):
             yield _masked(file.site(number), match.start(1), match.string)
 
