@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, TypeGuard
+from itertools import zip_longest
+from typing import TYPE_CHECKING, TypeGuard, cast
 
 from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.rule import HIGH, LOW, MEDIUM, Hit, SeverityName, Site, rule
@@ -31,6 +32,7 @@ _ACC = re.compile(r"(val_)?acc")
 _HISTORY = re.compile(r"\.history$|^(hist(ory)?|logs)\w*$")
 _STEERED = re.compile(r"(EarlyStopping|ReduceLROnPlateau|logs\.get)$")
 _TOKENIZES = frozenset("encode_plus batch_encode_plus as_target_tokenizer prepare_seq2seq_batch".split())
+MAX_NAMES = 6  # in a title
 _SAME_PACKAGE = {"pytorch-lightning": "lightning", "tensorflow": "tensorflow-cpu tensorflow-gpu"}
 
 
@@ -46,8 +48,14 @@ _SAME_PACKAGE = {"pytorch-lightning": "lightning", "tensorflow": "tensorflow-cpu
     applies=lambda repo: bool(repo.dependencies.third_party),
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    hits = list(_hits(repo))
-    yield from _by_library(hits) if repo.dependencies.is_library else (hit for _, hit in hits)
+    together: dict[tuple[str, str], list[tuple[Removed, Hit]]] = {}
+    for entry, hit in _hits(repo):
+        if hit.severity == LOW:
+            yield hit
+        else:
+            together.setdefault((str(hit.severity), entry.since[0][0]), []).append((entry, hit))
+    for (_, library), found in together.items():
+        yield from _of_library(library, found)
 
 
 def _hits(repo: Repo) -> Iterator[tuple[Removed, Hit]]:
@@ -62,21 +70,33 @@ def _hits(repo: Repo) -> Iterator[tuple[Removed, Hit]]:
             yield found[0][0], _judged(repo, module, found)
 
 
-def _by_library(hits: list[tuple[Removed, Hit]]) -> Iterator[Hit]:
-    """A published package must admit new versions: all that those of one library lack is one task for it."""
-    serious: dict[str, list[tuple[str, Hit]]] = {}
-    for entry, hit in hits:
-        if hit.severity == HIGH and not entry.family:
-            serious.setdefault(entry.since[0][0], []).append((entry.name.replace("*", "…"), hit))
-        else:
-            yield hit
-    for library, found in serious.items():
-        names = list(dict.fromkeys(name for name, _ in found))
-        if len(names) == 1:
-            yield from (hit for _, hit in found)
-        else:
-            told = f"{library} has removed what is used here: {', '.join(names)}"
-            yield Hit([site for _, hit in found for site in hit.sites], severity=HIGH, title=told, anchor=library)
+def _of_library(library: str, found: list[tuple[Removed, Hit]]) -> Iterator[Hit]:
+    """All that the versions of one library lack which may be installed is one finding, for one bound mends it. The
+    first place of every use comes before the second of any."""
+    uses = {_named(entry): entry for entry, _ in reversed(found)}
+    if len(uses) == 1:
+        yield from (hit for _, hit in found)
+        return
+    names = sorted(uses)
+    told = [f"{name} since {uses[name].since[0][1]}" for name in names]
+    if len(told) > MAX_NAMES:
+        told[MAX_NAMES:] = [f"{len(names) - MAX_NAMES} more"]
+    instead = [f"{uses[name].instead} for {name}" for name in names if uses[name].instead]
+    noted = [[cast(Site, site)._replace(note=_named(entry)) for site in hit.sites] for entry, hit in found]
+    yield Hit(
+        [site for places in zip_longest(*noted) for site in places if site is not None],
+        severity=found[0][1].severity,
+        title=f"{library} has removed what is used here: {', '.join(told)}",
+        remedy=f"Pin {library} below the first of these versions, or use {'; '.join(instead)}." if instead else None,
+        anchor=f"{library} {' '.join(names)}",
+    )
+
+
+def _named(entry: Removed) -> str:
+    if entry.family:
+        return entry.family
+    name = entry.name.replace("*", "…")
+    return f"{entry.keyword}= of {name}" if entry.keyword else name
 
 
 def _judged(repo: Repo, module: Module, found: list[tuple[Removed, ast.AST]]) -> Hit:
