@@ -68,11 +68,25 @@ def _gated(repo: Repo, job: Job, step: Step, found: Deployment) -> bool:
 
     for earlier in job.steps:
         if earlier is step:
+            if _tests_first(repo, step, found):
+                return True
             break
         if tests(repo, earlier) or is_unknown(earlier):
             return True
     before = list(job.before())
     return any(runs_tests(repo, other) is not None or any(map(is_unknown, other.steps)) for other in before)
+
+
+def _tests_first(repo: Repo, step: Step, found: Deployment) -> bool:
+    """Whether one step runs the tests and then ships, as `make test deploy` does."""
+    from ml_engineer.assessment.ci import commands_of, is_test, ships
+
+    for command in commands_of(repo, step):
+        if is_test(repo, command):
+            return True
+        if ships(command) == found.what:
+            return False
+    return False
 
 
 def _after_tests(repo: Repo, workflow: Workflow) -> bool:

@@ -36,6 +36,13 @@ def test_tests_in_the_same_job_before_it_gate_it(check):
     assert check("MLE0805", {WHERE: text}) == []
 
 
+@pytest.mark.parametrize(("order", "told"), [("test deploy", 0), ("deploy test", 1)])
+def test_one_command_may_run_the_tests_before_it_ships(check, order, told):
+    make = f"all: {order}\ntest:\n\tpytest\ndeploy:\n\tkubectl apply -f k8s/\n"
+    text = "on: push\njobs:\n  a:\n    steps:\n      - run: make all\n"
+    assert len(check("MLE0805", {WHERE: text, "Makefile": make})) == told
+
+
 def test_another_workflow_with_tests_makes_it_medium(check):
     other = "name: tests\non: [push, pull_request]\njobs:\n  t:\n    steps:\n      - run: pytest\n"
     (finding,) = check("MLE0805", {WHERE: TEXT % "ls", ".github/workflows/t.yml": other})
