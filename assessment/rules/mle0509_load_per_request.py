@@ -123,7 +123,26 @@ def _is_kept(repo: Repo, call: Call) -> bool:
     """Whether what the call leads to runs once only: it stands behind a test, or the callee is cached."""
     from ml_engineer.assessment import callgraph
 
+    if call.name in repo.classes and _is_made_once(repo, call.name):
+        return True
     return is_guarded(call) or any(is_cached(function) for function in callgraph.callees(repo, call.name))
+
+
+def _is_made_once(repo: Repo, class_name: str) -> bool:
+    """Whether a class gives the same object again: by a metaclass or a decorator for singletons. (`__new__` alone does
+    not do it: `__init__` runs again.)"""
+    from ml_engineer.assessment import callgraph
+
+    for name in callgraph.lineage(repo, class_name):
+        module, node = repo.classes[name]
+        if any(_CACHES.match(module.resolve(d.func if isinstance(d, ast.Call) else d)) for d in node.decorator_list):
+            return True
+        for metaclass in (module.resolve(k.value) for k in node.keywords if k.arg == "metaclass"):
+            called = callgraph.method(repo, metaclass, "__call__") if metaclass in repo.classes else None
+            tests = [n.test for n in walk(called.node) if isinstance(n, ast.If | ast.IfExp)] if called else []
+            if _CACHES.match(metaclass) or any(map(_asks_for_absence, tests)):
+                return True
+    return False
 
 
 def is_cached(function: Function) -> bool:

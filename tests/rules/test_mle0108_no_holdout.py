@@ -248,3 +248,9 @@ def test_the_fit_of_a_class_is_judged_where_it_is_called(check):
     job += "    tool.fit(train)\n    return tool.score(test)\n"
     assert len(check("MLE0108", {"tools.py": tool})) == 1
     assert check("MLE0108", {"job.py": job}) == []
+
+
+@pytest.mark.parametrize(("judged", "found"), [("print(model.test(path))\n", 0), ("", 1)])
+def test_fasttext_judges_by_its_own_method(check, judged, found):
+    code = "import fasttext, sys\nmodel = fasttext.train_supervised(input=sys.argv[1])\npath = sys.argv[2]\n"
+    assert len(check("MLE0108", {"train.py": code + judged + "model.save_model('m.bin')\n"})) == found

@@ -22,7 +22,7 @@ def test_a_live_server_is_named_even_where_something_is_asserted(check, place):
     [
         "def test_a():\n    assert f()\n",
         "import pytest\ndef test_a():\n    with pytest.raises(ValueError):\n        f()\n",
-        "import unittest\nclass A(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(1, 1)\n",
+        "import unittest\nclass A(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(f(), 1)\n",
         "import numpy as np\ndef test_a():\n    np.testing.assert_allclose(f(), 1)\n",
         "def assert_ok(x):\n    assert x\ndef test_a():\n    assert_ok(f())\n",
         "def helper(x):\n    assert x\ndef test_a():\n    helper(f())\n",
@@ -32,6 +32,21 @@ def test_a_live_server_is_named_even_where_something_is_asserted(check, place):
 )
 def test_files_that_check_something_are_silent(check, text):
     assert check("MLE0314", {"tests/test_a.py": text}) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("self.assertEqual(True, True)", 1),
+        ("assert True", 1),
+        ("assert 1 == 1", 1),
+        ("assert False", 0),  # a line that is not to be reached
+        ("m.assert_called_with('a')", 0),
+    ],
+)
+def test_an_assertion_of_constants_checks_nothing(check, line, found):
+    text = f"import unittest\nclass A(unittest.TestCase):\n    def test_a(self):\n        {line}\n"
+    assert len(check("MLE0314", {"tests/test_a.py": text})) == found
 
 
 def test_a_script_that_evaluates_is_no_test_file(check):

@@ -215,3 +215,24 @@ def test_a_load_that_stops_where_that_model_is_there_already(check):
     assert len(check("MLE0509", {"app.py": code.format(guard="")})) == 1
     guard = "        if name == self.name:\n            return\n"
     assert check("MLE0509", {"app.py": code.format(guard=guard)}) == []
+
+
+@pytest.mark.parametrize(
+    ("once", "head", "found"),
+    [
+        (
+            "class Only(type):\n    def __call__(cls):\n        if cls.one is None:\n            cls.one = 1\n",
+            "class Model(metaclass=Only):",
+            0,
+        ),
+        ("from tools import singleton\n", "@singleton\nclass Model:", 0),
+        ("class Only(type):\n    pass\n", "class Model(metaclass=Only):", 1),
+    ],
+)
+def test_a_singleton_is_loaded_once(check, once, head, found):
+    text = (
+        f"{APP}{once}{head}\n    def __init__(self):\n        self.model = joblib.load('m')\n"
+        "    def run(self, x):\n        return self.model.predict(x)\n"
+        "@app.route('/p')\ndef p():\n    return str(Model().run(request.args['x']))\n"
+    )
+    assert len(check("MLE0509", {"app.py": text})) == found
