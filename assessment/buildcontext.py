@@ -38,7 +38,7 @@ def builds(repo: Repo) -> list[tuple[str, str]]:
     """(path of a Dockerfile, context) for every build that the repository describes. Computed once."""
     found: list[tuple[str, str]] | None = repo.__dict__.get("_image_builds")
     if found is None:
-        found = repo.__dict__["_image_builds"] = [*_compose(repo), *_actions(repo), *_commands(repo)]
+        found = repo.__dict__["_image_builds"] = [*_compose(repo), *built_by_ci(repo), *_commands(repo)]
     return found
 
 
@@ -51,7 +51,8 @@ def _compose(repo: Repo) -> Iterator[tuple[str, str]]:
                 yield join(context, path) or "", context
 
 
-def _actions(repo: Repo) -> Iterator[tuple[str, str]]:
+def built_by_ci(repo: Repo) -> Iterator[tuple[str, str]]:
+    """(path of a Dockerfile, context) for every build that CI runs, by an action or a command."""
     for workflow in repo.workflows:
         for job in workflow.jobs:
             for step in job.steps:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.dataflow import returns
 from ml_engineer.assessment.files import holds
 from ml_engineer.assessment.index import walk
 from ml_engineer.assessment.learning import SAVERS, TRACKERS, entry_closure, metric_calls, train_entries
@@ -33,6 +34,7 @@ _WRITERS = (
     "csv.writer", "csv.DictWriter", "*.writerow*", "*.write", "*.write_text", "*.writelines", "pickle.dump",
     "joblib.dump", "torch.save", "open", "*.open",
 )  # fmt: skip
+_DUMPS = ("json.dump", "json.dumps", "yaml.dump", "yaml.safe_dump")
 _KEEPS = re.compile(r"regist|record|save|insert|store|track|persist|create|TrainingRun|ModelVersion|Experiment", re.I)
 _METRIC_NAME = re.compile(
     r"(test_|val_|cv_)?(mae|mse|rmse|mape|r2(_score)?|accuracy|precision|recall|f1(_score)?|auc(_roc)?|roc_auc|metrics?|scores?)"
@@ -75,7 +77,7 @@ def is_tracked(repo: Repo, modules: Iterable[Module]) -> bool:
         for call in module.calls:
             if _trains_with_log(call) or (matches(call.name, *_WRITERS) and _writes_figures(call)):
                 return True
-            if _keeps_figures(call):
+            if _keeps_figures(call) or _dumps_figures(repo, call):
                 return True
             if call.name == "logging.basicConfig" and call.keyword("filename") is not None:
                 return True
@@ -119,6 +121,13 @@ def _writes_figures(call: Call) -> bool:
     return any(_has_figures(call.module, node) for node in walk(call.node))
 
 
+def _dumps_figures(repo: Repo, call: Call) -> bool:
+    """Whether a function of the repository gave the figures that are dumped: `json.dump(describe(model), file)`."""
+    given = call.module.value(call.node.args[0]) if call.node.args and matches(call.name, *_DUMPS) else None
+    function = repo.functions.get(call.module.resolve(given.func)) if isinstance(given, ast.Call) else None
+    return function is not None and any(_has_figures(function.module, node) for node in returns(function))
+
+
 def _holds_answers(call: Call) -> bool:
     """Whether what is written is a list of answers, each with the number of its picture or row."""
     first = call.node.args[0] if call.node.args else None
@@ -130,7 +139,7 @@ def _holds_answers(call: Call) -> bool:
 
 def _has_figures(module: Module, node: ast.AST) -> bool:
     """Whether a name stands for a dictionary, or a table, with figures of quality among its keys or columns."""
-    value = module.value(node) if isinstance(node, ast.Name) else None
+    value = module.value(node) if isinstance(node, ast.Name) else node if isinstance(node, ast.Dict) else None
     keys: list[ast.expr | None] = []
     if isinstance(value, ast.Call) and module.resolve(value.func) == "pandas.DataFrame":
         columns = next((k.value for k in value.keywords if k.arg == "columns"), None)
@@ -142,7 +151,7 @@ def _has_figures(module: Module, node: ast.AST) -> bool:
     elif isinstance(value, ast.Call) and value.args and isinstance(value.args[0], ast.List):  # OrderedDict([(key, …)])
         keys += [pair.elts[0] for pair in value.args[0].elts if isinstance(pair, ast.Tuple) and len(pair.elts) == 2]
     texts = [module.literal(key) for key in keys]
-    return any(isinstance(text, str) and _NAMES_METRIC.search(text) for text in texts)
+    return any(isinstance(text, str) and _NAMES_METRIC.search(re.sub(r"\W+", "_", text)) for text in texts)
 
 
 def records_runs(repo: Repo) -> bool:

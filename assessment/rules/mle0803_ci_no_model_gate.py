@@ -47,9 +47,20 @@ def check(repo: Repo) -> Iterator[Hit]:
         return
     if tested_workflows(repo) and _tests_train(repo):
         return
+    if _trains_in_an_image(repo):
+        return
     first = (tested_workflows(repo) or workflows)[0]
     searched = ["a training or evaluation entry point", "dvc repro", "cml", "tests that train or check a metric"]
     yield Hit([repo.missing(first.site(), searched, [w.file for w in workflows])], anchor="model gate")
+
+
+def _trains_in_an_image(repo: Repo) -> bool:
+    """Whether CI builds an image whose Dockerfile runs the training: the build fails where that does."""
+    from ml_engineer.assessment.buildcontext import built_by_ci
+
+    runs = repo.commands.of("docker-run")
+    built = {path for path, _ in built_by_ci(repo)} if runs else set()
+    return any(command.site.path in built and _is_gate(repo, command) for command in runs)
 
 
 def _is_gate(repo: Repo, command: Command) -> bool:

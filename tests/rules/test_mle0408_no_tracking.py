@@ -128,3 +128,10 @@ def test_estimators_of_tensorflow_write_their_own_summaries(check):
         "model.train(input_fn=data, steps=9)\n"
     )
     assert check("MLE0408", {"train.py": code}) == []
+
+
+@pytest.mark.parametrize(("key", "found"), [("r2 score", 0), ("columns", 1)])
+def test_what_a_function_gave_is_dumped(check, key, found):
+    more = f"import json\ndef about(m):\n    d = {{'{key}': m.x}}\n    return d\nmeta = about(m)\n"
+    more += "with open(PATH, 'w') as out:\n    json.dump(meta, out)\n"
+    assert len(check("MLE0408", {"t.py": TRAIN + more})) == found

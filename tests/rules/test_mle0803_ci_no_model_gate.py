@@ -38,3 +38,10 @@ def test_a_notebook_that_ci_runs(check):
     flow = "on: push\njobs:\n  test:\n    runs-on: ubuntu-latest\n    steps:\n      - run: {}\n"
     assert check("MLE0803", {**files, ".github/workflows/ci.yml": flow.format("papermill a.ipynb b.ipynb")}) == []
     assert len(check("MLE0803", {**files, ".github/workflows/ci.yml": flow.format("pip list")})) == 1
+
+
+@pytest.mark.parametrize(("last", "found"), [("RUN python3 src/job.py", 0), ('CMD ["python3", "src/job.py"]', 1)])
+def test_an_image_whose_build_trains(check, last, found):
+    image = f"FROM python:3.12\nCOPY src src\n{last}\n"
+    files = {WHERE: CI % "docker build -t a .", "src/job.py": TRAIN, "Dockerfile": image}
+    assert len(check("MLE0803", files)) == found
