@@ -133,6 +133,11 @@ class Dependencies:
         """Every declaration, by file and line."""
         return [d for d in self._declared if d.name != "python"]
 
+    @property
+    def python_as_package(self) -> list[Declared]:
+        """Lines of requirements files that ask pip for Python itself, which conda installs and pip does not."""
+        return [d for d in self._declared if d.name == "python" and d.kind == "requirements"]
+
     @cached_property
     def _declared(self) -> list[Declared]:
         return sorted(

@@ -127,6 +127,13 @@ REQUIRES = (
 # Names on the index that cannot be installed, and what is meant.
 NOT_INSTALLABLE = {"sklearn": "scikit-learn", "pil": "pillow", "opencv": "opencv-python", "cv2": "opencv-python"}
 
+# Names that conda has, and pip cannot install; what to do instead.
+CONDA_ONLY = {
+    "python": "the version belongs into requires-python or the image",
+    "pytorch": "torch is meant",
+    "cudatoolkit": "the wheel of torch brings it along",
+}
+
 # Packages whose every release has four numbers: a pin with fewer names none of them.
 FOUR_NUMBERS = frozenset(
     "opencv-python opencv-python-headless opencv-contrib-python opencv-contrib-python-headless".split()

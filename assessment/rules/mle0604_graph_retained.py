@@ -48,7 +48,11 @@ def _retained(call: Call) -> Iterator[Site]:
     for node in walk(loop):
         total = _sum_target(node)
         if total is not None and total != loss.id and _keeps(module, node, loss.id):
-            if not _is_differentiated(scope, total) and not _is_reset(module, node, total):
+            if not (
+                _is_differentiated(scope, total)
+                or _is_reset(module, node, total)
+                or _is_one_step(module, scope, loop, total)
+            ):
                 yield module.site(node)
 
 
@@ -93,6 +97,18 @@ def _is_reset(module: Module, node: ast.AST, total: str) -> bool:
         if outer is not None and _is_bound_in(module, outer, node, total) and _gives_batches(outer):
             return True
     return loop is not None and _is_bound_in(module, loop, node, total)
+
+
+def _is_one_step(module: Module, scope: ast.AST, loop: ast.AST, total: str) -> bool:
+    """Whether a function counts a few passes, the one optimiser step comes after them and the total goes with the
+    return: the graphs were freed by their backward passes, and the next step begins with a new total."""
+    if not isinstance(scope, ast.FunctionDef) or _gives_batches(loop):
+        return False
+    if module.enclosing(loop, ast.For, ast.While) is not None or "." in total:
+        return False
+    steps = [n for n in walk(scope) if isinstance(n, ast.Attribute) and n.attr == "step"]
+    inside = {id(n) for n in walk(loop)}
+    return bool(steps) and not any(id(n) in inside for n in steps)
 
 
 def _gives_batches(loop: ast.AST) -> bool:

@@ -37,6 +37,7 @@ def check(repo: Repo) -> Iterator[Hit]:
     yield from _python(repo)
     yield from _pairs(repo)
     yield from _names(repo)
+    yield from _of_conda(repo)
 
 
 def _names(repo: Repo) -> Iterator[Hit]:
@@ -69,6 +70,35 @@ def _names(repo: Repo) -> Iterator[Hit]:
                 title=f"{declared.name} cannot be installed under this name: {meant} is meant",
                 anchor=f"{declared.environment} {declared.name}",
             )
+
+
+def _of_conda(repo: Repo) -> Iterator[Hit]:
+    """Packages of conda in a file that is for pip, one finding for each file."""
+    from ml_engineer.assessment.releases import CONDA_ONLY
+
+    found: dict[str, list[Declared]] = {}
+    for declared in (*repo.dependencies.python_as_package, *repo.dependencies.declared):
+        if declared.name in CONDA_ONLY and declared.kind == "requirements" and not declared.url:
+            found.setdefault(declared.environment, []).append(declared)
+    for path, group in found.items():
+        if not _is_read_by_conda(repo, path):
+            first, *others = group
+            more = "".join(f", nor {other.name}" for other in others)
+            yield Hit(
+                [declared.source for declared in group],
+                title=f"pip installs no {first.name}{more}, which conda has: {CONDA_ONLY[group[-1].name]}",
+                anchor=f"{path} conda",
+            )
+
+
+def _is_read_by_conda(repo: Repo, path: str) -> bool:
+    """Whether some text of the project gives this file of requirements to conda."""
+    name = re.escape(path.rpartition("/")[2])
+    told = re.compile(rf"(conda|mamba)\b[^\n]*(--file|-f)[ =]\S*{name}")
+    texts = [file.text for file in repo.glob("README*", "*.sh", "Makefile", "Dockerfile*")]
+    return any(told.search(text) for text in [repo.files[path].text, *texts]) or bool(
+        re.search(r"^# (\$ conda create|platform:)", repo.files[path].text, re.M)
+    )
 
 
 def _python(repo: Repo) -> Iterator[Hit]:

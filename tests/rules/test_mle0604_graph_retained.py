@@ -51,3 +51,15 @@ def test_a_total_over_a_few_passes_of_one_batch(check):
     code += "        loss.backward()\n        total += loss\n    print(total.item())\n"
     assert check("MLE0604", {"t.py": code}) == []
     assert len(check("MLE0604", {"t.py": code.replace("for batch in loader", "for epoch in range(9)")})) == 1
+
+
+def test_a_total_of_the_passes_of_one_optimiser_step(check):
+    code = (
+        "import torch\ndef train_batch(batches, n):\n    total = None\n    for i in range(n):\n"
+        "        loss = net(next(batches))\n        loss.backward()\n"
+        "        if total is None:\n            total = loss\n"
+        "        else:\n            total += loss\n    optimizer.step()\n    return total.item()\n"
+    )
+    assert check("MLE0604", {"t.py": code}) == []
+    stepping = code.replace("        loss.backward()", "        loss.backward()\n        optimizer.step()")
+    assert len(check("MLE0604", {"t.py": stepping.replace("    optimizer.step()\n    return", "    return")})) == 1

@@ -131,3 +131,16 @@ def test_requirements_that_setup_reads(check):
     (finding,) = check("MLE1004", files)
     assert "numpy >=1.24.4 needs Python 3.8" in finding.title
     assert check("MLE1004", {**files, "Dockerfile": files["Dockerfile"].replace("3.7", "3.8")}) == []
+
+
+def test_names_that_only_conda_knows(check, place):
+    (finding,) = check("MLE1004", {"requirements.txt": "six\npython==3.6.12\npytorch==1.3.1\n"})
+    assert (place(finding), len(finding.evidence)) == (("requirements.txt", 2), 2)
+
+
+def test_a_file_that_conda_reads_may_name_its_packages(check):
+    readme = "    conda install -c pytorch --file requirements.txt\n"
+    assert check("MLE1004", {"requirements.txt": "pytorch==1.3.1\n", "README.md": readme}) == []
+    assert check("MLE1004", {"environment.yml": "dependencies:\n  - python=3.8\n  - pytorch=1.3\n"}) == []
+    project = '[tool.poetry]\nname = "x"\n[tool.poetry.dependencies]\npython = "^3.9"\n'
+    assert check("MLE1004", {"pyproject.toml": project}) == []
