@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.repo import Repo
 
 _PERSONAL = re.compile(
-    r"(?:file://)?(/(?:home|Users|root|content|mnt|run/media)/[\w.~@+ -]+|/media/[\w-]+/[\w.~@+ -]+/)"
+    r"(?:file://)?(/(?:home|Users|root|content|kaggle|mnt|run/media)/[\w.~@+ -]+|/media/[\w-]+/[\w.~@+ -]+/)"
     r"|([A-Za-z]:[\\/]{1,2}[\w. -]+)"
 )
-_FOLDERS = ("/home/", "/Users/", "/root/", "/content/", "/mnt/", "/media/")
+_FOLDERS = ("/home/", "/Users/", "/root/", "/content/", "/kaggle/", "/mnt/", "/media/")
 _DRIVE = re.compile(r":[\\/](?<=\b[A-Za-z]:[\\/])")
 # Calls for which such a text is a message, a pattern, a URL path, or the default of a setting.
 _NO_FILES = (
@@ -43,10 +43,13 @@ def check(repo: Repo) -> Iterator[Hit]:
     for module in repo.modules:
         if "test" in module.file.roles or not _mentions(module.file.text):
             continue
+        kernel = f"{module.file.folder}/kernel-metadata.json".lstrip("/") in repo.files
         found = [
             node
             for node in module.nodes(ast.Constant)
-            if _is_personal(repo, node) and _reaches_call(repo, module, node)
+            if _is_personal(repo, node)
+            and _reaches_call(repo, module, node)
+            and not (kernel and str(node.value).startswith("/kaggle/"))  # it is sent to Kaggle, and runs nowhere else
         ]
         if found:
             found.sort(key=lambda node: (node.lineno, node.col_offset))
@@ -114,11 +117,15 @@ def _is_given_on(repo: Repo, module: Module, targets: list[ast.expr]) -> bool:
                 names |= {t.id for t in statement.targets if isinstance(t, ast.Name)}
     if names & _given_to_calls(module):
         return True
+    for arguments in module.nodes(ast.arguments):  # `def load(folder=DATA)`
+        for default in (*arguments.defaults, *arguments.kw_defaults):
+            if isinstance(default, ast.Name) and default.id in names and _is_used_default(module, arguments, default):
+                return True
     return any(names & _given_to_calls(other) for other in _importers(repo, module))
 
 
 def _is_used_default(module: Module, arguments: ast.arguments, node: ast.expr) -> bool:
-    """Whether the literal is a parameter's default, and the function gives that parameter to a call."""
+    """Whether the literal, or its name, is a parameter's default, and the function gives that parameter to a call."""
     function = module.parent(arguments)
     positional = [*arguments.posonlyargs, *arguments.args]
     pairs: list[tuple[ast.arg, ast.expr | None]] = [

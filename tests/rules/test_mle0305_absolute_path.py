@@ -53,3 +53,10 @@ def test_a_root_that_further_settings_are_made_of(check, place):
     (finding,) = check("MLE0305", files)
     assert place(finding) == ("config.py", 1)
     assert check("MLE0305", {**files, "train.py": "import config\nprint(config.TRAIN)\n"}) == []
+
+
+def test_a_folder_of_kaggle_is_there_in_its_kernels_only(check, place):
+    text = "import os\nDATA = '/kaggle/input/sales'\ndef load(folder: str = DATA):\n    return os.listdir(folder)\n"
+    (finding,) = check("MLE0305", {"src/load.py": text})
+    assert place(finding) == ("src/load.py", 2)
+    assert check("MLE0305", {"src/load.py": text, "src/kernel-metadata.json": "{}"}) == []
