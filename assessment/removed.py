@@ -252,7 +252,7 @@ KEYWORDS: list[Removed] = [
 METHODS: list[Removed] = [
     *removed_tables.METHODS,
     Removed("pandas.*().append", (("pandas", "2.0"),), "pandas.concat"),
-    Removed("pandas.*().iteritems", (("pandas", "2.0"),), "items"),
+    Removed("pandas.*()*.iteritems", (("pandas", "2.0"),), "items"),
     Removed("pandas.*().as_matrix", (("pandas", "1.0"),), "to_numpy"),
     Removed("pandas.*().lookup", (("pandas", "2.0"),), "loc"),
     Removed("sklearn.*().get_feature_names", ((_SKLEARN, "1.2"),), "get_feature_names_out"),
@@ -320,6 +320,14 @@ POSITIONAL = dict.fromkeys(
     "feature.poly_features".split(),
     0,
 )  # fmt: skip
+# The same for plots: all but the table by name.
+PLOTS_BY_NAME = Removed(
+    "seaborn", (("seaborn", "0.12"),), "the names of the arguments", family="positional arguments of seaborn's plots"
+)
+PLOTS = frozenset(
+    "barplot boxenplot boxplot countplot jointplot lineplot lmplot pointplot regplot relplot residplot "
+    "scatterplot stripplot swarmplot violinplot".split()
+)
 _TASKS = (("torchmetrics", "0.11"),)
 _NEEDS_TASK = (
     "Accuracy AUROC AveragePrecision CohenKappa ConfusionMatrix FBetaScore F1Score JaccardIndex Precision Recall "
@@ -387,6 +395,8 @@ def words(tops: frozenset[str], keras: bool) -> frozenset[bytes]:
         parts.update(EPOCH_ENDS)
     if "matplotlib" in tops:
         parts.add("seaborn")
+    if "seaborn" in tops:
+        parts.update(PLOTS)
     if "librosa" in tops:
         parts.update(name.rpartition(".")[2] for name in POSITIONAL)
     parts.update(name.rpartition(".")[2] for name in NEEDED if name.partition(".")[0] in tops)

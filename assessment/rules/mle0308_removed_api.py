@@ -331,6 +331,8 @@ def _by_arguments(call: Call) -> Removed | None:
     if call.name.startswith("librosa."):
         most = removed.POSITIONAL.get(call.name.removeprefix("librosa.").removeprefix("core."))
         return removed.BY_NAME_ONLY if most is not None and len(arguments) > most else None
+    if call.name.startswith("seaborn.") and call.name.removeprefix("seaborn.") in removed.PLOTS:
+        return removed.PLOTS_BY_NAME if len(arguments) > 1 else None
     needed = removed.NEEDED.get(call.name)
     if needed is not None:
         keyword, place, entry = needed
