@@ -40,3 +40,13 @@ def test_resampling_the_training_half_is_right(check):
 def test_joining_two_different_frames_copies_nothing(check):
     code = HEAD + "import pandas as pd\nX = pd.concat([load(1), load(2)])\na, b = train_test_split(X)\n"
     assert check("MLE0103", {"t.py": code}) == []
+
+
+def test_training_rows_that_are_thinned_out_before_a_validation_part_is_cut(check):
+    code = HEAD + (
+        "import pandas as pd\nfrom sklearn.utils import resample\n{first}"
+        "big = resample(X[y == 0], replace=False, n_samples=90)\n"
+        "X = pd.concat([big, X[y == 1]])\nX, b = train_test_split(X)\n"
+    )
+    assert len(check("MLE0103", {"t.py": code.format(first="")})) == 1
+    assert check("MLE0103", {"t.py": code.format(first="X, X_test, y, y_test = train_test_split(X, y)\n")}) == []
