@@ -101,6 +101,10 @@ def _training_reads(repo: Repo) -> Iterator[Read]:
             framed = call.name == "datasets.load_dataset" or matches(call.name, *FRAME_READS)
             if (framed and (proven or not _is_by_product(repo, call))) or _is_data_file(repo, call, proven):
                 yield Read(call, proven)
+        for call in closure.calls("fasttext.train_supervised"):  # it reads the file itself
+            if call.node not in seen:
+                seen.add(call.node)
+                yield Read(call, proven=True)
         for call in closure.calls(*_WIDE_READS):
             if call.node not in seen and id(call.node) in fitted and not _NO_DATA.search(_target(call)):
                 seen.add(call.node)

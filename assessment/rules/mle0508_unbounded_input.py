@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 _LIMIT = re.compile(
     r"MAX_CONTENT_LENGTH|content[-_]length|client_max_(body_)?size|proxy-body-size|REQUEST_MAX_SIZE|MAX_IMAGE_PIXELS|"
     r"\bMAX_\w*(SIZE|BYTES|LENGTH|LEN|CHARS|PIXELS|BATCH|ROWS|ITEMS|MB)\b|limit_max_request|"
-    r"max_(upload|file|body|image|request|batch|input|text|content)_?\w*\s*[=:]|\blen\([\w.]+\)\s*>=?\s*\w|\.size\s*>",
+    r"max_(upload|file|body|image|request|batch|input|text|content)_?\w*\s*[=:]|(\blen\([\w.]+\)|\.size)\s*>=?\s*(?![01]\b)\w",
     re.I,
-)
+)  # more than none or than one is no limit
 _BOUNDED = re.compile(r"max_length|max_items|conlist|constr\(|StringConstraints|Len\(")
 _LISTS = re.compile(r"^(\w+\.)?([Ll]ist|Sequence|[Ss]et|[Tt]uple)\[|\[(\w+\.)?[Ll]ist\[")
 _CONFIGS = ("nginx*.conf", "*.conf", "**/nginx/**", "*ingress*.y*ml")
@@ -72,6 +72,8 @@ def _unbounded(repo: Repo, handler: Handler) -> list[Site]:
 
     reads = sorted((read for read in handler.reads if read.kind in _BODY), key=lambda read: read.kind != "files")
     found = [read.module.site(read.node) for read in reads[:1]]
+    if not found and _posted(handler):  # Flask-RESTful reads the body behind its parser
+        found = [call.site() for call in handler.calls if call.name.endswith("RequestParser().parse_args")]
     for parameter in handler.function.parameters:
         text = ast.unparse(parameter.annotation) if parameter.annotation is not None else ""
         if "UploadFile" in text or text == "bytes":

@@ -165,3 +165,8 @@ def test_pictures_that_a_script_gathers_itself(check, place):
     )
     (finding,) = check("MLE0412", {"train.py": code})
     assert place(finding) == ("train.py", 5)
+
+
+def test_fasttext_reads_its_file_itself(check, place):
+    (finding,) = check("MLE0412", {"t.py": "import fasttext\nm = fasttext.train_supervised(input=PATH, lr=1.0)\n"})
+    assert place(finding) == ("t.py", 2)

@@ -1,3 +1,5 @@
+import pytest
+
 FLASK = """
 import joblib
 from flask import Flask, request
@@ -92,3 +94,24 @@ def test_the_size_of_a_log_file_limits_no_request(check):
         "def p(rows: list[float]):\n    return m.predict(rows)\n"
     )
     assert len(check("MLE0508", {"app.py": text})) == 1
+
+
+def test_a_parser_reads_the_body(check, place):
+    text = (
+        "import joblib\nfrom flask import Flask\nfrom flask_restful import Api, Resource, reqparse\n"
+        "model = joblib.load('m')\napp = Flask(__name__)\napi = Api(app)\nparser = reqparse.RequestParser()\n"
+        "class Predict(Resource):\n    def post(self):\n        args = parser.parse_args()\n"
+        "        return model.predict([args['x']])\napi.add_resource(Predict, '/p')\n"
+    )
+    (finding,) = check("MLE0508", {"app.py": text})
+    assert place(finding) == ("app.py", 10)
+
+
+@pytest.mark.parametrize(("line", "found"), [("len(rows) > 0", 1), ("frame.size > 1", 1), ("len(rows) > 100", 0)])
+def test_more_than_none_is_no_limit(check, line, found):
+    text = (
+        "import joblib\nfrom fastapi import FastAPI, UploadFile\nmodel = joblib.load('m')\napp = FastAPI()\n"
+        f"@app.post('/p')\ndef p(file: UploadFile):\n    rows = read(file)\n    if {line}:\n        raise ValueError\n"
+        "    return model.predict(rows)\n"
+    )
+    assert len(check("MLE0508", {"app.py": text})) == found
