@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from ml_engineer.assessment.module import Call, Module
     from ml_engineer.assessment.repo import Repo
 
+_HUBS = ("kagglehub.dataset_download", "kagglehub.competition_download")
 _FETCHERS = (
     "pandas.read_*", "urllib.request.urlretrieve", "urllib.request.urlopen", "urllib.urlretrieve", "requests.get",
     "wget.download", "gdown.download*", "*keras.utils.get_file", "*keras.utils.data_utils.get_file", "polars.read_*",
     "torch.hub.download_url_to_file", "torchvision.datasets.utils.download_*", "opendatasets.download",
-    "kagglehub.dataset_download", "kaggle.*competition_download_*", "kaggle.*dataset_download_*",
+    *_HUBS, "kaggle.*competition_download_*", "kaggle.*dataset_download_*",
     "sklearn.datasets.fetch_openml", "*.download_file", "httpx.get",
     "six.moves.urllib.request.urlretrieve", "*.cached_path", "numpy.genfromtxt", "numpy.loadtxt",
 )  # fmt: skip
@@ -53,7 +54,7 @@ _FETCHES = re.compile(
     r"(fetch|download|ingest|extract|collect|scrape|acquire|get_data|prepar|etl|load)[^/]*$|(^|/)data(sets?)?/[^/]*$",
     re.I,
 )
-_TABLE = re.compile(r"\.(csv|tsv|zip|tar|tgz|gz|jsonl?|parquet|npz|npy|xlsx?)$", re.I)
+_TABLE = re.compile(r"\.(csv|tsv|zip|tar|tgz|gz|jsonl?|parquet|npz|npy|xlsx?|arff|data)$", re.I)
 _SUMS = re.compile(r"sha\d+sum|md5sum|shasum|md5\b", re.I)
 _DIGEST = re.compile(r"hashlib|sha256|sha1|md5|file_hash|known_hash|checksum|digest", re.I)
 
@@ -98,7 +99,7 @@ def _fetches(repo: Repo) -> Iterator[tuple[Call, str]]:
             if call.keyword("version") is None and call.keyword("data_id") is None:
                 yield call, "openml"
             continue
-        if call.name.startswith("kaggle.") or call.name in ("opendatasets.download", "kagglehub.dataset_download"):
+        if call.name.startswith("kaggle.") or call.name in ("opendatasets.download", *_HUBS):
             yield call, "kaggle"
             continue
         if matches(call.name, *_SERVICES):
@@ -106,6 +107,8 @@ def _fetches(repo: Repo) -> Iterator[tuple[Call, str]]:
                 yield call, call.name
             continue
         address = _address(call) or _kept_in_a_bucket(call) or _set(repo, call) or _handed_over(repo, call)
+        if address is None and (address := _listed(repo, call)) is not None and call.scope is not None:
+            trained = trained or bool(_TABLE.search(address) and _FETCHES.search(call.scope.node.name))
         if address is None or _MODEL.search(address):
             continue
         if trained or _names_data(call.module, address):
@@ -179,6 +182,43 @@ def _handed_over(repo: Repo, call: Call) -> str | None:
         if isinstance(value, ast.Constant) and isinstance(value.value, str) and _ADDRESS.match(value.value):
             return value.value
     return None
+
+
+def _listed(repo: Repo, call: Call) -> str | None:
+    """An address out of a table of the module, whose field the fetch, or who calls it, takes: `source["url"]`."""
+    from ml_engineer.assessment.dataflow import callers
+
+    asked = [(call, call.argument(0, "url"))]
+    for _ in range(3):  # through functions that hand the address on
+        for inner, node in asked:
+            field = _field(node)
+            if field is not None:
+                return _first_of(inner.module, field)
+        asked = [
+            (outer, outer.argument(place, name))
+            for inner, node in asked
+            if inner.scope is not None and isinstance(node, ast.Name)
+            for place, name in enumerate(parameter.arg for parameter in inner.scope.parameters)
+            if name == node.id
+            for outer in callers(repo, inner.scope)
+        ]
+    return None
+
+
+def _field(node: ast.expr | None) -> str | None:
+    """`url` of `source["url"]` and of `source.url`."""
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+        return node.slice.value if isinstance(node.slice.value, str) else None
+    return node.attr if isinstance(node, ast.Attribute) else None
+
+
+def _first_of(module: Module, field: str) -> str | None:
+    """The first address that a dictionary or a call of the module gives this field."""
+    given = [(k, v) for d in module.nodes(ast.Dict) for k, v in zip(d.keys, d.values, strict=True) if k is not None]
+    found = [value for key, value in given if isinstance(key, ast.Constant) and key.value == field]
+    found += [k.value for call in module.calls for k in call.node.keywords if k.arg == field]
+    texts = (value.value for value in found if isinstance(value, ast.Constant) and isinstance(value.value, str))
+    return next((text for text in texts if _ADDRESS.match(text)), None)
 
 
 def _kept_in_a_bucket(call: Call) -> str | None:

@@ -225,3 +225,28 @@ def test_a_script_called_download(check):
     assert len(check("MLE0413", files)) == 1
     files["download.sh"] += "sha256sum -c sums\n"
     assert check("MLE0413", files) == []
+
+
+FETCH = """\
+import urllib.request
+SOURCES = [{"url": "https://example.org/corpus-v12.tgz", "name": "a"}]
+def main():
+    for source in SOURCES:
+        download_and_extract(source["name"], source["url"])
+def download_and_extract(name, url):
+    _download_file(url)
+def _download_file(url):
+    urllib.request.urlretrieve(url, filename=url.split("/")[-1])
+main()
+"""
+
+
+def test_an_address_out_of_a_list_of_sources(check, place):
+    (finding,) = check("MLE0413", {"preprocess.py": FETCH})
+    assert place(finding) == ("preprocess.py", 9)
+    assert check("MLE0413", {"preprocess.py": FETCH.replace("corpus-v12.tgz", "model.pth")}) == []
+
+
+def test_data_of_a_competition(check, place):
+    (finding,) = check("MLE0413", {"t.py": "import kagglehub\np = kagglehub.competition_download('sales')\n"})
+    assert place(finding) == ("t.py", 2)
