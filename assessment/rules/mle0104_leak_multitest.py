@@ -21,6 +21,7 @@ _TEST_FOLDER = re.compile(r"(^|[/\\])test[/\\]", re.I)
 _HOLDS_OUT = re.compile(rb"random_split|Subset|train_test_split|KFold|Sampler\(")
 _NO_ROWS = re.compile(r"acc|loss|score|metric|auc|f1|err|best|transform|step|epoch|every|interval", re.I)
 _JUDGES = ("score", "evaluate", "predict", "predict_proba", "predict_classes")
+_CURVES = ("precision_recall_curve", "roc_curve")
 _FINAL = ("evaluate", "score", "predict", "predict_proba", "predict_classes", "predict_generator", "evaluate_generator")
 
 
@@ -49,6 +50,7 @@ def check(repo: Repo) -> Iterator[Hit]:
         yield from _stopped_folds(repo, module)
         yield from _searched(repo, module)
         yield from _best_on_test(repo, module)
+        yield from _threshold(repo, module)
 
 
 # --- eval_set and validation_data -------------------------------------------------------------------------------------
@@ -233,6 +235,11 @@ def _best_on_test(repo: Repo, module: Module) -> Iterator[Hit]:
         yield from _best_on_published_test(module, saves)
         return
     for call in saves:
+        flag = _flag_of_the_best(call)
+        if flag is not None and _judged_on_test(module, flag):
+            title = "The best checkpoint is chosen on the test set"
+            yield Hit([module.site(flag), call.site()], severity=MEDIUM, title=title)
+            continue
         choices = (node for node in module.ancestors(call.node) if isinstance(node, ast.If))
         choice = next((node for node in choices if _BEST.search(ast.unparse(node.test))), None)
         if choice is not None and _judged_on_test(module, choice):
@@ -286,7 +293,17 @@ def _is_published_test(node: ast.AST) -> bool:
     return given.get("train") is False or given.get("split") == "test"
 
 
-def _judged_on_test(module: Module, choice: ast.If) -> bool:
+def _flag_of_the_best(call: Call) -> ast.Assign | None:
+    """`is_best = acc > best_acc`, where that flag is given to the function that saves."""
+    for node in [*call.node.args, *(k.value for k in call.node.keywords)]:
+        bound = call.module.value(node) if isinstance(node, ast.Name) and _BEST.search(node.id) else None
+        if isinstance(bound, ast.Compare) and _BEST.search(ast.unparse(bound)):
+            made = call.module.parent(bound)
+            return made if isinstance(made, ast.Assign) else None
+    return None
+
+
+def _judged_on_test(module: Module, choice: ast.stmt) -> bool:
     """Whether a loop over the test data, or a call that is given it, stands before the choice."""
     from ml_engineer.assessment.splits import half_by_name
 
@@ -300,3 +317,48 @@ def _judged_on_test(module: Module, choice: ast.If) -> bool:
         if evaluates and any(half_by_name(name) == "test" for name in names):
             return True
     return False
+
+
+# --- thresholds -------------------------------------------------------------------------------------------------------
+
+
+def _threshold(repo: Repo, module: Module) -> Iterator[Hit]:
+    """The cut of a score that is best on the test half: off its curve, or in a loop over candidates."""
+    from ml_engineer.assessment.splits import half
+
+    if b"threshold" not in module.file.data and b"roc_curve" not in module.file.data:
+        return
+    for call in module.calls:
+        if not call.name.startswith("sklearn.metrics.") or not call.node.args:
+            continue
+        chosen = _off_the_curve(call) if call.name.endswith(_CURVES) else _best_cut(call)
+        if chosen is not None and half(repo, module, call.node.args[0]) == "test":
+            title = "The threshold of the decision is chosen on the test half"
+            yield Hit([call.site(), module.site(chosen)], severity=MEDIUM, title=title, anchor="threshold")
+            return
+
+
+def _off_the_curve(call: Call) -> ast.expr | None:
+    """`thresholds[argmax(…)]` of the thresholds that a curve gave."""
+    module, statement = call.module, call.module.statement_of(call.node)
+    target = statement.targets[0] if isinstance(statement, ast.Assign) and statement.value is call.node else None
+    if not isinstance(target, ast.Tuple) or len(target.elts) != 3 or not isinstance(target.elts[2], ast.Name):
+        return None
+    for node in module.nodes(ast.Subscript):
+        if isinstance(node.value, ast.Name) and node.value.id == target.elts[2].id:
+            index = module.value(node.slice)
+            if module.scope_of(node) is call.scope and index is not None and "argmax" in ast.unparse(index):
+                return node
+    return None
+
+
+def _best_cut(call: Call) -> ast.expr | None:
+    """In a loop over candidates, the comparison that keeps the best of them by this metric."""
+    loop = call.module.enclosing(call.node, ast.For)
+    if not isinstance(loop, ast.For) or not isinstance(loop.target, ast.Name):
+        return None
+    compared = [node for node in walk(loop) if isinstance(node, ast.Compare)]
+    cut = any(
+        isinstance(node.comparators[0], ast.Name) and node.comparators[0].id == loop.target.id for node in compared
+    )
+    return next((node for node in compared if cut and _BEST.search(ast.unparse(node))), None)

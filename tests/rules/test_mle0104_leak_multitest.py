@@ -1,3 +1,5 @@
+import pytest
+
 KERAS = """\
 from keras.models import Sequential
 from keras.callbacks import EarlyStopping
@@ -218,3 +220,35 @@ def test_catboost_that_keeps_the_best_trees_of_a_fold(check):
     """
     assert len(check("MLE0104", {"t.py": code})) == 1
     assert check("MLE0104", {"t.py": code.replace(", use_best_model=True", "")}) == []
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        "p, r, thresholds = precision_recall_curve({y}, scores)\nbest = np.argmax(p * r)\ncut = thresholds[best]\n",
+        "for t in np.arange(0, 1, 0.1):\n    f1 = f1_score({y}, s >= t)\n    if f1 > best:\n        threshold = t\n",
+    ],
+)
+def test_a_threshold_that_is_chosen_on_the_test_half(check, chosen):
+    code = (
+        "import numpy as np\nfrom sklearn.svm import SVC\nfrom sklearn.model_selection import train_test_split\n"
+        "from sklearn.metrics import f1_score, precision_recall_curve\n"
+        "X_train, X_test, y_train, y_test = train_test_split(X, y)\nmodel = SVC().fit(X_train, y_train)\n"
+    )
+    (finding,) = check("MLE0104", {"t.py": code + chosen.format(y="y_test")})
+    assert finding.severity == "medium"
+    assert "threshold" in finding.title
+    assert check("MLE0104", {"t.py": code + chosen.format(y="y_train")}) == []
+
+
+def test_a_flag_of_the_best_on_the_test_loader(check, place):
+    code = (
+        "import torch\ndef main():\n    best = 0\n    for epoch in range(9):\n"
+        "        loss = criterion(model(x), y)\n        loss.backward()\n        optimizer.step()\n"
+        "        acc = test({loader}, model)\n        is_best = acc > best\n        best = max(acc, best)\n"
+        "        save_checkpoint(model.state_dict(), is_best)\ndef save_checkpoint(state, is_best):\n"
+        "    torch.save(state, 'last.pt')\n    if is_best:\n        shutil.copyfile('last.pt', 'best.pt')\nmain()\n"
+    )
+    (finding,) = check("MLE0104", {"t.py": code.format(loader="testloader")})
+    assert place(finding) == ("t.py", 9)
+    assert check("MLE0104", {"t.py": code.format(loader="trainloader")}) == []
