@@ -11,6 +11,7 @@ from ml_engineer.assessment.rule import HIGH, LOW, MEDIUM, ConfidenceName, Hit, 
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.dataflow import Step
+    from ml_engineer.assessment.handfits import Manner
     from ml_engineer.assessment.module import Call
     from ml_engineer.assessment.repo import Repo
     from ml_engineer.assessment.splits import Split
@@ -48,24 +49,36 @@ def _applies(repo: Repo) -> bool:
     applies=_applies,
 )
 def check(repo: Repo) -> Iterator[Hit]:
+    from ml_engineer.assessment.handfits import learned_by_hand
     from ml_engineer.assessment.published import is_for_callers
     from ml_engineer.assessment.splits import find_splits, half
 
     reported: set[ast.expr] = set()
+    told: set[frozenset[tuple[str, int]]] = set()
+    by_hand: dict[Call, tuple[Manner, Split]] = {}
     for split in find_splits(repo):
         if split.kind == "datasets" or not split.inputs or is_for_callers(repo, split.scope):
             continue
         features = split.inputs if split.kind == "hand" else split.inputs[:1]
-        if split.kind in ("cross-validation", "folds", "split") and half(repo, split.module, features[0]) == "train":
-            if not _is_all_there_is(repo, split, features[0]):
-                continue
-        fitted = [found for value in features for found in _fitted_before(repo, split, value)]
+        steps = [list(_behind(repo, split, value)) for value in features]
+        called_train = (
+            split.kind in ("cross-validation", "folds", "split") and half(repo, split.module, features[0]) == "train"
+        )
+        divided = any(step.name.endswith("train_test_split") for behind in steps for step in behind)
+        for call, manner in (found for behind in steps for found in learned_by_hand(repo, behind)):
+            if not called_train or (manner == "columns" and not divided):  # no split has kept other rows apart
+                by_hand.setdefault(call, (manner, split))
+        if called_train and not _is_all_there_is(repo, split, features[0]):
+            continue
+        fitted = [found for behind in steps for found in _fitted_before(repo, split, behind)]
         fresh = [found for found in fitted if found[0].node not in reported]
         reported.update(found[0].node for found in fresh)
         for strong in (True, False):
             chosen = [found for found in fresh if found[1] is strong]
-            if not chosen:
-                continue
+            place = frozenset((call.module.file.sha256, call.node.lineno) for call, _ in chosen)
+            if not chosen or place in told:
+                continue  # a byte-equal copy of a file is not told once more
+            told.add(place)
             sites = [call.site() for call, _ in sorted(chosen, key=lambda f: (f[0].module.path, f[0].node.lineno))]
             last = split.site("what was fitted on all rows is divided here")
             confidence: ConfidenceName = "high" if split.shuffled or split.kind != "hand" else "medium"
@@ -79,6 +92,7 @@ def check(repo: Repo) -> Iterator[Hit]:
                     title="Categories are encoded before the split",
                     why="The encoder knows categories that only the test rows have; new ones in use will surprise it.",
                 )
+    yield from _of_hands(by_hand)
     both = [found for found in _fitted_on_both(repo) if found[0].node not in reported]
     for parted in (True, False):
         sites = [call.site() for call, how in both if how is parted]
@@ -89,6 +103,22 @@ def check(repo: Repo) -> Iterator[Hit]:
                 title="Preprocessing is fitted on training and held-out rows together",
                 anchor=f"both {parted}",
             )
+
+
+def _of_hands(by_hand: dict[Call, tuple[Manner, Split]]) -> Iterator[Hit]:
+    """What was learned without a transformer: columns chosen by the target weigh more than values for gaps."""
+    for manner, severity, title in (
+        ("columns", HIGH, "Columns are chosen by their correlation with the target before the split"),
+        ("gaps", MEDIUM, "Gaps are filled with figures of all rows before the split"),
+    ):
+        by_path: dict[str, list[tuple[Call, Split]]] = {}
+        for call, (how, split) in by_hand.items():
+            if how == manner:
+                by_path.setdefault(call.module.path, []).append((call, split))
+        for path, found in by_path.items():
+            last = found[0][1].site("what was learned from all rows is divided here")
+            sites = sorted((call.site() for call, _ in found), key=lambda site: site.line)
+            yield Hit([*sites, last], severity=severity, title=title, anchor=f"{manner} {path}")
 
 
 def _fitted_on_both(repo: Repo) -> Iterator[tuple[Call, bool]]:
@@ -134,11 +164,11 @@ def _parted(repo: Repo, step: Step) -> bool | None:
     )
 
 
-def _fitted_before(repo: Repo, split: Split, value: ast.expr) -> Iterator[tuple[Call, bool]]:
+def _fitted_before(repo: Repo, split: Split, behind: list[Step]) -> Iterator[tuple[Call, bool]]:
     """Fits whose output goes into the split, and whether they learn more than names of categories."""
     from ml_engineer.assessment.splits import half
 
-    for step in _behind(repo, split, value):
+    for step in behind:
         fit = _fit_of(repo, step)
         if fit is None:
             continue

@@ -299,3 +299,30 @@ def test_rows_that_lines_above_write_and_lines_below_read_again(check, place):
     (finding,) = check("MLE0101", {"train.py": text})
     assert place(finding) == ("train.py", 6)
     assert check("MLE0101", {"train.py": text.replace('read_csv("ready', 'read_csv("other')}) == []
+
+
+HAND = (
+    "import pandas as pd\nfrom sklearn.model_selection import train_test_split\ndf = pd.read_csv('d.csv')\n"
+    "{}a, b = train_test_split({}, random_state=0)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "given", "found"),
+    [
+        ("df = df.fillna(df.median())\n", "df", ["medium"]),
+        ("m = df.mode()\ndef f(d):\n    d.fillna(m, inplace=True)\n    return d\ndf = f(df)\n", "df", ["medium"]),
+        ("df = df.fillna(0)\n", "df", []),
+        ("w = []\nfor c in df:\n    if df[c].corr(df['y']) < 0:\n        w.append(c)\n", "df.drop(w)", ["high"]),
+        ("train = df.drop(columns=df.corr()['y'][lambda c: c < 0.1].index)\n", "train", ["high"]),
+        ("best = df.corr()['y'].nlargest(9).index\n", "df[best]", ["high"]),
+        ("w = []\nfor c in df:\n    if df[c].corr(df[x]) > 0.9:\n        w.append(c)\n", "df.drop(w, axis=1)", []),
+    ],
+)  # fmt: skip
+def test_what_is_learned_by_hand_before_the_split(check, code, given, found):
+    assert [f.severity.value for f in check("MLE0101", {"train.py": HAND.format(code, given)})] == found
+
+
+def test_what_is_learned_by_hand_after_the_split(check):
+    more = "a = a.fillna(a.median())\nb = b.fillna(a.median())\n"
+    assert check("MLE0101", {"train.py": HAND.format("", "df") + more}) == []
