@@ -4,12 +4,14 @@ shape(statement)                 equal for equal code
 function_shape(function)         equal for equal functions, whatever they are called
 alike(left, right)               how much of two modules is equal, 0 to 1
 runs(left, right, 8)             runs of at least 8 statements that stand in both, names included
+working(module, body)            the simple statements that compute something, by their text
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -102,6 +104,32 @@ def runs(left: Sequence[ast.stmt], right: Sequence[ast.stmt], least: int) -> Ite
             length += 1
         yield Run(list(left[position : position + length]), list(right[other : other + length]))
         position += length
+
+
+_SHORT = 18  # characters; what is shorter stands in every program
+_SAID = re.compile(r"(self\.)?_?(print|log(ger|ging)?|warnings?)[.(]|plt\.|parser\.add_argument")
+_COMPUTES = re.compile(r"[(\[.+*/-]")
+
+
+def working(module: Module, body: Sequence[ast.stmt]) -> dict[str, ast.stmt]:
+    """Simple statements at any depth that compute something, by their text without its spaces and kinds of quotes.
+    What only tells of the work (prints, logs, plots, arguments of a command line) is left out."""
+    lines = module.source.lines
+    found: dict[str, ast.stmt] = {}
+    for node in statements(body):
+        if not isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Expr | ast.Return):
+            continue
+        if node.value is None or isinstance(node.value, ast.Constant):
+            continue
+        last = node.end_lineno or node.lineno
+        taken = [line.encode() for line in lines[node.lineno - 1 : last]]
+        if taken:
+            taken[-1] = taken[-1][: node.end_col_offset]
+            taken[0] = taken[0][node.col_offset :]
+        text = "".join(b" ".join(taken).decode(errors="replace").split()).replace("'", '"')
+        if len(text) >= _SHORT and _COMPUTES.search(text) and not _SAID.match(text):
+            found.setdefault(text, node)
+    return found
 
 
 def alike(left: Module, right: Module) -> float:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.callgraph import Closure
 from ml_engineer.assessment.rule import LOW, MEDIUM, Hit, Site, rule
-from ml_engineer.assessment.similarity import function_shape, runs, shape, size, without_docstring
+from ml_engineer.assessment.similarity import function_shape, runs, shape, size, without_docstring, working
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Module
     from ml_engineer.assessment.repo import Repo
 
 MIN_STATEMENTS = 8
+MIN_SHARE = 0.5  # of the shorter one, where two pieces of code are the same but for some statements
+MIN_NAMED = 5  # statements, where the two functions bear one name too
+MIN_NAMED_SHARE = 0.6
+COMMON = 12  # a statement that stands in more places is a habit
 MAX_FILES = 400  # pairs of files are compared, which is more than a large library needs
 _Copy = tuple["Module", ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]
 _KINDS = ("serve", "train", "predict", "evaluate")
@@ -40,17 +46,26 @@ def check(repo: Repo) -> Iterator[Hit]:
     modules = sorted({m for closure in closures for m in closure.modules}, key=lambda m: (_rank(closures, m), m.path))
     modules = [m for m in modules if "test" not in m.file.roles][:MAX_FILES]
     found: dict[tuple[Module, Module], list[tuple[str, Site, Site]]] = {}
+    told: set[ast.stmt] = set()  # a piece is told once, not with each of its copies
     for name, group in [*_same_classes(modules), *_same_functions(modules)]:
         (first, node), *others = group
         for module, copy in others:
             if _differ(closures, first, module):
                 found.setdefault((first, module), []).append((name, first.site(node), module.site(copy)))
-    for left, right, ours, theirs in _same_blocks(modules):
+                told.add(copy)
+    for left, right, one, other in _same_blocks(modules):
         if _differ(closures, left, right) and (left, right) not in found:
-            found.setdefault((left, right), []).append(("a block of code", left.site(ours), right.site(theirs)))
+            found.setdefault((left, right), []).append(("a block of code", left.site(one), right.site(other)))
+    for what, ours, theirs in _near_copies(modules):
+        pair = (ours.module, theirs.module)
+        if not _differ(closures, *pair) or pair in found or (theirs.node in told and _crosses(closures, *pair)):
+            continue
+        if _crosses(closures, *pair):
+            told.add(theirs.node)
+        found[pair] = [(what, ours.module.site(ours.node), theirs.module.site(theirs.node))]
     minor: list[Site] = []
     for (left, right), copies in found.items():
-        sites = [site for _, ours, theirs in copies for site in (ours, theirs)]
+        sites = [site for _, *both in copies for site in both]
         if not _crosses(closures, left, right):
             minor += sites
             continue
@@ -123,6 +138,49 @@ def _same_blocks(modules: list[Module]) -> Iterator[tuple[Module, Module, ast.st
             )
             if run is not None:
                 yield left, right, run.left[0], run.right[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A function, or the module level of a script or notebook: its statements that compute something, by text."""
+
+    module: Module
+    name: str
+    node: ast.stmt
+    statements: dict[str, ast.stmt]
+
+
+def _near_copies(modules: list[Module]) -> Iterator[tuple[str, _Piece, _Piece]]:
+    """Pieces of code of two files that are the same for the most part, the most alike first."""
+    pieces = [piece for module in modules for piece in _pieces(module)]
+    places: dict[str, list[int]] = {}
+    for number, piece in enumerate(pieces):
+        for text in piece.statements:
+            places.setdefault(text, []).append(number)
+    shared: Counter[tuple[int, int]] = Counter()
+    for numbers in places.values():
+        if 1 < len(numbers) <= COMMON:
+            shared.update((left, right) for n, left in enumerate(numbers) for right in numbers[n + 1 :])
+    for (left, right), count in shared.most_common():
+        if count < MIN_NAMED:
+            return
+        ours, theirs = pieces[left], pieces[right]
+        share = count / min(len(ours.statements), len(theirs.statements))
+        named = ours.name != "" and ours.name == theirs.name and share >= MIN_NAMED_SHARE
+        if ours.module is not theirs.module and (named or (count >= MIN_STATEMENTS and share >= MIN_SHARE)):
+            name = ours.name or theirs.name
+            yield f"Most of `{name}`" if name else "Most of a script", ours, theirs
+
+
+def _pieces(module: Module) -> Iterator[_Piece]:
+    for function in module.functions.values():
+        if size(without_docstring(function.node.body)) >= MIN_NAMED:
+            found = working(module, function.node.body)
+            if len(found) >= MIN_NAMED:
+                yield _Piece(module, function.node.name, function.node, found)
+    found = working(module, [statement for statement in module.tree.body if not isinstance(statement, _NO_BLOCK)])
+    if len(found) >= MIN_STATEMENTS:
+        yield _Piece(module, "", next(iter(found.values())), found)
 
 
 _NO_BLOCK = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

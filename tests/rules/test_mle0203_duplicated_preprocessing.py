@@ -28,7 +28,7 @@ def test_between_two_trainings_it_is_low(check):
 def test_a_shared_function_and_different_ones_are_silent(check):
     shared = {"lib.py": PREPARE.format(p="df"), "train.py": TRAIN.format(code="from lib import prepare\n")}
     assert check("MLE0203", shared | {"app.py": SERVE.format(code="from lib import prepare\n")}) == []
-    other = PREPARE.format(p="df").replace("* 3", "* 4")
+    other = PREPARE.format(p="df").replace(" * ", " + ")
     files = {"lib.py": "", "train.py": TRAIN.format(code=PREPARE.format(p="df")), "app.py": SERVE.format(code=other)}
     assert check("MLE0203", files) == []
 
@@ -56,3 +56,31 @@ def test_a_network_that_training_and_serving_define_each_for_itself(check):
     (finding,) = check("MLE0203", files)
     assert finding.title == "`Net` stands in app.py and in train.py"
     assert check("MLE0203", {**files, "app.py": SERVE.format(code=network.replace("f(3)", "f(4)"))}) == []
+
+
+LINES = [f"    frame['c{n}'] = frame['a{n}'].fillna({n}).clip(0)\n" for n in range(10)]
+
+
+def _training(name, lines):
+    code = f"def {name}(frame):\n" + "".join(lines) + "    return frame\n"
+    return code + "from sklearn.svm import SVC\n" + f"SVC().fit({name}(x), y)\n"
+
+
+def test_a_copy_with_a_few_statements_of_its_own(check):
+    own = "    frame = frame.join(other_table)\n    frame = frame.dropna(subset=['z'])\n"
+    serve = SERVE.format(code="def prepare(frame):\n" + "".join(LINES) + own + "    return frame\n")
+    (finding,) = check("MLE0203", {"train.py": _training("build", LINES), "app.py": serve})
+    assert finding.severity.value == "medium"
+    assert finding.title == "Most of `prepare` stands in app.py and in train.py"
+
+
+def test_a_short_copy_has_to_bear_the_same_name(check):
+    serve = SERVE.format(code="def prepare(frame):\n" + "".join(LINES[:5]) + "    return frame.sort_index(axis=1)\n")
+    assert len(check("MLE0203", {"train.py": _training("prepare", LINES[:7]), "app.py": serve})) == 1
+    assert check("MLE0203", {"train.py": _training("build", LINES[:7]), "app.py": serve}) == []
+
+
+def test_a_few_statements_in_common_are_no_copy(check):
+    own = [f"    frame['d{n}'] = frame['b{n}'].fillna({n}).clip(1)\n" for n in range(10)]
+    serve = SERVE.format(code="def prepare(frame):\n" + "".join(LINES[:4] + own) + "    return frame\n")
+    assert check("MLE0203", {"train.py": _training("prepare", LINES), "app.py": serve}) == []
