@@ -326,3 +326,13 @@ def test_what_is_learned_by_hand_before_the_split(check, code, given, found):
 def test_what_is_learned_by_hand_after_the_split(check):
     more = "a = a.fillna(a.median())\nb = b.fillna(a.median())\n"
     assert check("MLE0101", {"train.py": HAND.format("", "df") + more}) == []
+
+
+def test_a_byte_equal_copy_of_a_file_is_not_told_once_more(check, place):
+    code = (
+        "import pandas as pd\nfrom sklearn.preprocessing import StandardScaler\n"
+        "from sklearn.model_selection import train_test_split\nX = pd.read_csv('d.csv')\n"
+        "X = StandardScaler().fit_transform(X)\na, b = train_test_split(X)\n"
+    )
+    (finding,) = check("MLE0101", {"lib.py": code, "recipes/cli/lib.py": code})
+    assert {evidence.path for evidence in finding.evidence} == {"lib.py"}
