@@ -21,6 +21,7 @@ _TEST_FOLDER = re.compile(r"(^|[/\\])test[/\\]", re.I)
 _HOLDS_OUT = re.compile(rb"random_split|Subset|train_test_split|KFold|Sampler\(")
 _NO_ROWS = re.compile(r"acc|loss|score|metric|auc|f1|err|best|transform|step|epoch|every|interval", re.I)
 _JUDGES = ("score", "evaluate", "predict", "predict_proba", "predict_classes")
+MAX_LINES = 80  # after a loop over models, in which the best of them is named
 _CURVES = ("precision_recall_curve", "roc_curve")
 _FINAL = ("evaluate", "score", "predict", "predict_proba", "predict_classes", "predict_generator", "evaluate_generator")
 
@@ -179,14 +180,19 @@ def _searched(repo: Repo, module: Module) -> Iterator[Hit]:
 
     fits = [call for call in trainings(repo) if call.module is module and not call.name.endswith("backward")]
     loops = {loop for call in fits if (loop := module.enclosing(call.node, ast.For)) is not None}
-    for loop in sorted(loops, key=lambda node: node.lineno if isinstance(node, ast.For) else 0):
+    shown = {loop for call in module.calls if (loop := _asks_each(call)) is not None} - loops
+    for loop in sorted(loops | shown, key=lambda node: node.lineno if isinstance(node, ast.For) else 0):
         inside = set(walk(loop))
+        if isinstance(loop, ast.For) and loop in shown and not _names_the_best(module, loop, inside):
+            continue
         for call in module.calls:
             attribute = call.name.rpartition(".")[2]
             data = call.argument(0, "X")
             if call.node not in inside or attribute not in _JUDGES or data is None or isinstance(data, ast.Constant):
                 continue
-            choice = _chooses(repo, module, loop) if half(repo, module, data) == "test" else None
+            if half(repo, module, data) != "test":
+                continue
+            choice = MEDIUM if loop in shown else _chooses(repo, module, loop)
             if choice is not None:
                 yield Hit(
                     [call.site()],
@@ -194,6 +200,40 @@ def _searched(repo: Repo, module: Module) -> Iterator[Hit]:
                     title="Candidates are compared on the test half, and the best is kept",
                 )
                 break
+
+
+def _asks_each(call: Call) -> ast.For | None:
+    """The loop over models that are fitted already, where each is asked in turn: `for model in models`."""
+    function = call.node.func
+    if (
+        not isinstance(function, ast.Attribute)
+        or function.attr not in _JUDGES
+        or not isinstance(function.value, ast.Name)
+    ):
+        return None
+    loop = call.module.enclosing(call.node, ast.For)
+    name = function.value.id
+    if isinstance(loop, ast.For) and any(isinstance(n, ast.Name) and n.id == name for n in walk(loop.target)):
+        return loop
+    return None
+
+
+def _names_the_best(module: Module, loop: ast.For, inside: set[ast.AST]) -> bool:
+    """Whether one of the models, or of the figures of the loop, is called the best one soon after it."""
+    models = module.value(loop.iter) or loop.iter
+    names = {node.id for node in [*walk(models), *walk(loop.iter)] if isinstance(node, ast.Name)}
+    for node in inside:  # what the loop fills: `results[name] = auc`, `rows.append(...)`
+        if isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.attr == "append" if isinstance(node, ast.Attribute) else isinstance(node.ctx, ast.Store):
+                names.add(node.value.id)
+    scope, end = module.scope_of(loop), loop.end_lineno or loop.lineno
+    for made in module.nodes(ast.Assign):
+        if not end < made.lineno <= end + MAX_LINES or module.scope_of(made) is not scope:
+            continue
+        best = any(isinstance(n, ast.Name) and _BEST.match(n.id) for target in made.targets for n in walk(target))
+        if best and any(isinstance(n, ast.Name) and n.id in names for n in walk(made.value)):
+            return True
+    return False
 
 
 def _chooses(repo: Repo, module: Module, loop: ast.AST) -> SeverityName | None:

@@ -252,3 +252,24 @@ def test_a_flag_of_the_best_on_the_test_loader(check, place):
     (finding,) = check("MLE0104", {"t.py": code.format(loader="testloader")})
     assert place(finding) == ("t.py", 9)
     assert check("MLE0104", {"t.py": code.format(loader="trainloader")}) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "best", "told"),
+    [
+        ("test", "max(results, key=results.get)", True),
+        ("test", "b", True),
+        ("test", "search.best_estimator_", False),
+        ("train", "max(results, key=results.get)", False),
+    ],
+)
+def test_fitted_models_of_which_the_test_half_names_the_best(check, rows, best, told):
+    code = (
+        "from sklearn.svm import SVC\nfrom sklearn.model_selection import train_test_split\n"
+        "from sklearn.metrics import roc_auc_score\n"
+        "X_train, X_test, y_train, y_test = train_test_split(X, y)\n"
+        "a = SVC(C=1).fit(X_train, y_train)\nb = SVC(C=2).fit(X_train, y_train)\nmodels = [a, b]\nresults = {}\n"
+        f"for model in models:\n    p = model.predict(X_{rows})\n    results[model] = roc_auc_score(y_{rows}, p)\n"
+        f"best_model = {best}\n"
+    )
+    assert bool(check("MLE0104", {"t.py": code})) is told
