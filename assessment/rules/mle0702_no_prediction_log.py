@@ -15,6 +15,7 @@ from ml_engineer.assessment.rule import MEDIUM, Hit, rule
 if TYPE_CHECKING:
     from ml_engineer.assessment.module import Call
     from ml_engineer.assessment.repo import Repo
+    from ml_engineer.assessment.serving import Handler
 
 _LOGS = re.compile(r"(.*\.)?(debug|info|log|bind|msg|log_prediction\w*)$")
 _STORES = re.compile(
@@ -56,7 +57,11 @@ def check(repo: Repo) -> Iterator[Hit]:
     from ml_engineer.assessment.serving import answering_handlers
 
     handlers = answering_handlers(repo)
-    silent = [handler for handler in handlers if not any(_records(repo, call) for call in handler.calls)]
+    silent = [
+        handler
+        for handler in handlers
+        if not any(_records(repo, call) and not _tells_only_what_was_asked(handler, call) for call in handler.calls)
+    ]
     if len(silent) < len(handlers):  # some route shows how it is done here
         return
     files = {function.module for handler in handlers for function in handler.functions}
@@ -70,6 +75,8 @@ def _records(repo: Repo, call: Call) -> bool:
     """Whether a call writes something of the prediction, not only a fixed text or the error of a failed one."""
     module, name = call.module, call.name
     if module.enclosing(call.node, ast.ExceptHandler) is not None:
+        return False
+    if call.scope is not None and call.scope.node.name == "__init__":  # it tells that something was made or loaded
         return False
     if _NAMED.search(ast.unparse(call.node.func).rpartition(".")[2]):
         return True
@@ -85,6 +92,17 @@ def _records(repo: Repo, call: Call) -> bool:
         return False
     values = [*call.node.args, *(k.value for k in call.node.keywords if k.arg not in ("exc_info", "stack_info"))]
     return any(_varies(value) for value in values)
+
+
+def _tells_only_what_was_asked(handler: Handler, call: Call) -> bool:
+    """Whether a log line of the handler holds nothing but what it was given: the answer leaves no trace."""
+    if call.scope is not handler.function or not _LOGS.match(call.name):
+        return False
+    values = [*call.node.args, *(k.value for k in call.node.keywords)]
+    names = {node.id for value in values for node in walk(value) if isinstance(node, ast.Name)}
+    asked = {p.arg for p in handler.function.parameters} | {"request"}
+    written = {n.id for n in walk(call.scope.node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return bool(names) and names <= asked - written
 
 
 def _is_row(repo: Repo, name: str) -> bool:

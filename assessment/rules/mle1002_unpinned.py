@@ -26,12 +26,13 @@ _DEVELOPMENT = frozenset("dev develop development test tests testing docs doc li
     why="Every installation may get other versions, so results and behaviour change without a change in the code.",
     remedy="Give each direct dependency a version range and commit a lock with hashes (uv lock, pip-compile).",
     source="mllint; ML Test Score Infra-1",
-    applies=lambda repo: bool(repo.dependencies.files) and not repo.dependencies.is_library,
+    applies=lambda repo: bool(repo.dependencies.files),
 )
 def check(repo: Repo) -> Iterator[Hit]:
     by_file: dict[str, list[Declared]] = {}
+    library = repo.dependencies.is_library
     for declared in repo.dependencies.declared:
-        if _is_free(repo, declared):
+        if _is_free(repo, declared) and (not library or _pins_the_others(repo, declared)):
             by_file.setdefault(declared.environment, []).append(declared)
     for path, found in by_file.items():
         tools = [d for d in found if d.name in _BUILD_TOOLS]
@@ -46,7 +47,7 @@ def check(repo: Repo) -> Iterator[Hit]:
                 title=f"Build tool installed without a version ({tools[0].name})",
                 anchor=f"tools {path}",
             )
-    for command in repo.commands.of("docker-run", "ci"):
+    for command in repo.commands.of("docker-run", "ci") if not library else ():
         words = command.words
         if (
             command.program == "pipenv"
@@ -55,6 +56,15 @@ def check(repo: Repo) -> Iterator[Hit]:
         ):
             if len([w for w in command.arguments if not w.startswith("-")]) == 1:
                 yield Hit([command.site], severity=LOW, title="pipenv install does not insist on the lock (--deploy)")
+
+
+def _pins_the_others(repo: Repo, declared: Declared) -> bool:
+    """Whether the repository's own requirements.txt fixes most of what it names, as only an installation needs it: a
+    library's bounds would be ranges."""
+    if declared.environment != "requirements.txt":
+        return False
+    beside = [d for d in repo.dependencies.declared if d.environment == declared.environment and d.direct]
+    return 2 * sum(d.specifier.startswith("==") for d in beside) > len(beside)
 
 
 def _is_free(repo: Repo, declared: Declared) -> bool:

@@ -21,7 +21,14 @@ def p():
 
 
 @pytest.mark.parametrize(
-    "line", ["pass", "logger.info('predicted')", "print(x, y)", "logger.warning('no x: %s', request.args)"]
+    "line",
+    [
+        "pass",
+        "logger.info('predicted')",
+        "print(x, y)",
+        "logger.warning('no x: %s', request.args)",
+        "logger.info(request.args)",
+    ],
 )
 def test_no_record_of_the_prediction(check, place, line):
     (finding,) = check("MLE0702", {"app.py": APP.format(line=line)})
@@ -99,3 +106,24 @@ def test_a_helper_that_logs_inputs_and_outputs(check):
         files = {"app.py": code.replace("NAME", name) + f"    {name}(y)\n    return y\n", "monitor.py": helper}
         files["monitor.py"] = helper.replace("NAME", name)
         assert len(check("MLE0702", files)) == found
+
+
+@pytest.mark.parametrize(
+    ("line", "found"), [("log.info('in %s', x)", 1), ("x = model.predict([x])\n    log.info(x)", 0)]
+)
+def test_what_was_asked_alone_is_no_record(check, line, found):
+    text = (
+        "import joblib, logging\nfrom fastapi import FastAPI\nlog = logging.getLogger()\napp = FastAPI()\n"
+        f"model = joblib.load('m')\n@app.post('/p')\ndef p(x: float):\n    {line}\n    return model.predict([x])\n"
+    )
+    assert len(check("MLE0702", {"app.py": text})) == found
+
+
+def test_a_constructor_tells_of_the_load_only(check):
+    text = (
+        "import joblib, logging\nfrom flask import Flask, request\nlog = logging.getLogger()\napp = Flask(__name__)\n"
+        "class Model:\n    def __init__(self):\n        self.m = joblib.load('m')\n        log.info('%s', self.m)\n"
+        "    def run(self, x):\n        return self.m.predict(x)\n"
+        "@app.route('/p')\ndef p():\n    return str(Model().run(request.args['x']))\n"
+    )
+    assert len(check("MLE0702", {"app.py": text})) == 1

@@ -29,3 +29,10 @@ def test_build_tools_and_pipenv_in_an_image_are_low(check):
 
 def test_no_file_is_the_matter_of_another_rule(check):
     assert check("MLE1002", {"a.py": "import flask\n", "Dockerfile": "FROM python:3.11\nRUN pip install flask\n"}) == []
+
+
+def test_a_library_that_fixes_most_of_its_installation(check, place):
+    setup = "from setuptools import setup\nsetup(name='x', classifiers=['Programming Language :: Python :: 3'])\n"
+    (finding,) = check("MLE1002", {"setup.py": setup, "requirements.txt": "a==1\nb==2\nflask\n"})
+    assert place(finding) == ("requirements.txt", 3)
+    assert check("MLE1002", {"requirements.txt": "a>=1\nb>=2\nflask\n"}) == []
