@@ -25,6 +25,8 @@ PACKAGES: dict[str, dict[str, str]] = {
         "theano": "Theano", "stable_baselines3": "Stable-Baselines3", "sentence_transformers": "Sentence Transformers",
         "ultralytics": "Ultralytics", "gensim": "Gensim", "surprise": "Surprise", "implicit": "implicit",
         "peft": "PEFT", "diffusers": "Diffusers", "onnxruntime": "ONNX Runtime", "h2o": "H2O", "torchvision": "PyTorch",
+        "fasttext": "fastText", "paddle": "PaddlePaddle", "autogluon": "AutoGluon", "pycaret": "PyCaret",
+        "darts": "Darts", "sktime": "sktime", "setfit": "SetFit", "flair": "Flair",
     },
     "serving": {
         "flask": "Flask", "fastapi": "FastAPI", "bentoml": "BentoML", "litserve": "LitServe", "kserve": "KServe",

@@ -45,3 +45,9 @@ def test_an_image_whose_build_trains(check, last, found):
     image = f"FROM python:3.12\nCOPY src src\n{last}\n"
     files = {WHERE: CI % "docker build -t a .", "src/job.py": TRAIN, "Dockerfile": image}
     assert len(check("MLE0803", files)) == found
+
+
+def test_a_training_by_fasttext_is_a_subject(check):
+    train = "import fasttext\nfasttext.train_supervised(input='a.txt').save_model('m.bin')\n"
+    assert len(check("MLE0803", {WHERE: CI % "pytest", "train.py": train})) == 1
+    assert check("MLE0803", {WHERE: CI % "python train.py", "train.py": train}) == []
