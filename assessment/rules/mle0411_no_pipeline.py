@@ -39,7 +39,7 @@ _RUNNERS = (
 _STEP = re.compile(
     r"make_|sampl|generat|augment|label|prepar|process|clean|ingest|download|fetch|featur|split|extract|train|fit|tune|"
     r"\bval|validat|eval|test|predict|infer|score|export|convert|build|data|(^|_)scal(e|ing)|normali[sz]|filter|merge|aggregat|"
-    r"mapp(er|ing)|encod|transform|impute|select|ensembl|blend|stack|submi",
+    r"mapp(er|ing)|encod|transform|impute|select|ensembl|blend|stack|submi|annotat|translat|transcri|detect",
     re.I,
 )
 _NUMBERED = re.compile(r"^(step|stage|part|nb|notebook)?[_-]?(\d{1,2})(\.\d+)?[\s._-]", re.I)

@@ -91,3 +91,9 @@ def test_judging_two_sets_of_data_is_one_step(check):
     readme = "    python train.py\n    python coco_eval.py\n    python csv_eval.py\n"
     files = {"train.py": TRAIN, "coco_eval.py": "x = 1\n", "csv_eval.py": "x = 1\n", "README.md": readme}
     assert check("MLE0411", files) == []
+
+
+def test_annotating_and_translating_are_steps_too(check):
+    readme = "```bash\npython voc_annotation.py\npython train.py\npython translate.py\n```\n"
+    files = {"voc_annotation.py": "x = 1\n", "train.py": TRAIN, "translate.py": "x = 1\n", "README.md": readme}
+    assert len(check("MLE0411", files)) == 1
