@@ -17,6 +17,8 @@ _PROSE = re.compile(r"readme|licen[cs]e|version|manifest|change|history|author",
 def declared_in(module: Module) -> Iterator[Declared]:
     """`install_requires` and `extras_require`; where they are made at run time, the lists that they may come of."""
     for call in module.calls:
+        if call.name.startswith("subprocess."):
+            yield from _installed_by(call)
         if not (call.name.endswith("setup") and call.node.keywords):
             continue
         wanted = _given(call, "install_requires")
@@ -34,6 +36,21 @@ def declared_in(module: Module) -> Iterator[Declared]:
             for key, value in zip(extras.keys, extras.values, strict=True):
                 group = key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else "extra"
                 yield from _literals(module, value, group)
+
+
+def _installed_by(call: Call) -> Iterator[Declared]:
+    """Repositories that a command of the setup.py gives to pip: `run([python, "-m", "pip", "install", "git+…"])`."""
+    words = call.module.value(call.node.args[0]) if call.node.args else None
+    if not isinstance(words, ast.List | ast.Tuple):
+        return
+    texts = [(item, call.module.literal(item)) for item in words.elts]
+    if {"pip", "install"} <= {text for _, text in texts if isinstance(text, str)}:
+        for item, text in texts:
+            if isinstance(text, str) and "git+" in text:
+                module = call.module
+                found = requirement(text, module.site(item), module.path, "setup.py", group="extra")
+                if found:
+                    yield found
 
 
 def _given(call: Call, name: str) -> ast.expr | None:

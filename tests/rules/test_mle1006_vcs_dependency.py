@@ -20,3 +20,11 @@ def test_which_references_move(check, line, severity):
 
 def test_a_commit_that_the_build_fills_in(check):
     assert check("MLE1006", {"requirements.txt": "git+https://github.com/a/b@{COMMIT}\n"}) == []
+
+
+def test_a_repository_that_a_setup_gives_to_pip_itself(check, place):
+    command = '[sys.executable, "-m", "pip", "install", "git+https://github.com/a/b"]'
+    text = f"import subprocess, sys\nfrom setuptools import setup\nsubprocess.run({command})\nsetup(name='x')\n"
+    (finding,) = check("MLE1006", {"setup.py": text})
+    assert place(finding) == ("setup.py", 3)
+    assert check("MLE1006", {"setup.py": text.replace("git+https://github.com/a/b", "b")}) == []
