@@ -40,3 +40,20 @@ def test_a_notebook_that_starts_jobs_of_a_platform(check):
 def test_a_program_in_another_language_trains(check):
     assert len(check("MLE0201", {"a.ipynb": NOTEBOOK, "plots.R": "plot(x, y)\n"})) == 1
     assert check("MLE0201", {"a.ipynb": NOTEBOOK, "model.R": "fit <- train(x, y)\n"}) == []
+
+
+def test_most_projects_of_a_collection_live_in_notebooks(check, place):
+    files = {f"{name}/requirements.txt": "scikit-learn\n" for name in "abc"}
+    files |= {f"{name}/a.ipynb": NOTEBOOK for name in "abc"} | {"c/train.py": CELL + "\n"}
+    (finding,) = check("MLE0201", files)
+    assert finding.severity.value == "medium"
+    assert "2 of 3 projects" in finding.title
+    assert place(finding) == ("a/a.ipynb", 2)
+    assert check("MLE0201", files | {"b/train.py": CELL + "\n"}) == []
+
+
+def test_a_module_of_a_library_is_not_the_file_of_that_name(check):
+    file = {"src/preprocessing.py": "def clean(x):\n    return x\n"}
+    notebook = NOTEBOOK.replace("from sklearn.svm", "from {top}.preprocessing import clean\\nfrom sklearn.svm")
+    assert len(check("MLE0201", {"a.ipynb": notebook.replace("{top}", "sklearn"), **file})) == 1
+    assert check("MLE0201", {"a.ipynb": notebook.replace("{top}", "src"), **file}) == []
