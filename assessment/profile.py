@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -169,9 +170,10 @@ def _model_types(repo: Repo) -> list[Known]:
         for kind, names in named:
             shown = names & module.call_names
             if shown:
-                call = next(call for call in module.calls if call.name in shown)
-                if not call.name.startswith("?.") or kind != "Text generation":
-                    sites.setdefault(kind, []).append(call.site())
+                calls = (call for call in module.calls if call.name in shown)
+                first = next((call for call in calls if kind != "Text generation" or _writes(call)), None)
+                if first is not None:
+                    sites.setdefault(kind, []).append(first.site())
         for call in module.calls:
             if call.name.endswith(".compile"):
                 loss = module.literal(call.keyword("loss"))
@@ -183,6 +185,12 @@ def _model_types(repo: Repo) -> list[Known]:
     if not _SPECIFIC.isdisjoint(order):
         order = [kind for kind in order if kind != "Classification"]  # said more closely already
     return [Known(kind, tuple(sites[kind][:2])) for kind in order[:3]]
+
+
+def _writes(call: Call) -> bool:
+    """Whether a call that may be a language model's is not of something unknown, nor an object's own `generate()`."""
+    own = isinstance(call.node.func, ast.Attribute) and ast.unparse(call.node.func.value) == "self"
+    return not call.name.startswith("?.") and not (own and not call.node.args and not call.node.keywords)
 
 
 def serving_framework(repo: Repo) -> Known | None:

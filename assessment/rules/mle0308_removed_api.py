@@ -32,7 +32,7 @@ _ACC = re.compile(r"(val_)?acc")
 _HISTORY = re.compile(r"\.history$|^(hist(ory)?|logs)\w*$")
 _STEERED = re.compile(r"(EarlyStopping|ReduceLROnPlateau|logs\.get)$")
 _TOKENIZES = frozenset("encode_plus batch_encode_plus as_target_tokenizer prepare_seq2seq_batch".split())
-MAX_NAMES = 6  # in a title
+MAX_NAMES = 3  # in a title
 _SAME_PACKAGE = {"pytorch-lightning": "lightning", "tensorflow": "tensorflow-cpu tensorflow-gpu"}
 
 

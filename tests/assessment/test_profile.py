@@ -93,6 +93,13 @@ def test_a_close_word_for_the_model_leaves_out_the_wide_one(tmp_path):
     assert [known.value for known in profile.model_types(Repo.open(tmp_path))] == ["Classification"]
 
 
+@pytest.mark.parametrize(("call", "kinds"), [("self.generate()", []), ("self.generate(ids, 20)", ["Text generation"])])
+def test_an_objects_own_generate_without_a_prompt_writes_no_text(tmp_path, call, kinds):
+    code = f"import torch\nclass Net:\n    def __init__(self):\n        self.boxes = {call}\n"
+    (tmp_path / "net.py").write_text(code + "    def generate(self, *a):\n        return 1\n")
+    assert [known.value for known in profile.model_types(Repo.open(tmp_path))] == kinds
+
+
 def test_a_query_is_shown_in_one_line(tmp_path):
     (tmp_path / "load.py").write_text("import pandas as pd\nr = pd.read_sql('''\nSELECT id\nFROM  product\n''', c)\n")
     assert [known.value for known in profile.data_sources(Repo.open(tmp_path))] == ["SELECT id FROM product"]
