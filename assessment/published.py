@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_engineer.assessment.ci import tested_workflows
 from ml_engineer.assessment.rule import CRITICAL, HIGH, LOW, MEDIUM, Hit, Missing, Site
 
 if TYPE_CHECKING:
@@ -107,6 +106,8 @@ def _naming(repo: Repo) -> dict[str, list[Module]]:
 
 def is_tested_in_ci(repo: Repo, module: Module) -> bool:
     """Whether CI runs tests that import a module: then what it imports is there, whoever brings it along."""
+    from ml_engineer.assessment.ci import tested_workflows
+
     known: dict[str, set[Module]] = repo.kept("tested_in_ci")
     if "all" not in known:
         tests = [m for m in repo.all_modules if "test" in m.file.roles] if len(repo.all_modules) <= MAX_MODULES else []
