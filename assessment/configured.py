@@ -15,6 +15,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ml_engineer.assessment.module import UNKNOWN
+from ml_engineer.assessment.once import once
 
 if TYPE_CHECKING:
     from ml_engineer.assessment.files import File
@@ -48,18 +49,22 @@ def configured(repo: Repo, module: Module, node: ast.expr | None) -> object:
 def address_of(repo: Repo, name: str) -> str | None:
     """The one address of the network that configuration files keep under a key: what `self.config.source_url` holds
     where a class of settings stands between the file and the program."""
-    found: dict[str, set[str]] | None = repo.__dict__.get("_settings_addresses")
-    if found is None:
-        found = repo.__dict__["_settings_addresses"] = {}
-        for file in _all(repo):
-            if b"://" not in file.data or file.suffix == ".toml":
-                continue
-            for document in repo.yaml(file).documents:
-                for key, node in document.walk():
-                    if node.kind == "scalar" and _ADDRESS.match(node.text):
-                        found.setdefault(key, set()).add(node.text)
-    told = found.get(name, set())
+    told = _addresses(repo).get(name, set())
     return next(iter(told)) if len(told) == 1 else None
+
+
+@once
+def _addresses(repo: Repo) -> dict[str, set[str]]:
+    """Every address in a configuration file, by its key."""
+    found: dict[str, set[str]] = {}
+    for file in _all(repo):
+        if b"://" not in file.data or file.suffix == ".toml":
+            continue
+        for document in repo.yaml(file).documents:
+            for key, node in document.walk():
+                if node.kind == "scalar" and _ADDRESS.match(node.text):
+                    found.setdefault(key, set()).add(node.text)
+    return found
 
 
 def _peel(module: Module, node: ast.expr | None) -> tuple[ast.expr | None, tuple[str, ...]]:
@@ -104,13 +109,10 @@ def _named_files(repo: Repo, module: Module, root: ast.expr) -> list[File] | Non
     return found if found or not wanted else None
 
 
+@once
 def _all(repo: Repo) -> list[File]:
-    known: list[File] | None = repo.__dict__.get("_settings_files")
-    if known is None:
-        files = (file for file in repo.glob(*_FILES) if file.size <= MAX_BYTES)
-        known = [f for f in files if not f.roles & {"test", "vendored", "template"} and not _NO_SETTINGS.search(f.path)]
-        repo.__dict__["_settings_files"] = known
-    return known
+    files = (file for file in repo.glob(*_FILES) if file.size <= MAX_BYTES)
+    return [f for f in files if not f.roles & {"test", "vendored", "template"} and not _NO_SETTINGS.search(f.path)]
 
 
 def _at(repo: Repo, file: File, keys: tuple[str, ...]) -> object:

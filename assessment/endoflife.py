@@ -52,11 +52,6 @@ class Ended:
         return (AS_OF - self.since).days
 
 
-def python_ended(version: str) -> Ended | None:
-    """Whether a Python `3.8` or `3.8.10` is past its end."""
-    return _look("Python", _PYTHON, ".".join(version.split(".")[:2]))
-
-
 def ended(image: Image) -> Ended | None:
     """What of an image is past its end, or None: nothing, or nothing that is known."""
     base, tag = image.base.lower(), image.tag.lower()

@@ -19,6 +19,7 @@ from ml_engineer.assessment.buildcontext import context_files, sources
 from ml_engineer.assessment.callgraph import closure_of
 from ml_engineer.assessment.distributions import providers
 from ml_engineer.assessment.entrypoints import Entry
+from ml_engineer.assessment.once import once
 from ml_engineer.assessment.releases import BRINGS, brought_along
 
 if TYPE_CHECKING:
@@ -63,13 +64,11 @@ def lacking(repo: Repo) -> Iterator[Missing]:
                     yield Missing(wanted[0], module.site(item.node), run, names <= BRINGS.keys())
 
 
+@once
 def _foreign(repo: Repo) -> set[str]:
     """Import targets that are neither Python's own nor the repository's, with what stands below them."""
-    known: dict[str, set[str]] = repo.kept("foreign_targets")
-    if "all" not in known:
-        tops = {target.partition(".")[0] for target in repo.dependencies.third_party}
-        known["all"] = {i.target for facts in repo.facts.values() for i in facts.imports if i.top in tops}
-    return known["all"]
+    tops = {target.partition(".")[0] for target in repo.dependencies.third_party}
+    return {i.target for facts in repo.facts.values() for i in facts.imports if i.top in tops}
 
 
 def _installed(repo: Repo, docker: Dockerfile) -> tuple[set[str], Site] | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ml_engineer.assessment.callgraph import Closure, closure_of
 from ml_engineer.assessment.entrypoints import Entry, is_training_call
 from ml_engineer.assessment.module import Call, Module
+from ml_engineer.assessment.once import once
 from ml_engineer.assessment.repo import matches
 
 if TYPE_CHECKING:
@@ -77,21 +78,19 @@ def trainings(repo: Repo) -> list[Call]:
     return found
 
 
+@once
 def saves_of_fitted(repo: Repo) -> list[Call]:
     """Calls of `.save` on what is fitted in the same module: a model that a function of the repository has built."""
-    found: list[Call] | None = repo.__dict__.get("_saves_of_fitted")
-    if found is None:
-        found = []
-        fits: dict[Module, set[tuple[str, str]]] = {}
-        for call in trainings(repo):
-            if isinstance(call.node.func, ast.Attribute):
-                fits.setdefault(call.module, set()).add(_owner(call))
-        for module, owners in fits.items():
-            for call in module.calls if b".save(" in module.file.data else ():
-                method = isinstance(call.node.func, ast.Attribute)  # and no function that was imported as `save`
-                if call.name.endswith(".save") and method and call.node.args and _owner(call) in owners:
-                    found.append(call)
-        repo.__dict__["_saves_of_fitted"] = found
+    found = []
+    fits: dict[Module, set[tuple[str, str]]] = {}
+    for call in trainings(repo):
+        if isinstance(call.node.func, ast.Attribute):
+            fits.setdefault(call.module, set()).add(_owner(call))
+    for module, owners in fits.items():
+        for call in module.calls if b".save(" in module.file.data else ():
+            method = isinstance(call.node.func, ast.Attribute)  # and no function that was imported as `save`
+            if call.name.endswith(".save") and method and call.node.args and _owner(call) in owners:
+                found.append(call)
     return found
 
 

@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.once import once
+
 if TYPE_CHECKING:
     from ml_engineer.assessment.files import File
     from ml_engineer.assessment.module import Function
@@ -56,17 +58,15 @@ def is_cloudera(repo: Repo) -> bool:
     return bool(repo.glob(*_CLOUDERA_MARKS)) or repo.uses("cdsw", "cmlapi", "cmlbootstrap")
 
 
+@once
 def brought(repo: Repo) -> frozenset[str]:
     """Distributions that the platform brings which the repository is made for."""
-    known: dict[str, frozenset[str]] = repo.kept("brought_by_platforms")
-    if "all" not in known:
-        found: set[str] = set(_CLOUDERA_BRINGS) if is_cloudera(repo) else set()
-        if repo.uses("pyspark") and any(_CLUSTER.search(file.data) for file in _launchers(repo)):
-            found.add("pyspark")
-        if any(route.framework == "lambda" for route in repo.routes):
-            found |= {"boto3", "botocore"}
-        known["all"] = frozenset(found)
-    return known["all"]
+    found: set[str] = set(_CLOUDERA_BRINGS) if is_cloudera(repo) else set()
+    if repo.uses("pyspark") and any(_CLUSTER.search(file.data) for file in _launchers(repo)):
+        found.add("pyspark")
+    if any(route.framework == "lambda" for route in repo.routes):
+        found |= {"boto3", "botocore"}
+    return frozenset(found)
 
 
 def _launchers(repo: Repo) -> list[File]:

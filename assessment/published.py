@@ -9,9 +9,10 @@ is_optional(repo, module)     whether a module is imported by others only where 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from ml_engineer.assessment.once import once
 from ml_engineer.assessment.rule import CRITICAL, HIGH, LOW, MEDIUM, Hit, Missing, Site
 
 if TYPE_CHECKING:
@@ -60,25 +61,19 @@ def is_for_callers(repo: Repo, scope: Function | None) -> bool:
     return any(parameter.arg not in ("self", "cls") for parameter in scope.parameters)
 
 
+@once
 def on_import(repo: Repo) -> set[Module]:
     """Modules that run when a package of the repository is imported. Empty where its `__init__` imports nothing."""
-    known: dict[str, set[Module]] = repo.kept("on_import")
-    if "all" not in known and len(repo.all_modules) > MAX_MODULES:
-        known["all"] = set()
-    if "all" not in known:
-        roots = [
-            m for m in repo.modules if m.path.removeprefix("src/").count("/") == 1 and m.file.name == "__init__.py"
-        ]
-        found, stack = set(roots), [*roots]
-        while stack:
-            module = stack.pop()
-            for item in module.imports:
-                if not item.guarded and not item.tests and module.scope_of(item.node) is None:
-                    reached = [m for m in _run_by(repo, module, item) if m not in found]
-                    found.update(reached)
-                    stack.extend(reached)
-        known["all"] = found if len(found) > len(roots) else set()
-    return known["all"]
+    if len(repo.all_modules) > MAX_MODULES:
+        return set()
+    roots = [m for m in repo.modules if m.path.removeprefix("src/").count("/") == 1 and m.file.name == "__init__.py"]
+    found = _reached(repo, roots, _at_once)
+    return found if len(found) > len(roots) else set()
+
+
+def _at_once(module: Module, item: Import) -> bool:
+    """Whether an import is made as soon as its module runs, whatever is installed."""
+    return not item.guarded and not item.tests and module.scope_of(item.node) is None
 
 
 def is_optional(repo: Repo, module: Module) -> bool:
@@ -92,35 +87,43 @@ def is_optional(repo: Repo, module: Module) -> bool:
     return bool(guarded) and all(guarded)
 
 
+@once
 def _naming(repo: Repo) -> dict[str, list[Module]]:
     """The modules, tests aside, that import a target with a name in it, by that name."""
-    known: dict[str, list[Module]] = repo.kept("modules_naming")
-    if not known:
-        for module in repo.modules:
-            if "test" not in module.file.roles:
-                targets = {item.target for item in repo.facts[module.path].imports}
-                for name in {name for target in targets for name in target.split(".")}:
-                    known.setdefault(name, []).append(module)
-    return known
+    found: dict[str, list[Module]] = {}
+    for module in repo.modules:
+        if "test" not in module.file.roles:
+            targets = {item.target for item in repo.facts[module.path].imports}
+            for name in {name for target in targets for name in target.split(".")}:
+                found.setdefault(name, []).append(module)
+    return found
 
 
 def is_tested_in_ci(repo: Repo, module: Module) -> bool:
     """Whether CI runs tests that import a module: then what it imports is there, whoever brings it along."""
+    return module in _tested_in_ci(repo)
+
+
+@once
+def _tested_in_ci(repo: Repo) -> set[Module]:
     from ml_engineer.assessment.ci import tested_workflows
 
-    known: dict[str, set[Module]] = repo.kept("tested_in_ci")
-    if "all" not in known:
-        tests = [m for m in repo.all_modules if "test" in m.file.roles] if len(repo.all_modules) <= MAX_MODULES else []
-        found = set(tests) if any(True for _ in tested_workflows(repo)) else set()
-        stack = [*found]
-        while stack:
-            current = stack.pop()
-            for item in current.imports:
-                reached = [m for m in _run_by(repo, current, item) if m not in found]
+    if len(repo.all_modules) > MAX_MODULES or not tested_workflows(repo):
+        return set()
+    return _reached(repo, [m for m in repo.all_modules if "test" in m.file.roles], lambda module, item: True)
+
+
+def _reached(repo: Repo, roots: list[Module], runs: Callable[[Module, Import], bool]) -> set[Module]:
+    """The roots and all modules that run with them, over the imports for which `runs` holds."""
+    found, stack = set(roots), [*roots]
+    while stack:
+        module = stack.pop()
+        for item in module.imports:
+            if runs(module, item):
+                reached = [m for m in _run_by(repo, module, item) if m not in found]
                 found.update(reached)
                 stack.extend(reached)
-        known["all"] = found
-    return module in known["all"]
+    return found
 
 
 def _run_by(repo: Repo, module: Module, item: Import) -> Iterator[Module]:

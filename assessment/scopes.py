@@ -16,7 +16,6 @@ from typing import Literal
 from ml_engineer.assessment.index import children
 
 ScopeKind = Literal["module", "class", "function", "comprehension"]
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 @dataclass(eq=False)
