@@ -48,14 +48,14 @@ _SAME_PACKAGE = {"pytorch-lightning": "lightning", "tensorflow": "tensorflow-cpu
     applies=lambda repo: bool(repo.dependencies.third_party),
 )
 def check(repo: Repo) -> Iterator[Hit]:
-    together: dict[tuple[str, str], list[tuple[Removed, Hit]]] = {}
+    together: dict[tuple[SeverityName, str], list[tuple[Removed, Hit]]] = {}
     for entry, hit in _hits(repo):
-        if hit.severity == LOW:
-            yield hit
+        if hit.severity in (HIGH, MEDIUM):
+            together.setdefault((hit.severity, entry.since[0][0]), []).append((entry, hit))
         else:
-            together.setdefault((str(hit.severity), entry.since[0][0]), []).append((entry, hit))
-    for (_, library), found in together.items():
-        yield from _of_library(library, found)
+            yield hit
+    for (severity, library), found in together.items():
+        yield from _of_library(severity, library, found)
 
 
 def _hits(repo: Repo) -> Iterator[tuple[Removed, Hit]]:
@@ -70,7 +70,7 @@ def _hits(repo: Repo) -> Iterator[tuple[Removed, Hit]]:
             yield found[0][0], _judged(repo, module, found)
 
 
-def _of_library(library: str, found: list[tuple[Removed, Hit]]) -> Iterator[Hit]:
+def _of_library(severity: SeverityName, library: str, found: list[tuple[Removed, Hit]]) -> Iterator[Hit]:
     """All that the versions of one library lack which may be installed is one finding, for one bound mends it. The
     first place of every use comes before the second of any."""
     uses = {_named(entry): entry for entry, _ in reversed(found)}
@@ -85,18 +85,21 @@ def _of_library(library: str, found: list[tuple[Removed, Hit]]) -> Iterator[Hit]
     noted = [[cast(Site, site)._replace(note=_named(entry)) for site in hit.sites] for entry, hit in found]
     yield Hit(
         [site for places in zip_longest(*noted) for site in places if site is not None],
-        severity=found[0][1].severity,
+        severity=severity,
         title=f"{library} has removed what is used here: {', '.join(told)}",
         remedy=f"Pin {library} below the first of these versions, or use {'; '.join(instead)}." if instead else None,
-        anchor=f"{library} {' '.join(names)}",
+        anchor=f"{severity} {library} {' '.join(names)}",
     )
 
 
-def _named(entry: Removed) -> str:
+def _named(entry: Removed, node: ast.AST | None = None) -> str:
+    """The API for the reader; what an argument was given to in the words of the code, if there is a call."""
     if entry.family:
         return entry.family
     name = entry.name.replace("*", "…")
-    return f"{entry.keyword}= of {name}" if entry.keyword else name
+    if entry.keyword:
+        return f"{entry.keyword}= of {ast.unparse(node.func) if isinstance(node, ast.Call) else name}"
+    return f"DataFrame.{name.rpartition('.')[2]}" if entry.name.startswith("pandas.*") else name
 
 
 def _judged(repo: Repo, module: Module, found: list[tuple[Removed, ast.AST]]) -> Hit:
@@ -105,7 +108,7 @@ def _judged(repo: Repo, module: Module, found: list[tuple[Removed, ast.AST]]) ->
     entry = found[0][0]
     library, version = entry.since[0]
     sites: list[Site] = list({(s.cell, s.line): s for _, node in found for s in [module.site(node)]}.values())
-    shown = entry.family or _shown(entry, found[0][1])
+    shown = _named(entry, found[0][1])
     severity: SeverityName = LOW
     if entry.state == "deprecated":
         told = f"{shown} is deprecated since {library} {version}"
@@ -131,15 +134,6 @@ def _is_an_extra(repo: Repo, library: str) -> bool:
     """Whether a published package needs a library for an extra only."""
     declared = [d for d in repo.dependencies.of(library) if d.kind != "lock"]
     return repo.dependencies.is_library and bool(declared) and all(d.group for d in declared)
-
-
-def _shown(entry: Removed, node: ast.AST) -> str:
-    """The API in the words of the code where the entry is a pattern."""
-    written = ast.unparse(node.func) if isinstance(node, ast.Call) else entry.name
-    if entry.keyword:
-        return f"{entry.keyword}= of {written}"
-    method = entry.name.rpartition(".")[2]
-    return f"DataFrame.{method}" if entry.name.startswith("pandas.*") else entry.name.replace("*", "…")
 
 
 def _may_lack(repo: Repo, module: Module, entry: Removed) -> bool:

@@ -364,6 +364,15 @@ def test_what_one_library_has_removed_is_one_finding_and_each_place_says_what(ch
     assert len(found) == 2
 
 
+def test_what_only_shows_a_package_does_not_lower_what_is_the_package(check):
+    code = "import numpy\nx = numpy.float_(1)\ny = numpy.NAN\n"
+    found = check("MLE0308", {"pyproject.toml": LIBRARY, "docs/a.py": code, "lib/a.py": code})
+    assert sorted((f.severity.value, f.evidence[0].path) for f in found) == [
+        ("high", "lib/a.py"),
+        ("medium", "docs/a.py"),
+    ]
+
+
 def test_what_an_extra_alone_needs_is_medium(check):
     code = {"lib/a.py": "import numpy\nx = numpy.float_(1)\n"}
     extra = LIBRARY + "[project.optional-dependencies]\nfast = ['numpy']\n"
